@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+# hvrun: `make` builds the programs under build/, `make check` tests them. See docs/testing.md.
+
+O	?= build
+PREFIX	?= /usr/local
+DESTDIR	?=
+CC	?= gcc
+PKG	?= pkg-config
+VERSION	:= 0.1.0
+
+# SAN=address,undefined or SAN=thread builds with sanitizers; give it an O= of its own.
+SAN	?=
+OPT	?= -O2
+WARN	:= -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 \
+	   -Wpointer-arith -Wundef -Werror=implicit-function-declaration
+HARDEN	:= -fstack-protector-strong -fcf-protection=full -fPIE -fno-strict-aliasing
+ifeq ($(SAN),)
+HARDEN	+= -D_FORTIFY_SOURCE=2
+else
+SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -g
+OPT	:= -O1
+endif
+CPPFLAGS += -I. -D_GNU_SOURCE -DHVRUN_VERSION='"$(VERSION)"'
+CFLAGS	+= -std=gnu17 $(OPT) -g $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
+LDFLAGS	+= -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS)
+LDFLAGS_STATIC := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
+
+base_src	:= $(wildcard base/*.c)
+oci_src		:= $(wildcard oci/*.c)
+runtime_src	:= $(wildcard runtime/*.c)
+virtio_src	:= $(wildcard microvm/memory/*.c microvm/virtio/*.c)
+devices_src	:= $(wildcard microvm/devices/*.c)
+vhost_src	:= $(wildcard microvm/vhost/*.c)
+vmm_src		:= $(wildcard microvm/vmm/*.c microvm/kvm/*.c microvm/boot/*.c microvm/emulation/*.c)
+fs_src		:= $(wildcard microvm/fs/*.c)
+guestinit_src	:= $(wildcard guestinit/*.c)
+
+obj		= $(patsubst %.c,$(O)/obj/%.o,$(1))
+programs	:= $(O)/hvrun $(O)/hvrun-vmm $(O)/hvrun-fs $(O)/guestinit
+
+.PHONY: all
+all: $(programs)
+
+$(O)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# The guest's program is static and never built with sanitizers.
+$(O)/static/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out $(SANFLAGS),$(CFLAGS)) -c -o $@ $<
+
+$(O)/hvrun: $(call obj,$(runtime_src) $(oci_src) $(base_src))
+	$(CC) $(LDFLAGS) -o $@ $^ -ljansson
+$(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(base_src))
+	$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
+$(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) $(base_src))
+	$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
+$(O)/guestinit: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))
+	$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson -lcap -lmnl
+	strip $@
+
+include $(wildcard mk/*.mk)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

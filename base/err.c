@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Error texts; see err.h. */
+#include "base/err.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void err_format(struct err *e, int code, const char *fmt, va_list ap)
+{
+	e->code = code;
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+}
+
+int err_set(struct err *e, int code, const char *fmt, ...)
+{
+	if (e) {
+		va_list ap;
+		va_start(ap, fmt);
+		err_format(e, code, fmt, ap);
+		va_end(ap);
+	}
+	return -code;
+}
+
+int err_sys(struct err *e, int code, const char *fmt, ...)
+{
+	if (e) {
+		va_list ap;
+		va_start(ap, fmt);
+		err_format(e, code, fmt, ap);
+		va_end(ap);
+		size_t used = strlen(e->text);
+		snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(code));
+	}
+	return -code;
+}
+
+int err_add(struct err *e, const char *fmt, ...)
+{
+	char old[ERR_TEXT_BYTES];
+	va_list ap;
+
+	memcpy(old, e->text, sizeof(old));
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	size_t used = strlen(e->text);
+	snprintf(e->text + used, sizeof(e->text) - used, ": %s", old);
+	return -e->code;
+}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+# Unit tests (cmocka) and fuzz targets. Both link against every source but the main.c files.
+
+test_libs	:= -lcmocka -ljansson -lseccomp -lcap -lmnl -lpthread
+all_src		:= $(base_src) $(oci_src) $(runtime_src) $(virtio_src) $(devices_src) $(vhost_src) \
+		   $(vmm_src) $(fs_src) $(guestinit_src)
+lib_src		:= $(filter-out %/main.c,$(all_src))
+unit_src	:= $(wildcard tests/unit/test_*.c)
+unit_tests	:= $(patsubst tests/unit/%.c,$(O)/tests/%,$(unit_src))
+fuzz_src	:= $(wildcard tests/fuzz/fuzz_*.c)
+fuzz_replays	:= $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(fuzz_src))
+
+$(O)/libhvrun.a: $(call obj,$(lib_src))
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# What unit tests and fuzzers share (fake transport, helpers): tests/unit/support/*.c
+support_obj	:= $(call obj,$(wildcard tests/unit/support/*.c))
+
+$(O)/tests/test_%: $(O)/obj/tests/unit/test_%.o $(support_obj) $(O)/libhvrun.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
+
+# A fuzz target built with gcc replays its corpus (tests/fuzz/corpus/NAME/*), file by file.
+$(O)/tests/fuzz_%: $(O)/obj/tests/fuzz/fuzz_%.o $(O)/obj/tests/fuzz/replay.o $(support_obj) $(O)/libhvrun.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
+
+.SECONDARY:
+.PHONY: unit-tests check-unit
+unit-tests: $(unit_tests) $(fuzz_replays)
