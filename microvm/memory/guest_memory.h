@@ -15,7 +15,7 @@
 #define GUEST_MEMORY_REGIONS_MAX 8
 
 struct guest_memory_region {
-	uint64_t gpa;	       /* guest-physical address of the first byte */
+	uint64_t gpa; /* guest-physical address of the first byte */
 	uint64_t len_bytes;
 	uint64_t offset_bytes; /* of the first byte in fd */
 	int fd;		       /* owned by whoever filled the table; see guest_memory_fini */
@@ -33,7 +33,11 @@ struct guest_memory {
  */
 int guest_memory_create(struct guest_memory *memory, uint64_t size_bytes, struct err *e) must_check;
 
-/* Maps one more region; takes fd over. For vhost-user back ends. -EINVAL on overlap or overflow. */
+/*
+ * Maps one more region; takes fd over, on failure too. For vhost-user back ends. -EINVAL on
+ * overlap, overflow, a range past the file's end, or what is not a multiple of 4 KiB; -ENOSPC when
+ * full.
+ */
 int guest_memory_map(struct guest_memory *memory, int fd, uint64_t gpa, uint64_t len_bytes,
 	uint64_t offset_bytes) must_check;
 

@@ -78,6 +78,7 @@ struct virtio_device {
 	const struct guest_memory *memory;
 	uint64_t features; /* negotiated */
 	bool started, broken;
+	unsigned n_breaks; /* how often: a guest can't fill the log by breaking and resetting */
 	pthread_mutex_t lock;
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 	/* For remote devices, filled by the transport before start; eventfds, the transport's. */
@@ -96,9 +97,14 @@ void virtio_device_interrupt(struct virtio_device *dev, unsigned queue);
 /* A broken ring: marks the device, logs why once, and tells the driver. Lock held. */
 void virtio_device_break(struct virtio_device *dev, const char *why);
 
+/* A kick from the driver: reaches the device only when that queue runs unbroken. Lock held. */
+void virtio_device_kick(struct virtio_device *dev, unsigned queue);
+
 /*
  * Steps shared by all transports, lock held: start every ready queue (layouts[], bases or NULL for
- * 0) and the device; stop the device and its queues.
+ * 0) and the device; stop the device and its queues (queues[].last_avail stays readable), which
+ * also ends the broken state. A start that fails has broken the device, and the transport must
+ * have been told (needs_reset). -EINVAL for features that were not offered or lack VERSION_1.
  */
 int virtio_device_start(struct virtio_device *dev, const struct guest_memory *memory,
 	uint64_t features, const uint16_t *bases) must_check;

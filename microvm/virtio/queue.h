@@ -33,9 +33,11 @@ struct virtq_layout {
 struct virtq {
 	const struct guest_memory *memory;
 	struct virtq_layout layout;
-	bool running, event_idx, broken;
-	uint16_t last_avail; /* index of the next chain to pop */
+	bool running, event_idx, indirect, broken;
+	bool kicks_are_off;
+	uint16_t last_avail; /* index of the next chain to pop; kept over virtq_stop */
 	uint16_t next_used;
+	uint16_t in_flight_base; /* last_avail - next_used while no chain is out */
 	uint16_t signalled_used; /* next_used when the driver was last interrupted */
 	bool signalled_valid;
 	uint8_t *desc, *avail, *used; /* host addresses while running */
@@ -56,7 +58,12 @@ int virtq_start(struct virtq *q, const struct guest_memory *memory,
 	const struct virtq_layout *layout, uint64_t features, uint16_t base) must_check;
 uint16_t virtq_stop(struct virtq *q); /* returns last_avail */
 
-/* 1 with a chain, 0 when there is none, -EPROTO when the driver broke the ring (q->broken). */
+/*
+ * 1 with a chain, 0 when there is none, -EPROTO when the driver broke the ring (q->broken). After
+ * a 0 the driver will kick for the next chain, unless virtq_kicks_off was called. Pops and pushes
+ * of one queue are serialised by the caller (the device's lock). Zero-length segments are left out.
+ * At most layout.size chains are out at a time: that bounds what a device keeps for them.
+ */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain) must_check;
 
 /* Gives the last popped chain back, as if it had never been taken. Only when it was the last. */
@@ -68,12 +75,16 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written_bytes);
 /* Whether the driver wants an interrupt for what was pushed since the last call said so. */
 bool virtq_should_interrupt(struct virtq *q);
 
-/* Kicks from the driver off and on. on returns true when chains came meanwhile: pop again. */
+/*
+ * Kicks from the driver off and on, to spare exits while a queue is drained anyway (optional). on
+ * returns true when chains came meanwhile: pop again.
+ */
 void virtq_kicks_off(struct virtq *q);
 bool virtq_kicks_on(struct virtq *q);
 
 /* Copies with bounds; the bytes copied, less than len at the chain's end. */
 size_t virtq_chain_read(const struct virtq_chain *chain, size_t offset, void *dst, size_t len);
-size_t virtq_chain_write(const struct virtq_chain *chain, size_t offset, const void *src, size_t len);
+size_t virtq_chain_write(
+	const struct virtq_chain *chain, size_t offset, const void *src, size_t len);
 
 #endif
