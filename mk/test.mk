@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Unit tests (cmocka) and fuzz targets. Both link against every source but the main.c files.
+# Tests. `make check` is all of it; check-unit, check-emulation and check-kvm are its parts.
+# Unit tests (cmocka) and fuzz targets link against every source but the main.c files.
 
 test_libs	:= -lcmocka -ljansson -lseccomp -lcap -lmnl -lpthread
 all_src		:= $(base_src) $(oci_src) $(runtime_src) $(virtio_src) $(devices_src) $(vhost_src) \
@@ -26,6 +27,33 @@ $(O)/tests/fuzz_%: $(O)/obj/tests/fuzz/fuzz_%.o $(O)/obj/tests/fuzz/replay.o $(s
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
 
+# The end-to-end tests' own programs: static, so that they run in any container.
+e2e_src		:= $(wildcard tests/e2e/*.c) $(wildcard tests/e2e/fsexercise/*.c)
+$(O)/tests/terminal: tests/e2e/terminal.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lutil
+$(O)/tests/fsexercise: $(wildcard tests/e2e/fsexercise/*.c)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lpthread
+e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise
+
 .SECONDARY:
-.PHONY: unit-tests check-unit
+.PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox
 unit-tests: $(unit_tests) $(fuzz_replays)
+
+# Unit tests and corpora run under AddressSanitizer and UndefinedBehaviorSanitizer.
+check-unit:
+	$(MAKE) O=$(O)/asan SAN=address,undefined unit-tests
+	tests/unit/run $(O)/asan/tests
+
+check-emulation: all kernel $(e2e_helpers)
+	O=$(O) tests/e2e/run emulation
+
+check-kvm: all kernel $(e2e_helpers)
+	O=$(O) tests/e2e/run kvm
+
+check-kvmbox:
+	bats tests/kvmbox
+
+check: all kernel $(e2e_helpers)
+	O=$(O) tests/check

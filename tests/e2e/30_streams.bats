@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# Standard streams: apart, byte-exact, end-of-file both ways, and terminals.
+load lib
+
+@test "stdout and stderr are apart" {
+	run_script 'echo out; echo err >&2; echo out2'
+	expect_status 0
+	expect_out "out
+out2"
+	[ "$(cat "$ERR")" = err ]
+}
+
+@test "every byte value and no newline at the end" {
+	LC_ALL=C awk 'BEGIN { for (i = 0; i < 256; i++) printf "%c", i }' >"$BATS_TEST_TMPDIR/in"
+	args cat
+	run_bundle <"$BATS_TEST_TMPDIR/in"
+	expect_status 0
+	cmp "$BATS_TEST_TMPDIR/in" "$OUT"
+}
+
+@test "1 GiB through stdin and back through stdout" {
+	local sums="$BATS_TEST_TMPDIR/sums" bytes=$((${HVRUN_STREAM_MIB:-1024} << 20))
+	args cat
+	# A keystream instead of zeros: each byte matters.
+	openssl enc -aes-128-ctr -pass pass:x -nosalt -pbkdf2 </dev/zero 2>/dev/null | head -c "$bytes" |
+		tee >(sha256sum >"$sums.in") |
+		hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" big 2>"$ERR" | sha256sum >"$sums.out"
+	for _ in $(seq 50); do
+		[ -s "$sums.in" ] && break
+		sleep 0.1
+	done
+	cmp "$sums.in" "$sums.out"
+}
+
+@test "a closed stdin is an end of file; a reader that goes away is SIGPIPE" {
+	args wc -c
+	run_bundle </dev/null
+	expect_out 0
+	status=0
+	args yes
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" pipe </dev/null 2>"$ERR" | head -n 3 >"$OUT"
+	[ "$(wc -l <"$OUT")" -eq 3 ]
+}
+
+@test "a slow reader holds the writer up instead of filling memory" {
+	args sh -c 'head -c 300000000 /dev/zero; echo done >&2'
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" slow </dev/null 2>"$ERR" | {
+		sleep 8
+		! grep -q done "$ERR" && echo held
+		wc -c
+	} >"$OUT"
+	expect_line held
+	expect_line 300000000
+}
+
+@test "a terminal: size, its changes, Ctrl-C, raw mode restored" {
+	config '.process.terminal = true'
+	args /bin/bash -c 'trap "stty size; echo resized" WINCH; trap "echo interrupted; exit 9" INT; tty; stty size; echo ready; while :; do sleep 0.1; done'
+	run "$FIXTURES/terminal" 40 100 "$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" tty
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "terminal: true without a terminal is refused" {
+	config '.process.terminal = true'
+	run_script 'true'
+	expect_refusal 'terminal'
+}

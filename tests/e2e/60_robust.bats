@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+# What goes wrong: bad input, killed processes, and that nothing is ever left behind.
+load lib
+
+setup_file() {
+	load lib
+}
+
+# Starts a container that says "ready" and sleeps; sets pid, and vmm, fs, all by name.
+start_sleeper() {
+	args /bin/sh -c 'echo ready; exec sleep 1000'
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" victim </dev/null >"$OUT" 2>"$ERR" 3>&- &
+	pid=$!
+	for _ in $(seq 600); do
+		grep -q ready "$OUT" && break
+		kill -0 "$pid" || fail 'hvrun ended early'
+		sleep 0.1
+	done
+	grep -q ready "$OUT" || fail 'the container did not start'
+	mapfile -t all < <(descendants "$pid")
+	vmm=$(pgrep -P "$pid" -x hvrun-vmm)
+	fs=$(pgrep -P "$pid" -x hvrun-fs)
+}
+
+kill_one() {
+	local before
+	before=$(leftovers)
+	start_sleeper
+	local target=${!1}
+	kill -KILL "$target"
+	# The promise is one second; an emulated machine gets five.
+	wait_gone 50 "$pid" "${all[@]}" || fail "still there: $(ps -o pid,stat,args -p "$pid" "${all[@]}")"
+	status=0
+	wait "$pid" || status=$?
+	[ "$status" -ne 0 ]
+	args true
+	run_bundle </dev/null
+	expect_status 0
+	[ "$(leftovers)" = "$before" ] || fail "left behind: $(diff <(echo "$before") <(leftovers))"
+}
+
+@test "kill -9 of hvrun takes everything down" {
+	kill_one pid
+}
+
+@test "kill -9 of hvrun-vmm takes everything down, and is said" {
+	kill_one vmm
+}
+
+@test "kill -9 of hvrun-fs takes everything down, and is said" {
+	kill_one fs
+}
+
+@test "runs in a row leave nothing behind" {
+	local before runs=100
+	[ -z "${HVRUN_SLOW_BOX:-}" ] || runs=${HVRUN_SLOW_RUNS:-100}
+	args true
+	run_bundle </dev/null
+	before=$(leftovers)
+	for _ in $(seq "$runs"); do
+		run_bundle </dev/null
+		expect_status 0
+	done
+	[ "$(leftovers)" = "$before" ] || fail "left behind: $(diff <(echo "$before") <(leftovers))"
+}
+
+@test "malformed JSON" {
+	printf '{"ociVersion": "1.0.2", ' >"$BUNDLE/config.json"
+	run_bundle </dev/null
+	expect_refusal 'config\.json.*line 1'
+}
+
+@test "wrong types are named by their path" {
+	config '.process.args = "sh"'
+	run_bundle </dev/null
+	expect_refusal 'config\.json: process\.args'
+	new_bundle "$FIXTURES/rootfs"
+	config '.mounts[1].destination = 7'
+	run_bundle </dev/null
+	expect_refusal 'config\.json: mounts\[1\]\.destination'
+}
+
+@test "a missing bundle, config, root file system, mount source" {
+	status=0
+	hv run --accel "$HVRUN_ACCEL" --bundle /no/such/dir x >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal '/no/such/dir.*[Nn]o such file or directory'
+	config '.root.path = "/no/such/root"'
+	run_bundle </dev/null
+	expect_refusal 'root\.path.*/no/such/root'
+	new_bundle "$FIXTURES/rootfs"
+	bind /no/such/source /mnt
+	run_bundle </dev/null
+	expect_refusal 'mounts\[[0-9]+\]\.source.*/no/such/source'
+}
+
+@test "a kernel that isn't one" {
+	head -c 100000 /dev/urandom >"$BATS_TEST_TMPDIR/kernel"
+	run_bundle --kernel "$BATS_TEST_TMPDIR/kernel" </dev/null
+	expect_refusal 'kernel.*not a'
+	run_bundle --kernel /no/such/kernel </dev/null
+	expect_refusal '/no/such/kernel'
+}
+
+@test "what a VM can't do is refused with the path of the field" {
+	config '.linux.namespaces |= map(if .type == "pid" then .path = "/proc/1/ns/pid" else . end)'
+	run_bundle </dev/null
+	expect_refusal 'linux\.namespaces\[[0-9]+\]\.path'
+	new_bundle "$FIXTURES/rootfs"
+	config '.linux.intelRdt = {closID: "x"}'
+	run_bundle </dev/null
+	expect_refusal 'linux\.intelRdt'
+}
+
+@test "no memory for the VM" {
+	status=0
+	(ulimit -v 1000000 && hv run --accel "$HVRUN_ACCEL" --memory 4096 --bundle "$BUNDLE" x) >"$OUT" 2>"$ERR" </dev/null || status=$?
+	expect_refusal 'memory'
+}
+
+@test "an unusable /dev/kvm is an error that names the switch" {
+	# A /dev/kvm that is no KVM at all: a mount namespace of the test's own.
+	status=0
+	unshare -m sh -c 'mount --bind /dev/null /dev/kvm && exec "$@"' sh \
+		"$HVRUN" --root "$STATE" run --accel kvm --bundle "$BUNDLE" x >"$OUT" 2>"$ERR" </dev/null || status=$?
+	expect_refusal '/dev/kvm.*--accel=?.?emulation'
+}
+
+@test "an id in use is refused" {
+	start_sleeper
+	status=0
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" victim </dev/null >"$BATS_TEST_TMPDIR/out2" 2>"$ERR" || status=$?
+	kill -KILL "$pid"
+	[ "$status" -ne 0 ]
+	expect_err 'container with given ID already exists'
+	wait_gone 50 "$pid" "${all[@]}"
+}
+
+@test "a guest kernel's panic is reported with the end of its console" {
+	# No root for pid 1 to be found: the kernel panics on its own.
+	run_bundle --cmdline 'rdinit=/no/such/init' </dev/null
+	[ "$status" -ne 0 ]
+	expect_err 'Kernel panic'
+}

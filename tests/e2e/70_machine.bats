@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# The virtual machine itself: vCPUs, memory, other kernels, and the commands about it.
+load lib
+
+@test "vCPUs and memory are what was asked for" {
+	run_script 'nproc; awk "/MemTotal/ { print int(\$2 / 1024 / 100) }" /proc/meminfo' --vcpus 3 --memory 768
+	expect_status 0
+	expect_line 3
+	grep -qE '^[67]$' "$OUT" || fail 'memory'
+}
+
+@test "memory beyond 4 GiB" {
+	run_script 'awk "/MemTotal/ { print int(\$2 / 1024 / 1024) }" /proc/meminfo' --memory 6144
+	expect_status 0
+	grep -qE '^5$' "$OUT" || fail 'memory'
+}
+
+@test "Debian's stock kernel with its modules is a guest too" {
+	local kernel
+	kernel=$("$STOCK_KERNEL")
+	run_script 'uname -r; echo works' --kernel "$kernel/vmlinuz" --modules "$kernel/modules"
+	expect_status 0
+	expect_line works
+	grep -q cloud-amd64 "$OUT" || fail 'another kernel'
+}
+
+@test "the guest's clock is the host's" {
+	local before
+	before=$(date +%s)
+	run_script 'date +%s'
+	expect_status 0
+	local inside
+	inside=$(cat "$OUT")
+	((inside >= before - 2 && inside <= $(date +%s) + 2))
+}
+
+@test "hvrun check says which engines work, and why not" {
+	run "$HVRUN" check
+	[[ "$output" == *kvm* && "$output" == *emulation* ]]
+}
+
+@test "hvrun run BUNDLE/ makes up an id" {
+	args echo hello
+	status=0
+	hv run --accel "$HVRUN_ACCEL" "$BUNDLE/" </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_status 0
+	expect_out hello
+}
+
+@test "help and version" {
+	"$HVRUN" --version | grep -q '^hvrun version '
+	"$HVRUN" --help | grep -q run
+	for command in run spec check; do
+		"$HVRUN" "$command" --help | grep -q -- "$command"
+	done
+}
