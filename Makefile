@@ -60,6 +60,6 @@ $(O)/guestinit: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))
 	$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson -lcap -lmnl
 	strip $@
 
-include $(wildcard mk/*.mk)
+include mk/test.mk mk/fuzz.mk mk/lint.mk mk/install.mk mk/bench.mk
 
 -include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make fuzz FUZZ_SECONDS=60`: each target with libFuzzer, ASan and UBSan. New inputs go to
+# $(O)/fuzz/corpus; the committed corpus is only read.
+
+FUZZ_SECONDS	?= 60
+fuzz_names	:= $(patsubst tests/fuzz/fuzz_%.c,%,$(fuzz_src))
+fuzz_flags	:= -fsanitize=fuzzer-no-link,address,undefined -fno-omit-frame-pointer
+
+.PHONY: fuzz fuzz-build $(addprefix fuzz-,$(fuzz_names))
+fuzz-build:
+	$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+		$(addprefix $(O)/fuzz/fuzzers/,$(fuzz_names))
+
+$(O)/fuzzers/%: $(O)/obj/tests/fuzz/fuzz_%.o $(support_obj) $(O)/libhvrun.a
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^ $(test_libs)
+
+$(addprefix fuzz-,$(fuzz_names)): fuzz-%: fuzz-build
+	@mkdir -p $(O)/fuzz/corpus/$* $(O)/fuzz/faults/$*
+	$(O)/fuzz/fuzzers/$* -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=2048 -timeout=20 \
+		-artifact_prefix=$(O)/fuzz/faults/$*/ -print_final_stats=1 \
+		$(O)/fuzz/corpus/$* tests/fuzz/corpus/$*
+
+fuzz: $(addprefix fuzz-,$(fuzz_names))
