@@ -11,6 +11,7 @@
 #ifndef MICROVM_VIRTIO_DEVICE_H
 #define MICROVM_VIRTIO_DEVICE_H
 
+#include <linux/virtio_ids.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,17 +21,6 @@
 #include "microvm/virtio/queue.h"
 
 #define VIRTIO_QUEUES_MAX 16
-
-/* virtio 1.2, 5: device types */
-enum virtio_device_id {
-	VIRTIO_ID_NET = 1,
-	VIRTIO_ID_BLOCK = 2,
-	VIRTIO_ID_CONSOLE = 3,
-	VIRTIO_ID_RNG = 4,
-	VIRTIO_ID_BALLOON = 5,
-	VIRTIO_ID_VSOCK = 19,
-	VIRTIO_ID_FS = 26,
-};
 
 struct virtio_device;
 
@@ -60,7 +50,7 @@ struct virtio_transport_ops {
 struct virtio_device {
 	const struct virtio_device_ops *ops;
 	const char *name; /* "vsock", for messages */
-	enum virtio_device_id id;
+	uint32_t id;	  /* VIRTIO_ID_* (virtio 1.2, 5) */
 	uint64_t offered; /* feature bits of the device and its queues; VERSION_1 included */
 	uint32_t config_bytes;
 	unsigned n_queues;

@@ -351,3 +351,23 @@ size_t virtq_chain_write(
 	}
 	return done;
 }
+
+unsigned virtq_iov_cut(struct iovec **iov, unsigned n, size_t skip, size_t len)
+{
+	struct iovec *v = *iov;
+	unsigned kept = 0;
+
+	while (n && skip >= v->iov_len) {
+		skip -= v->iov_len;
+		v++;
+		n--;
+	}
+	*iov = v;
+	for (; kept < n && len; kept++, v++) {
+		v->iov_base = (uint8_t *)v->iov_base + skip;
+		v->iov_len = min_size(v->iov_len - skip, len);
+		len -= v->iov_len;
+		skip = 0;
+	}
+	return kept;
+}

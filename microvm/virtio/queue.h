@@ -87,4 +87,11 @@ size_t virtq_chain_read(const struct virtq_chain *chain, size_t offset, void *ds
 size_t virtq_chain_write(
 	const struct virtq_chain *chain, size_t offset, const void *src, size_t len);
 
+/*
+ * Narrows n segments in place to the len bytes that begin skip bytes in (less at the end): *iov
+ * moves to the first that is left, the number left is returned. A chain popped is the caller's own
+ * copy and may be cut.
+ */
+unsigned virtq_iov_cut(struct iovec **iov, unsigned n, size_t skip, size_t len);
+
 #endif
