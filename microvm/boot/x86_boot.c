@@ -69,7 +69,6 @@ static int boot_cmdline(const struct vm_config *config, const struct kernel_imag
 		return err_set(e, ENOMEM, "kernel command line: no low memory");
 	memcpy(dst, cmdline.text, cmdline.len_bytes + 1);
 	bp->hdr.cmd_line_ptr = (uint32_t)X86_CMDLINE_GPA;
-	bp->hdr.cmdline_size = (uint32_t)cmdline.len_bytes;
 	return 0;
 }
 
@@ -151,6 +150,7 @@ int x86_boot_write(const struct vm_config *config, struct x86_boot *boot, struct
 	*boot = (struct x86_boot){
 		.entry_gpa = image.entry_gpa,
 		.zero_page_gpa = X86_ZERO_PAGE_GPA,
+		.stack_gpa = X86_STACK_TOP_GPA,
 		.page_table_gpa = X86_PML4_GPA,
 		.gdt_gpa = X86_GDT_GPA,
 		.gdt_limit = 4 * sizeof(uint64_t) - 1,

@@ -14,6 +14,7 @@
 struct x86_boot {
 	uint64_t entry_gpa;
 	uint64_t zero_page_gpa; /* in RSI */
+	uint64_t stack_gpa;	/* in RSP */
 	uint64_t page_table_gpa; /* in CR3: the first GiB mapped one to one */
 	uint64_t gdt_gpa;
 	uint16_t gdt_limit;

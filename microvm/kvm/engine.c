@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The KVM engine's side of the engine contract; see vmm/engine.h and vm.h. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "microvm/kvm/vm.h"
+
+#define VCPU_STACK_BYTES (256u << 10)
+
+void vm_end(struct engine *engine, enum engine_end how, const char *fmt, ...)
+{
+	uint64_t one = 1;
+	va_list ap;
+
+	pthread_mutex_lock(&engine->lock);
+	if (!engine->has_ended) {
+		engine->has_ended = true;
+		engine->how = how;
+		va_start(ap, fmt);
+		vsnprintf(engine->message, sizeof(engine->message), fmt, ap);
+		va_end(ap);
+		ssize_t ignored = write(engine->ended_fd, &one, sizeof(one));
+		(void)ignored; /* the first write to a fresh eventfd can't fail */
+	}
+	pthread_mutex_unlock(&engine->lock);
+}
+
+static void engine_ended(struct loop_source *source, uint32_t events)
+{
+	struct engine *engine =
+		(struct engine *)(void *)((char *)source - offsetof(struct engine, ended));
+
+	(void)events;
+	loop_del(engine->config.loop, source);
+	engine->config.ended(engine->config.arg, engine->how, engine->message);
+}
+
+static void engine_kvm_stop(struct engine *engine)
+{
+	uint64_t exits[VM_EXIT_KINDS] = {0};
+
+	loop_del(engine->config.loop, &engine->ended);
+	if (!engine->vcpus || atomic_exchange(&engine->stopping, true))
+		return;
+	for (unsigned i = 0; i < engine->config.vcpus; i++) {
+		struct vcpu *vcpu = &engine->vcpus[i];
+
+		if (!vcpu->thread_made)
+			continue;
+		/* Whether the signal comes before or after KVM_RUN is entered, it is left. */
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		pthread_kill(vcpu->thread, vm_kick_signal());
+	}
+	for (unsigned i = 0; i < engine->config.vcpus; i++) {
+		struct vcpu *vcpu = &engine->vcpus[i];
+
+		if (!vcpu->thread_made)
+			continue;
+		pthread_join(vcpu->thread, NULL);
+		vcpu->thread_made = false;
+		for (unsigned kind = 0; kind < VM_EXIT_KINDS; kind++)
+			exits[kind] += vcpu->exits[kind];
+	}
+	for (unsigned i = 0; i < engine->n_mmio; i++)
+		virtio_mmio_reset(&engine->mmio[i]);
+	log_debug("exits: %llu serial, %llu other ports, %llu device reads, %llu device writes, "
+		  "%llu other MMIO, %llu signals",
+		(unsigned long long)exits[VM_EXIT_SERIAL], (unsigned long long)exits[VM_EXIT_PORT],
+		(unsigned long long)exits[VM_EXIT_DEVICE_READ],
+		(unsigned long long)exits[VM_EXIT_DEVICE_WRITE],
+		(unsigned long long)exits[VM_EXIT_MMIO_UNKNOWN],
+		(unsigned long long)exits[VM_EXIT_SIGNAL]);
+}
+
+static void engine_kvm_free(struct engine *engine)
+{
+	if (!engine)
+		return;
+	engine_kvm_stop(engine);
+	vm_destroy(engine);
+	fd_closep(&engine->ended_fd);
+	pthread_mutex_destroy(&engine->lock);
+	free(engine);
+}
+
+static void kick_ignored(int number)
+{
+	(void)number; /* its only purpose is to interrupt a system call */
+}
+
+static int engine_init(struct engine *engine, const struct vm_config *config, struct err *e)
+{
+	struct sigaction kick = {.sa_handler = kick_ignored};
+
+	engine->config = *config;
+	engine->kvm_fd = engine->vm_fd = -1;
+	engine->ended.fd = -1;
+	engine->ended.ready = engine_ended;
+	int ret = -pthread_mutex_init(&engine->lock, NULL);
+	if (ret < 0)
+		return err_sys(e, -ret, "KVM engine");
+	engine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->ended_fd < 0 || sigaction(vm_kick_signal(), &kick, NULL) < 0)
+		return err_sys(e, errno, "KVM engine");
+	ret = loop_add(config->loop, &engine->ended, engine->ended_fd, EPOLLIN);
+	return ret < 0 ? err_sys(e, -ret, "KVM engine") : 0;
+}
+
+static int engine_kvm_create(const struct vm_config *config, struct engine **out, struct err *e)
+{
+	struct engine *engine;
+
+	if (!config->vcpus || config->vcpus > VM_VCPUS_MAX)
+		return err_set(e, EINVAL, "%u vCPUs: a VM has 1 to %d", config->vcpus, VM_VCPUS_MAX);
+	engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return err_sys(e, ENOMEM, "KVM engine");
+	int ret = engine_init(engine, config, e);
+	if (ret == 0)
+		ret = vm_create(engine, e);
+	if (ret == 0)
+		ret = vm_attach_devices(engine, e);
+	if (ret < 0) {
+		engine_kvm_free(engine);
+		return ret;
+	}
+	*out = engine;
+	return 0;
+}
+
+/* vCPU threads take no signal but the kick: all others are for the loop's thread. */
+static int vcpu_thread_make(struct vcpu *vcpu, const pthread_attr_t *attr)
+{
+	sigset_t blocked, old;
+	char name[16];
+
+	sigfillset(&blocked);
+	sigdelset(&blocked, vm_kick_signal());
+	pthread_sigmask(SIG_SETMASK, &blocked, &old);
+	int ret = -pthread_create(&vcpu->thread, attr, vcpu_run, vcpu);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (ret < 0)
+		return ret;
+	vcpu->thread_made = true;
+	snprintf(name, sizeof(name), "vcpu-%u", vcpu->index);
+	pthread_setname_np(vcpu->thread, name);
+	return 0;
+}
+
+static int engine_kvm_start(struct engine *engine, struct err *e)
+{
+	pthread_attr_t attr;
+	int ret = -pthread_attr_init(&attr);
+
+	if (ret < 0)
+		return err_sys(e, -ret, "KVM engine");
+	pthread_attr_setstacksize(&attr, VCPU_STACK_BYTES);
+	/* The first one last: nothing of the guest runs before all of it is there. */
+	for (unsigned i = engine->config.vcpus; ret == 0 && i-- > 0;)
+		ret = vcpu_thread_make(&engine->vcpus[i], &attr);
+	pthread_attr_destroy(&attr);
+	if (ret == 0)
+		return 0;
+	engine_kvm_stop(engine);
+	return err_sys(e, -ret, "can't make a thread for a vCPU");
+}
+
+const struct engine_ops engine_kvm_ops = {
+	.name = "kvm",
+	.create = engine_kvm_create,
+	.start = engine_kvm_start,
+	.stop = engine_kvm_stop,
+	.free = engine_kvm_free,
+};

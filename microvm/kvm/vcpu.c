@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vCPU's thread: runs the guest, serves what it can't do alone. Each exit is served or ends the
+ * VM with a message; none is ignored in a loop.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "microvm/boot/x86_layout.h"
+#include "microvm/kvm/vm.h"
+
+int vm_kick_signal(void)
+{
+	return SIGRTMIN;
+}
+
+/* `rep outs` brings several accesses in one exit. */
+static void exit_io(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			x86_port_out(vcpu, run->io.port, *data);
+		else
+			x86_port_in(vcpu, run->io.port, data, run->io.size);
+	}
+}
+
+static void exit_mmio(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint64_t offset = run->mmio.phys_addr - X86_MMIO_GPA;
+	uint64_t slot = offset / X86_MMIO_STRIDE;
+	uint32_t within = (uint32_t)(offset % X86_MMIO_STRIDE);
+
+	if (run->mmio.phys_addr < X86_MMIO_GPA || slot >= vcpu->engine->n_mmio) {
+		vcpu->exits[VM_EXIT_MMIO_UNKNOWN]++;
+		if (!run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+		return;
+	}
+	struct virtio_mmio *mmio = &vcpu->engine->mmio[slot];
+	if (run->mmio.is_write) {
+		vcpu->exits[VM_EXIT_DEVICE_WRITE]++;
+		virtio_mmio_write(mmio, within, run->mmio.data, run->mmio.len);
+	} else {
+		vcpu->exits[VM_EXIT_DEVICE_READ]++;
+		virtio_mmio_read(mmio, within, run->mmio.data, run->mmio.len);
+	}
+}
+
+static void exit_system_event(struct vcpu *vcpu)
+{
+	switch (vcpu->run->system_event.type) {
+	case KVM_SYSTEM_EVENT_SHUTDOWN:
+		vm_end(vcpu->engine, ENGINE_END_SHUTDOWN, "%s", "");
+		break;
+	case KVM_SYSTEM_EVENT_RESET:
+		vm_end(vcpu->engine, ENGINE_END_RESET, "%s", "");
+		break;
+	default:
+		vm_end(vcpu->engine, ENGINE_END_FAILED, "the guest crashed (system event %u)",
+			vcpu->run->system_event.type);
+	}
+}
+
+/* Serves the exit in vcpu->run; false when this vCPU is not to run again. */
+static bool vcpu_exit(struct vcpu *vcpu)
+{
+	char text[ERR_TEXT_BYTES];
+
+	switch (vcpu->run->exit_reason) {
+	case KVM_EXIT_IO:
+		exit_io(vcpu);
+		return true;
+	case KVM_EXIT_MMIO:
+		exit_mmio(vcpu);
+		return true;
+	case KVM_EXIT_INTR:
+		vcpu->exits[VM_EXIT_SIGNAL]++;
+		return true;
+	case KVM_EXIT_SHUTDOWN: /* a triple fault: how x86 asks for a reset when all else fails */
+		vm_end(vcpu->engine, ENGINE_END_RESET, "%s", "");
+		return false;
+	case KVM_EXIT_SYSTEM_EVENT:
+		exit_system_event(vcpu);
+		return false;
+	default:
+		exit_describe(vcpu->fd, vcpu->run, text, sizeof(text));
+		vm_end(vcpu->engine, ENGINE_END_FAILED, "vCPU %u: %s", vcpu->index, text);
+		return false;
+	}
+}
+
+/* KVM_RUN itself failed: false unless that is part of normal life. */
+static bool vcpu_run_failed(struct vcpu *vcpu, int code)
+{
+	switch (code) {
+	case EINTR: /* kicked; stopping tells why */
+		vcpu->exits[VM_EXIT_SIGNAL]++;
+		return true;
+	case EAGAIN: /* woken, but no SIPI yet */
+		return true;
+	case EFAULT:
+		vm_end(vcpu->engine, ENGINE_END_FAILED,
+			"vCPU %u: the host can't provide a page of guest memory (out of memory?)",
+			vcpu->index);
+		return false;
+	default:
+		vm_end(vcpu->engine, ENGINE_END_FAILED, "vCPU %u: KVM_RUN: %s", vcpu->index,
+			strerror(code));
+		return false;
+	}
+}
+
+void *vcpu_run(void *arg)
+{
+	struct vcpu *vcpu = arg;
+	bool run = true;
+
+	while (run && !atomic_load(&vcpu->engine->stopping)) {
+		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0)
+			run = vcpu_run_failed(vcpu, errno);
+		else
+			run = vcpu_exit(vcpu);
+	}
+	return NULL;
+}
