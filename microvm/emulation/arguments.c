@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's command line; see arguments.h.
+ *
+ * The machine is `microvm`: no PCI, virtio-mmio only. Where the kernel finds its devices by command
+ * line, ACPI is off and the words are made here, in the order of our list of devices, each device
+ * being put on the bus of its number; QEMU's own words would come in another order.
+ */
+#include "microvm/emulation/arguments.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "microvm/boot/cmdline.h"
+#include "microvm/vhost/frontend_fs.h"
+
+/* hw/i386/microvm: where the virtio-mmio slots are, and their interrupts without ACPI. */
+#define MICROVM_MMIO_GPA	0xfeb00000ull
+#define MICROVM_MMIO_BYTES	512u
+#define MICROVM_MMIO_SLOTS	8u
+#define MICROVM_MMIO_SLOTS_ACPI 24u /* with a second IO-APIC, which only ACPI describes */
+#define MICROVM_IRQ_FIRST	5u
+
+static void add_word(struct arguments *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void add_word(struct arguments *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (a->error)
+		return;
+	if (a->n == ARGUMENTS_MAX) {
+		a->error = -E2BIG;
+		return;
+	}
+	va_start(ap, fmt);
+	if (vasprintf(&a->words[a->n], fmt, ap) < 0)
+		a->error = -ENOMEM;
+	else
+		a->words[++a->n] = NULL;
+	va_end(ap);
+}
+
+#define add_option(a, name, ...)                                                                   \
+	do {                                                                                       \
+		add_word((a), "%s", (name));                                                       \
+		add_word((a), __VA_ARGS__);                                                        \
+	} while (0)
+
+void arguments_fini(struct arguments *arguments)
+{
+	for (unsigned i = 0; i < arguments->n; i++)
+		free(arguments->words[i]);
+	arguments->n = 0;
+	arguments->words[0] = NULL;
+}
+
+/*
+ * The timers: without KVM's paravirtual clock a kernel measures its time-stamp counter and APIC
+ * timer against the PIT. The PIC must be there for the PIT's interrupt to be found. A kernel
+ * without ACPI's "no such device" looks for a real-time clock, and waits a second for one that is
+ * not there.
+ */
+static void add_machine(struct arguments *a, const struct vm_config *config)
+{
+	bool acpi = config->discovery == VM_DISCOVERY_ACPI;
+
+	add_option(a, "-M",
+		"microvm,acpi=%s,ioapic2=%s,pic=on,pit=on,rtc=on,isa-serial=on,"
+		"auto-kernel-cmdline=off,memory-backend=ram",
+		acpi ? "on" : "off", acpi ? "on" : "off");
+	add_option(a, "-accel", "tcg,thread=multi");
+	/* Five-level page tables would make each walk longer and hold nothing. */
+	add_option(a, "-cpu", "max,la57=off");
+	add_option(a, "-smp", "%u", config->vcpus);
+}
+
+static void add_memory(struct arguments *a, const struct vm_config *config, int fd)
+{
+	unsigned long long bytes = 0;
+
+	for (unsigned i = 0; i < config->memory->n_regions; i++)
+		bytes += config->memory->regions[i].len_bytes;
+	add_option(a, "-m", "size=%lluB", bytes);
+	add_option(a, "-object",
+		"memory-backend-file,id=ram,mem-path=/proc/self/fd/%d,size=%lluB,share=on", fd,
+		bytes);
+}
+
+/* Devices that are ours speak vhost-user; the guest's log goes to a socket of ours. */
+static int add_device(struct arguments *a, struct virtio_device *dev, unsigned slot,
+	const struct arguments_fds *fds)
+{
+	int fd = fds->devices[slot];
+
+	if (fd >= 0)
+		add_option(a, "-chardev", "socket,id=vhost%u,fd=%d", slot, fd);
+	switch (dev->id) {
+	case VIRTIO_ID_FS:
+		add_option(a, "-device",
+			"vhost-user-fs-device,bus=virtio-mmio-bus.%u,chardev=vhost%u,tag=%s,"
+			"num-request-queues=%u,queue-size=%u",
+			slot, slot, frontend_fs_tag(dev), dev->n_queues - 1, dev->queue_size_max);
+		return 0;
+	case VIRTIO_ID_VSOCK:
+		add_option(a, "-device",
+			"vhost-user-vsock-device,bus=virtio-mmio-bus.%u,chardev=vhost%u", slot,
+			slot);
+		return 0;
+	case VIRTIO_ID_BLOCK:
+		add_option(a, "-device",
+			"vhost-user-blk,bus=virtio-mmio-bus.%u,chardev=vhost%u,num-queues=%u,"
+			"queue-size=%u",
+			slot, slot, dev->n_queues, dev->queue_size_max);
+		return 0;
+	case VIRTIO_ID_RNG:
+		add_option(a, "-device", "virtio-rng-device,bus=virtio-mmio-bus.%u", slot);
+		return 0;
+	case VIRTIO_ID_CONSOLE:
+		add_option(a, "-chardev", "socket,id=console,fd=%d", fds->console);
+		add_option(a, "-device",
+			"virtio-serial-device,bus=virtio-mmio-bus.%u,id=ports,max_ports=1", slot);
+		add_option(a, "-device", "virtconsole,bus=ports.0,chardev=console");
+		return 0;
+	default:
+		return -ENOTSUP;
+	}
+}
+
+static int add_cmdline(struct arguments *a, const struct vm_config *config, struct err *e)
+{
+	struct cmdline cmdline;
+
+	cmdline_init(&cmdline, CMDLINE_CAP_BYTES - 1);
+	int ret = cmdline_add(&cmdline, e, "%s", config->cmdline);
+	for (unsigned i = 0; i < config->n_devices && !ret; i++)
+		if (config->discovery == VM_DISCOVERY_CMDLINE)
+			ret = cmdline_add(&cmdline, e, "virtio_mmio.device=%u@0x%llx:%u",
+				MICROVM_MMIO_BYTES, MICROVM_MMIO_GPA + i * MICROVM_MMIO_BYTES,
+				MICROVM_IRQ_FIRST + i);
+	if (ret < 0)
+		return ret;
+	add_option(a, "-append", "%s", cmdline.text);
+	return 0;
+}
+
+int arguments_build(struct arguments *a, const struct vm_config *config,
+	const struct arguments_fds *fds, struct err *e)
+{
+	unsigned slots = config->discovery == VM_DISCOVERY_ACPI ? MICROVM_MMIO_SLOTS_ACPI
+								: MICROVM_MMIO_SLOTS;
+
+	a->n = 0;
+	a->error = 0;
+	a->words[0] = NULL;
+	if (config->n_devices > slots)
+		return err_set(e, ENOTSUP, "emulation has room for %u devices, not for %u", slots,
+			config->n_devices);
+	add_word(a, "%s", config->qemu_path);
+	add_option(a, "-name", "hvrun,process=hvrun-qemu");
+	for (const char *const *word = (const char *const[]){"-nodefaults", "-no-user-config",
+		     "-nographic", "-no-reboot", NULL};
+		*word; word++)
+		add_word(a, "%s", *word);
+	add_option(a, "-monitor", "none");
+	add_option(a, "-sandbox",
+		"on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add_machine(a, config);
+	add_memory(a, config, fds->memory);
+	add_option(a, "-global", "virtio-mmio.force-legacy=false");
+	add_option(a, "-chardev", "socket,id=serial,fd=%d", fds->serial);
+	add_option(a, "-serial", "chardev:serial");
+	for (unsigned i = 0; i < config->n_devices; i++)
+		if (add_device(a, config->devices[i], i, fds) < 0) {
+			arguments_fini(a);
+			return err_set(e, ENOTSUP, "emulation can't show a device of the kind %s",
+				config->devices[i]->name);
+		}
+	add_option(a, "-kernel", "/proc/self/fd/%d", fds->kernel);
+	if (fds->initramfs >= 0)
+		add_option(a, "-initrd", "/proc/self/fd/%d", fds->initramfs);
+	int ret = add_cmdline(a, config, e);
+	if (!ret && a->error)
+		ret = err_sys(e, -a->error, "QEMU's command line");
+	if (ret < 0)
+		arguments_fini(a);
+	return ret;
+}
