@@ -8,6 +8,11 @@ CC	?= gcc
 PKG	?= pkg-config
 VERSION	:= 0.1.0
 
+# `make V=1` shows the commands whole.
+V	?= 0
+Q	:= $(if $(filter 0,$(V)),@)
+say	= $(if $(filter 0,$(V)),@printf '  %-5s %s\n' '$(1)' '$(2)')
+
 # SAN=address,undefined or SAN=thread builds with sanitizers; give it an O= of its own.
 SAN	?=
 OPT	?= -O2
@@ -43,22 +48,28 @@ all: $(programs)
 
 $(O)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # The guest's program is static and never built with sanitizers.
 $(O)/static/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(filter-out $(SANFLAGS),$(CFLAGS)) -c -o $@ $<
+	$(call say,CC,$< (static))
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out $(SANFLAGS),$(CFLAGS)) -c -o $@ $<
 
 $(O)/hvrun: $(call obj,$(runtime_src) $(oci_src) $(base_src))
-	$(CC) $(LDFLAGS) -o $@ $^ -ljansson
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson
 $(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(base_src))
-	$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
 $(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) $(base_src))
-	$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
 $(O)/guestinit: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))
-	$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson -lcap -lmnl
-	strip $@
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson -lcap -lmnl
+	$(Q)strip $@
 
 include mk/test.mk mk/fuzz.mk mk/lint.mk mk/install.mk mk/bench.mk
 

@@ -13,28 +13,32 @@ fuzz_replays	:= $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(fuzz_src))
 
 $(O)/libhvrun.a: $(call obj,$(lib_src))
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 # What unit tests and fuzzers share (fake transport, helpers): tests/unit/support/*.c
 support_obj	:= $(call obj,$(wildcard tests/unit/support/*.c))
 
 $(O)/tests/test_%: $(O)/obj/tests/unit/test_%.o $(support_obj) $(O)/libhvrun.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
 
 # A fuzz target built with gcc replays its corpus (tests/fuzz/corpus/NAME/*), file by file.
 $(O)/tests/fuzz_%: $(O)/obj/tests/fuzz/fuzz_%.o $(O)/obj/tests/fuzz/replay.o $(support_obj) $(O)/libhvrun.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(test_libs)
 
 # The end-to-end tests' own programs: static, so that they run in any container.
 e2e_src		:= $(wildcard tests/e2e/*.c) $(wildcard tests/e2e/fsexercise/*.c)
 $(O)/tests/terminal: tests/e2e/terminal.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lutil
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lutil
 $(O)/tests/fsexercise: $(wildcard tests/e2e/fsexercise/*.c)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lpthread
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lpthread
 e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise
 
 .SECONDARY:
