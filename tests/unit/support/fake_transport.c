@@ -17,17 +17,17 @@ static struct fake_transport *fake_of(struct virtio_device *dev)
 
 static void fake_interrupt(struct virtio_device *dev, unsigned queue)
 {
-	fake_of(dev)->n_interrupts[queue]++;
+	__atomic_fetch_add(&fake_of(dev)->n_interrupts[queue], 1, __ATOMIC_RELAXED);
 }
 
 static void fake_config_changed(struct virtio_device *dev)
 {
-	fake_of(dev)->n_config_changes++;
+	__atomic_fetch_add(&fake_of(dev)->n_config_changes, 1, __ATOMIC_RELAXED);
 }
 
 static void fake_needs_reset(struct virtio_device *dev)
 {
-	fake_of(dev)->n_needs_reset++;
+	__atomic_fetch_add(&fake_of(dev)->n_needs_reset, 1, __ATOMIC_RELAXED);
 }
 
 static const struct virtio_transport_ops fake_ops = {
@@ -237,7 +237,9 @@ uint16_t fake_avail_event(const struct fake_transport *fake, unsigned queue)
 {
 	const struct fake_queue *q = &fake->queues[queue];
 
-	return *(const uint16_t *)(const void *)&q->used->ring[q->layout.size];
+	const void *event = &q->used->ring[q->layout.size];
+
+	return *(const uint16_t *)event;
 }
 
 void fake_loop_settle(struct loop *loop, int quiet_ms)

@@ -59,8 +59,8 @@ struct fake_transport {
 	struct guest_memory memory;
 	struct virtio_device *dev;
 	struct fake_queue queues[VIRTIO_QUEUES_MAX];
-	uint64_t alloc_gpa; /* bump allocator behind the rings */
-	unsigned n_interrupts[VIRTIO_QUEUES_MAX];
+	uint64_t alloc_gpa;			  /* bump allocator behind the rings */
+	unsigned n_interrupts[VIRTIO_QUEUES_MAX]; /* counted atomically, by any thread */
 	unsigned n_config_changes, n_needs_reset;
 };
 
