@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The init of the guests that hvrun is compared with: ends the machine at once. With "report=1" on the
+ * kernel's command line (init's environment) it first prints the time stamp counter as main saw it,
+ * which began at 0 with the vCPU.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+int main(void)
+{
+	unsigned long long tsc = __builtin_ia32_rdtsc();
+
+	if (getenv("report"))
+		printf("tsc=%llu\n", tsc);
+	fflush(stdout);
+	reboot(RB_AUTOBOOT);
+	return 0;
+}
