@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest's messages; see events.h. */
+#include "microvm/vmm/events.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/msg.h"
+#include "microvm/vmm/session.h"
+
+#define LOG_LINES_PER_S 50
+#define LOG_TEXT_BYTES	1024
+
+/* Makes a guest's text safe for a log or a terminal: one line, printable, bounded. */
+static void clean_text(const char *text, char *out, size_t cap_bytes)
+{
+	size_t used = 0;
+
+	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+		char piece[5] = {(char)*p};
+		/* UTF-8 was checked by the JSON parser; C1 controls are two bytes, 0xc2 0x80-0x9f.
+		 */
+		bool c1 = p[0] == 0xc2 && p[1] < 0xa0;
+		size_t n = 1;
+		if (*p < ' ' || *p == 0x7f || c1)
+			n = (size_t)snprintf(piece, sizeof(piece), "\\x%02x", *p);
+		if (used + n >= cap_bytes) {
+			/* Not within a character. */
+			while (used && (out[used - 1] & 0xc0) == 0x80)
+				used--;
+			if (used && (out[used - 1] & 0x80))
+				used--;
+			break;
+		}
+		memcpy(out + used, piece, n);
+		used += n;
+	}
+	out[used] = '\0';
+}
+
+static int integer(
+	const json_t *message, const char *key, json_int_t min, json_int_t max, json_int_t *out)
+{
+	const json_t *value = json_object_get(message, key);
+
+	if (!json_is_integer(value))
+		return -EPROTO;
+	*out = json_integer_value(value);
+	return *out < min || *out > max ? -EPROTO : 0;
+}
+
+static bool id_is_ours(const struct session *s, const json_t *message)
+{
+	const char *id = json_string_value(json_object_get(message, "id"));
+
+	return id && !strcmp(id, s->config.id);
+}
+
+static int handle_hello(struct session *s, const json_t *message)
+{
+	json_int_t protocol, tsc;
+
+	if (s->hello || integer(message, "protocol", MSG_PROTOCOL, MSG_PROTOCOL, &protocol) < 0 ||
+		integer(message, "tsc", 0, INT64_MAX, &tsc) < 0)
+		return -EPROTO;
+	session_guest_hello(s, (uint64_t)tsc);
+	return 0;
+}
+
+static int handle_started(struct session *s, const json_t *message)
+{
+	if (s->started || !id_is_ours(s, message))
+		return -EPROTO;
+	session_guest_started(s);
+	return 0;
+}
+
+static int handle_exited(struct session *s, const json_t *message)
+{
+	const json_t *oom = json_object_get(message, "oom");
+	json_int_t code;
+
+	if (!s->started || !id_is_ours(s, message) || integer(message, "code", 0, 255, &code) < 0 ||
+		(oom && !json_is_boolean(oom)))
+		return -EPROTO;
+	session_guest_exited(s, (int)code, json_is_true(oom));
+	return 0;
+}
+
+static int handle_failed(struct session *s, const json_t *message)
+{
+	const char *text = json_string_value(json_object_get(message, "message"));
+	char cleaned[LOG_TEXT_BYTES];
+	json_int_t code;
+
+	if (!text || !id_is_ours(s, message) || integer(message, "code", 1, 255, &code) < 0)
+		return -EPROTO;
+	clean_text(text, cleaned, sizeof(cleaned));
+	session_guest_failed(s, (int)code, cleaned);
+	return 0;
+}
+
+/* True while this second's share of log lines lasts. */
+static bool log_allowed(struct session *s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	if ((uint64_t)now.tv_sec != s->log_second) {
+		if (s->log_dropped)
+			log_warn("guestinit: (%u lines dropped)", s->log_dropped);
+		s->log_second = (uint64_t)now.tv_sec;
+		s->log_lines = s->log_dropped = 0;
+	}
+	if (s->log_lines++ < LOG_LINES_PER_S)
+		return true;
+	s->log_dropped++;
+	return false;
+}
+
+static int handle_log(struct session *s, const json_t *message)
+{
+	static const char *const levels[] = {"error", "warning", "info", "debug"};
+	const char *text = json_string_value(json_object_get(message, "message"));
+	const char *level = json_string_value(json_object_get(message, "level"));
+	char cleaned[LOG_TEXT_BYTES];
+
+	if (!text || !level)
+		return -EPROTO;
+	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++) {
+		if (strcmp(level, levels[i]))
+			continue;
+		if ((int)log_level() < i || !log_allowed(s))
+			return 0;
+		clean_text(text, cleaned, sizeof(cleaned));
+		log_line((enum log_level)i, "guestinit: %s", cleaned);
+		return 0;
+	}
+	return -EPROTO;
+}
+
+int events_handle(struct session *session, const json_t *message, char *why, size_t cap_bytes)
+{
+	static const struct {
+		const char *type;
+		int (*handle)(struct session *s, const json_t *message);
+	} kinds[] = {
+		{"hello", handle_hello},
+		{"started", handle_started},
+		{"exited", handle_exited},
+		{"failed", handle_failed},
+		{"log", handle_log},
+	};
+	const char *type = json_string_value(json_object_get(message, "type"));
+	char cleaned[64];
+
+	for (size_t i = 0; type && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strcmp(type, kinds[i].type))
+			continue;
+		if (!session->hello && i > 0 && kinds[i].handle != handle_log)
+			break; /* nothing is said before the greeting */
+		int ret = kinds[i].handle(session, message);
+		if (ret < 0)
+			snprintf(why, cap_bytes,
+				"the guest broke the agent's protocol: a wrong \"%s\"", type);
+		return ret;
+	}
+	clean_text(type ? type : "?", cleaned, sizeof(cleaned));
+	snprintf(
+		why, cap_bytes, "the guest broke the agent's protocol: unexpected \"%s\"", cleaned);
+	return -EPROTO;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the guest says (docs/protocol.md, "monitor and guestinit"): every message is checked before
+ * the session hears of it. The words come from a hostile guest.
+ */
+#ifndef MICROVM_VMM_EVENTS_H
+#define MICROVM_VMM_EVENTS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct session;
+
+/* -EPROTO with the reason in why for a message that breaks the protocol. */
+int events_handle(
+	struct session *session, const json_t *message, char *why, size_t cap_bytes) must_check;
+
+/* What the messages mean for the session; defined in session.c. */
+void session_guest_hello(struct session *session, uint64_t tsc);
+void session_guest_started(struct session *session);
+void session_guest_exited(struct session *session, int code, bool oom);
+void session_guest_failed(struct session *session, int code, const char *message);
+
+#endif

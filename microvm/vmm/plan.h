@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The VM plan (docs/protocol.md): what hvrun wants started, as one JSON object. The reader checks
+ * every field and every descriptor, refuses what it does not know, and names the field.
+ */
+#ifndef MICROVM_VMM_PLAN_H
+#define MICROVM_VMM_PLAN_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "microvm/vmm/engine.h"
+
+#define PLAN_MAX_BYTES (1u << 20)
+#define PLAN_DISKS_MAX 8
+
+struct plan_disk {
+	int fd;
+	bool readonly;
+	const char *serial; /* NULL: none */
+};
+
+/* Strings point into json; descriptors are the plan's until somebody steals them. */
+struct plan {
+	json_t *json;
+	const char *id;
+	bool emulation;
+	unsigned vcpus;
+	uint64_t memory_bytes;
+	int kernel_fd;
+	const char *kernel_path;
+	const char *cmdline;
+	enum vm_discovery discovery;
+	struct vm_file *initramfs;
+	unsigned n_initramfs;
+	int fs_fd;
+	const char *fs_tag;
+	struct plan_disk disks[PLAN_DISKS_MAX];
+	unsigned n_disks;
+	int control_fd;
+	int in_fd, out_fd, err_fd; /* -1 in a terminal session */
+	int terminal_fd;	   /* -1 otherwise */
+	int container_fd;
+	const char *qemu; /* NULL: none */
+	bool debug;
+};
+
+/*
+ * Reads a plan of len_bytes. The descriptors that it names are open then, close-on-exec, and the
+ * plan's, named once each; those below 3 are duplicated and stay open. plan_fini is due in any
+ * case.
+ */
+int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err *e) must_check;
+int plan_read(struct plan *plan, int fd, struct err *e) must_check;
+
+void plan_fini(struct plan *plan);
+
+#endif

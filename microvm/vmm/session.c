@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The session of a VM; see session.h. Its reading of the guest's messages is in events.c. */
+#include "microvm/vmm/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "microvm/vmm/events.h"
+
+#define NS_PER_S      UINT64_C(1000000000)
+#define HELLO_WARN_NS (60 * NS_PER_S)
+#define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
+#define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
+#define SETTLE_NS     (NS_PER_S / 20)
+#define SIGKILL_CODE  137
+
+/*
+ * A stream is done once the device has said so; it always does when the guest has had the request.
+ * One that was never connected may wait for a device that the guest has reset: not longer than the
+ * callbacks that may still be on their way.
+ */
+static bool streams_done(const struct session *s)
+{
+	for (int i = 0; i < SESSION_STREAMS; i++) {
+		const struct session_stream *stream = &s->streams[i];
+		if (stream->opened && !stream->done && (stream->connected || !s->settled))
+			return false;
+	}
+	return true;
+}
+
+static void emit_end(struct session *s)
+{
+	cleanup_json json_t *event = NULL;
+
+	if (s->outcome == SESSION_EXITED)
+		event = json_pack(
+			"{s:s, s:i, s:b}", "event", "exited", "code", s->code, "oom", (int)s->oom);
+	else
+		event = json_pack("{s:s, s:i, s:s%}", "event", "failed", "code", s->code, "message",
+			s->message, strnlen(s->message, sizeof(s->message)));
+	if (!event)
+		event = json_pack("{s:s, s:i, s:s}", "event", "failed", "code", s->code, "message",
+			"the VM failed, and its message can't be shown");
+	if (event)
+		s->config.ops->emit(s->config.arg, event);
+}
+
+static void end_session(struct session *s)
+{
+	if (s->finished)
+		return;
+	s->finished = true;
+	terminal_restore(&s->terminal);
+	(void)!loop_timer_set(&s->timer, 0, 0);
+	emit_end(s);
+	s->config.ops->finish(s->config.arg, s->code);
+}
+
+static void maybe_end(struct session *s)
+{
+	if (!s->finished && s->outcome != SESSION_RUNNING && s->vm_ended && streams_done(s))
+		end_session(s);
+}
+
+/* The VM is gone, or shall be: everything that was in flight is now in the host's hands. */
+static void take_vm_down(struct session *s)
+{
+	s->vm_ended = true;
+	agent_close(&s->agent);
+	s->config.ops->stop_vm(s->config.arg);
+	if (loop_timer_set(&s->timer, SETTLE_NS, 0) < 0)
+		s->settled = true;
+	maybe_end(s);
+}
+
+static void set_failed(struct session *s, int code, const char *why)
+{
+	if (s->outcome != SESSION_RUNNING)
+		return;
+	s->outcome = SESSION_FAILED;
+	s->code = code;
+	snprintf(s->message, sizeof(s->message), "%s", why);
+}
+
+/* The VM failed: its console may say why. */
+static void set_vm_failed(struct session *s, const char *why)
+{
+	size_t used;
+
+	if (s->outcome != SESSION_RUNNING)
+		return;
+	set_failed(s, SESSION_EXIT_VM, why);
+	used = strlen(s->message);
+	s->config.ops->describe(s->config.arg, s->message + used, sizeof(s->message) - used);
+}
+
+void session_fail(struct session *session, const char *why)
+{
+	set_vm_failed(session, why);
+	take_vm_down(session);
+}
+
+void session_vm_ended(struct session *session, enum engine_end how, const char *message)
+{
+	if (how == ENGINE_END_FAILED)
+		set_vm_failed(session, message);
+	else if (!session->hello)
+		set_vm_failed(session, "the VM ended before its guest was up");
+	else
+		set_vm_failed(session, "the VM ended before the container did");
+	take_vm_down(session);
+}
+
+void session_stop(struct session *session)
+{
+	if (session->outcome == SESSION_RUNNING) {
+		session->outcome = SESSION_EXITED;
+		session->code = SIGKILL_CODE;
+	}
+	take_vm_down(session);
+	end_session(session); /* whatever output is still on its way */
+}
+
+static void stream_connected(void *arg)
+{
+	struct session_stream *stream = arg;
+
+	stream->connected = true;
+}
+
+static void stream_done(void *arg)
+{
+	struct session_stream *stream = arg;
+
+	stream->done = true;
+	maybe_end(stream->session);
+}
+
+static void stream_closed(void *arg, int reason)
+{
+	struct session_stream *stream = arg;
+	struct session *s = stream->session;
+
+	if (reason == -ECONNREFUSED && s->outcome == SESSION_RUNNING)
+		session_fail(s, "guestinit refused a stream of the container");
+	else if (reason && reason != -ECONNRESET)
+		log_debug("stream %u: %s", stream->host_port, strerror(-reason));
+	stream_done(arg);
+}
+
+static const struct vsock_conn_events stream_events = {
+	.connected = stream_connected,
+	.drained = stream_done,
+	.closed = stream_closed,
+};
+
+static int open_stream(struct session *s, unsigned i, struct err *e)
+{
+	struct session_stream *stream = &s->streams[i];
+
+	if (!stream->used)
+		return 0;
+	bool output = stream->wr_fd >= 0;
+	int rd = steal_fd(&stream->rd_fd), wr = steal_fd(&stream->wr_fd);
+	/* Input may end when it likes; nobody waits for it. */
+	stream->done = !output;
+	stream->opened = true;
+	int ret = s->config.ops->connect(
+		s->config.arg, stream->host_port, rd, wr, &stream_events, stream);
+	if (ret < 0)
+		stream->opened = false;
+	return ret < 0 ? err_sys(e, -ret, "stream %u of the container", stream->host_port) : 0;
+}
+
+static int send_create(struct session *s, struct err *e)
+{
+	cleanup_free char *bytes = NULL;
+	size_t len;
+	int ret = fd_slurp(s->config.container_fd, MSG_MAX_BYTES + MSG_HEADER_BYTES, &bytes, &len);
+
+	if (!ret)
+		ret = agent_send_bytes(&s->agent, bytes, len);
+	fd_closep(&s->config.container_fd);
+	return ret < 0 ? err_sys(e, -ret, "create message") : 0;
+}
+
+static void send_to_guest(struct session *s, json_t *message)
+{
+	cleanup_json json_t *owned = message;
+	int ret = owned ? agent_send(&s->agent, owned) : -ENOMEM;
+
+	if (ret < 0 && agent_is_open(&s->agent))
+		log_warn("a message to the guest is lost: %s", strerror(-ret));
+}
+
+static void send_signal(struct session *s, int signal)
+{
+	send_to_guest(s,
+		json_pack("{s:s, s:s, s:i}", "type", "kill", "id", s->config.id, "signal", signal));
+}
+
+static void send_resize(struct session *s)
+{
+	if (s->rows && s->columns)
+		send_to_guest(s,
+			json_pack("{s:s, s:s, s:i, s:i}", "type", "resize", "id", s->config.id,
+				"rows", (int)s->rows, "columns", (int)s->columns));
+	s->rows = s->columns = 0;
+}
+
+void session_kill(struct session *session, int signal)
+{
+	if (session->outcome != SESSION_RUNNING)
+		return;
+	if (session->hello)
+		send_signal(session, signal);
+	else if (session->n_pending < SESSION_PENDING_MAX)
+		session->pending_signals[session->n_pending++] = signal;
+	else
+		log_warn("signal %d is lost: the guest is not up yet", signal);
+}
+
+void session_resize(struct session *session, unsigned rows, unsigned columns)
+{
+	session->rows = rows;
+	session->columns = columns;
+	if (session->hello && session->outcome == SESSION_RUNNING)
+		send_resize(session);
+}
+
+/* The guest is up: container and streams. */
+static int set_up(struct session *s, struct err *e)
+{
+	int ret = send_create(s, e);
+
+	for (unsigned i = 0; i < SESSION_STREAMS && !ret; i++) {
+		struct session_stream *stream = &s->streams[i];
+		if (stream->used && stream->rd_fd >= 0 && stream->rd_fd == stream->wr_fd) {
+			ret = terminal_make_raw(&s->terminal, stream->rd_fd);
+			if (ret < 0)
+				return err_sys(e, -ret, "terminal");
+		}
+		ret = open_stream(s, i, e);
+	}
+	for (unsigned i = 0; i < s->n_pending && !ret; i++)
+		send_signal(s, s->pending_signals[i]);
+	if (!ret)
+		send_resize(s);
+	s->n_pending = 0;
+	return ret;
+}
+
+void session_guest_hello(struct session *s, uint64_t tsc)
+{
+	struct err e;
+	cleanup_json json_t *event =
+		json_pack("{s:s, s:I}", "event", "booted", "tsc", (json_int_t)tsc);
+
+	s->hello = true;
+	(void)!loop_timer_set(&s->timer, 0, 0);
+	if (event)
+		s->config.ops->emit(s->config.arg, event);
+	if (set_up(s, &e) < 0)
+		session_fail(s, e.text);
+}
+
+void session_guest_started(struct session *s)
+{
+	cleanup_json json_t *event = json_pack("{s:s}", "event", "started");
+
+	s->started = true;
+	if (event)
+		s->config.ops->emit(s->config.arg, event);
+}
+
+/* The container is over: now the guest puts its file systems in order and ends the VM. */
+static void shut_down(struct session *s)
+{
+	send_to_guest(s, json_pack("{s:s}", "type", "shutdown"));
+	if (loop_timer_set(&s->timer, SHUTDOWN_NS, 0) < 0)
+		take_vm_down(s);
+}
+
+void session_guest_exited(struct session *s, int code, bool oom)
+{
+	if (s->outcome != SESSION_RUNNING)
+		return;
+	s->outcome = SESSION_EXITED;
+	s->code = code;
+	s->oom = oom;
+	shut_down(s);
+}
+
+void session_guest_failed(struct session *s, int code, const char *message)
+{
+	if (s->outcome != SESSION_RUNNING)
+		return;
+	set_failed(s, code, message);
+	shut_down(s);
+}
+
+static void agent_message(void *arg, const json_t *message)
+{
+	struct session *s = arg;
+	char why[256];
+
+	if (events_handle(s, message, why, sizeof(why)) < 0)
+		session_fail(s, why);
+}
+
+static void agent_closed(void *arg, const char *why)
+{
+	struct session *s = arg;
+	char text[512];
+
+	if (*why) {
+		snprintf(text, sizeof(text), "guestinit's connection: %s", why);
+		session_fail(s, text);
+	} else if (s->outcome == SESSION_RUNNING) {
+		/* Its end, or its kernel's: the console's last words may still be coming. */
+		if (loop_timer_set(&s->timer, GONE_NS, 0) < 0)
+			session_fail(s, "guestinit closed its connection");
+	}
+}
+
+static void timer_expired(struct loop_timer *timer)
+{
+	struct session *s =
+		(struct session *)(void *)((char *)timer - offsetof(struct session, timer));
+
+	if (s->vm_ended) {
+		s->settled = true;
+		maybe_end(s);
+	} else if (s->outcome != SESSION_RUNNING) {
+		log_warn("the guest did not shut down within %llu seconds: stopped",
+			(unsigned long long)(SHUTDOWN_NS / NS_PER_S));
+		take_vm_down(s);
+	} else if (s->accepted && !agent_is_open(&s->agent)) {
+		session_fail(s, "guestinit closed its connection before the container had ended");
+	} else {
+		log_warn("the guest has not reported for %llu seconds; still waiting",
+			(unsigned long long)(HELLO_WARN_NS / NS_PER_S));
+	}
+}
+
+int session_accept(struct session *session)
+{
+	if (session->accepted || session->finished)
+		return -ECONNREFUSED;
+	int fd = agent_open(&session->agent);
+	session->accepted = fd >= 0;
+	return fd;
+}
+
+static void stream_init(
+	struct session *s, unsigned i, uint32_t host_port, int rd_fd, int wr_fd, bool used)
+{
+	s->streams[i] = (struct session_stream){
+		.session = s,
+		.host_port = host_port,
+		.rd_fd = rd_fd,
+		.wr_fd = wr_fd,
+		.used = used,
+	};
+}
+
+int session_init(struct session *session, const struct session_config *config, struct err *e)
+{
+	bool terminal = config->terminal_fd >= 0;
+
+	memset(session, 0, sizeof(*session));
+	session->config = *config;
+	session->terminal.fd = -1;
+	session->code = SESSION_EXIT_VM;
+	agent_init(&session->agent, config->loop, agent_message, agent_closed, session);
+	if (terminal)
+		stream_init(session, 0, SESSION_PORT_STDIN, config->terminal_fd,
+			config->terminal_fd, true);
+	else
+		stream_init(session, 0, SESSION_PORT_STDIN, config->in_fd, -1, true);
+	stream_init(session, 1, SESSION_PORT_STDOUT, -1, config->out_fd, !terminal);
+	stream_init(session, 2, SESSION_PORT_STDERR, -1, config->err_fd, !terminal);
+	int ret = loop_timer_init(config->loop, &session->timer, timer_expired);
+	if (!ret)
+		ret = loop_timer_set(&session->timer, HELLO_WARN_NS, HELLO_WARN_NS);
+	return ret < 0 ? err_sys(e, -ret, "timer") : 0;
+}
+
+void session_fini(struct session *session)
+{
+	terminal_restore(&session->terminal);
+	agent_close(&session->agent);
+	loop_timer_fini(&session->timer);
+	fd_closep(&session->config.container_fd);
+	for (int i = 0; i < SESSION_STREAMS; i++) {
+		struct session_stream *stream = &session->streams[i];
+		if (stream->wr_fd == stream->rd_fd)
+			stream->wr_fd = -1;
+		fd_closep(&stream->rd_fd);
+		fd_closep(&stream->wr_fd);
+	}
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A VM with one container, seen from the monitor: the agent's connection, the container's streams,
+ * the commands of hvrun, and how it all ends. The session decides; what it decides is done through
+ * its operations, so that it knows neither engine nor device.
+ *
+ * It ends once, through `finish`, when three things are true: the outcome is known, the VM has
+ * ended, and all output that the guest had sent is written. A stop from hvrun, or hvrun's end, cuts
+ * this short. Everything is called by the loop's thread.
+ */
+#ifndef MICROVM_VMM_SESSION_H
+#define MICROVM_VMM_SESSION_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "microvm/devices/vsock.h"
+#include "microvm/vmm/agent.h"
+#include "microvm/vmm/engine.h"
+#include "microvm/vmm/terminal.h"
+
+#define SESSION_EXIT_VM	      125 /* the VM failed, not the container */
+#define SESSION_STREAMS	      3
+#define SESSION_PENDING_MAX   16 /* signals that wait for the container */
+#define SESSION_MESSAGE_BYTES 16384
+
+/* Host ports of the first container's streams (docs/protocol.md). */
+#define SESSION_PORT_STDIN  1025u /* or the terminal */
+#define SESSION_PORT_STDOUT 1026u
+#define SESSION_PORT_STDERR 1027u
+
+struct session_ops {
+	/* vsock_connect to guest port MSG_STREAM_PORT; the descriptors are taken over. */
+	int (*connect)(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
+		const struct vsock_conn_events *events, void *conn_arg);
+	/* Ends the VM now; no session_vm_ended comes for it. Any number of times. */
+	void (*stop_vm)(void *arg);
+	/* One event for hvrun; borrowed. */
+	void (*emit)(void *arg, const json_t *event);
+	/* The console's part of a failure's message: panic line and last lines, or "". */
+	void (*describe)(void *arg, char *text, size_t cap_bytes);
+	/* The end: leave the loop, then exit with this code. */
+	void (*finish)(void *arg, int exit_code);
+};
+
+struct session_config {
+	struct loop *loop;
+	const char *id;
+	int container_fd;	   /* framed create message; taken over */
+	int in_fd, out_fd, err_fd; /* taken over; -1 in a terminal session */
+	int terminal_fd;	   /* taken over; -1 otherwise */
+	const struct session_ops *ops;
+	void *arg;
+};
+
+enum session_outcome { SESSION_RUNNING, SESSION_EXITED, SESSION_FAILED };
+
+struct session_stream {
+	struct session *session;
+	uint32_t host_port;
+	int rd_fd, wr_fd;
+	bool used, opened, connected, done;
+};
+
+struct session {
+	struct session_config config;
+	struct agent agent;
+	struct session_stream streams[SESSION_STREAMS];
+	struct terminal terminal;
+	struct loop_timer timer; /* for hello, then for the guest to end */
+	bool accepted, hello, started, vm_ended, settled, finished;
+	enum session_outcome outcome;
+	int code;
+	bool oom;
+	char message[SESSION_MESSAGE_BYTES];
+	int pending_signals[SESSION_PENDING_MAX];
+	unsigned n_pending;
+	unsigned rows, columns; /* a resize that waits, 0: none */
+	uint64_t log_second;	/* rate of the guest's log messages */
+	unsigned log_lines, log_dropped;
+};
+
+int session_init(
+	struct session *session, const struct session_config *config, struct err *e) must_check;
+void session_fini(struct session *session);
+
+/*
+ * The guest connects to MSG_CONTROL_PORT: a descriptor for the vsock device the first time, the
+ * caller's; afterwards -ECONNREFUSED.
+ */
+int session_accept(struct session *session) must_check;
+
+void session_kill(struct session *session, int signal);
+void session_resize(struct session *session, unsigned rows, unsigned columns);
+void session_stop(struct session *session); /* hvrun's stop, or its end */
+
+void session_vm_ended(struct session *session, enum engine_end how, const char *message);
+
+/* Something that the VM can't go on without is gone. The VM is stopped. */
+void session_fail(struct session *session, const char *why);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The user's terminal in a terminal session: raw while the container has it, restored after. */
+#ifndef MICROVM_VMM_TERMINAL_H
+#define MICROVM_VMM_TERMINAL_H
+
+#include <stdbool.h>
+#include <termios.h>
+
+#include "base/err.h"
+
+struct terminal {
+	int fd; /* a copy, -1 when there is nothing to restore */
+	struct termios saved;
+};
+
+/* fd stays the caller's. The process must ignore SIGTTOU. Something that is no terminal is fine. */
+int terminal_make_raw(struct terminal *terminal, int fd) must_check;
+void terminal_restore(struct terminal *terminal); /* any number of times */
+
+#endif
