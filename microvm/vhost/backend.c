@@ -410,6 +410,8 @@ int vhost_backend_create(struct vhost_backend **out, struct loop *loop, struct v
 		return err_sys(e, -ret, "%s: vhost-user socket", dev->name);
 	}
 	(void)steal_fd(&sock);
+	/* A ring's size is the front end's affair: QEMU's virtio-mmio offers 1024, always. */
+	dev->queue_size_max = VIRTQ_SIZE_MAX;
 	dev->transport = &vhost_backend_transport_ops;
 	dev->transport_data = b;
 	*out = b;

@@ -23,6 +23,8 @@ struct vhost_backend;
  * when this fails). The front end is offered the configuration space when dev->config_bytes is not
  * 0; a device whose front end has the configuration itself (virtio-fs) leaves it at 0.
  *
+ * Rings of any size up to VIRTQ_SIZE_MAX are served: dev->queue_size_max is set to that.
+ *
  * closed, called from the loop at most once, says that the connection has ended: error is 0 at an
  * end of file between messages, else -errno. The device is stopped then; vhost_backend_free may be
  * called from within.
