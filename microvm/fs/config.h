@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The configuration of hvrun-fs and the messages of its control socket: docs/protocol.md. */
+#ifndef MICROVM_FS_CONFIG_H
+#define MICROVM_FS_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "microvm/fs/export.h"
+
+#define FS_CONFIG_MAX_BYTES (1u << 20)
+#define FS_CONFIG_MAX_DEPTH 8u
+
+struct fs_config {
+	int socket, control; /* owned; -1 for none */
+	unsigned workers;
+	bool debug;
+	struct exports exports;
+};
+
+/*
+ * Reads config_fd, and adds the exports; prepare is called for each before (it may replace
+ * the descriptor). fs_config_fini closes what is in config, also after a failure.
+ */
+int fs_config_read(struct fs_config *config, int config_fd, void (*prepare)(struct export *),
+	struct err *e) must_check;
+void fs_config_fini(struct fs_config *config);
+
+/* One export from its JSON; fd when it came beside the message, else -1 and it is in there. */
+int fs_config_export(struct exports *exports, const json_t *json, int fd,
+	void (*prepare)(struct export *), struct err *e) must_check;
+
+#endif

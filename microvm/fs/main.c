@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hvrun-fs: serves directories and files of the host to one VM, by virtio-fs over vhost-user. It
+ * is started with its sockets, exports and configuration, gives up all that it does not need, and
+ * ends when one of its sockets does. Interfaces: docs/protocol.md. Semantics: docs/filesystem.md.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "microvm/fs/config.h"
+#include "microvm/fs/sandbox.h"
+#include "microvm/fs/server.h"
+#include "microvm/vhost/backend.h"
+
+#define NOFILE_WANTED	  (1u << 20)
+#define NODE_FDS_MAX	  16384u
+#define NODES_MAX_DEFAULT (1u << 16) /* until the guest's memory is known */
+#define CONTROL_MAX_BYTES 65536u
+
+struct fs_main {
+	struct fs_config config;
+	struct loop loop;
+	struct loop_source control;
+	struct fs_server *server;
+	struct vhost_backend *backend;
+	int exit_code;
+};
+
+static void link_closed(void *arg, int error)
+{
+	struct fs_main *m = arg;
+
+	if (error) {
+		log_error("vhost-user connection: %s", strerror(-error));
+		m->exit_code = EXIT_FAILURE;
+	}
+	loop_stop(&m->loop);
+}
+
+/* One message of the control socket: an export to be added. */
+static int control_add(struct fs_main *m, const char *text, size_t len, int *fd, struct err *e)
+{
+	cleanup_json json_t *json = json_parse(text, len, FS_CONFIG_MAX_DEPTH, e);
+
+	if (!json)
+		return -e->code;
+	const char *op = json_string_value(json_object_get(json, "op"));
+	const json_t *export = json_object_get(json, "export");
+	if (!op || strcmp(op, "add"))
+		return err_set(e, EINVAL, "op: must be \"add\"");
+	if (!export || json_object_get(export, "fd"))
+		return err_set(e, EINVAL, "export: must be an object without fd");
+	if (*fd < 0)
+		return err_set(e, EINVAL, "export: its descriptor must come with the message");
+	const char *locks = json_string_value(json_object_get(export, "locks"));
+	if (locks && !strcmp(locks, "host") && !m->config.exports.host_locks)
+		return err_set(e, EINVAL,
+			"export.locks: \"host\" must be wanted by one export from the start");
+	return fs_config_export(&m->config.exports, export, steal_fd(fd), fs_sandbox_export, e);
+}
+
+static void control_ready(struct loop_source *source, uint32_t events)
+{
+	struct fs_main *m =
+		(struct fs_main *)(void *)((char *)source - offsetof(struct fs_main, control));
+	static const char ok[] = "{\"ok\":true}";
+	cleanup_free char *text = malloc(CONTROL_MAX_BYTES), *reply = NULL;
+	int fds[FD_PASS_MAX];
+	unsigned n_fds = FD_PASS_MAX;
+	struct err e = {0};
+
+	(void)events;
+	ssize_t len = text ? fd_recv_packet(source->fd, text, CONTROL_MAX_BYTES, fds, &n_fds) : 0;
+	if (len == -EAGAIN || len == -EINTR)
+		return;
+	if (len <= 0) {
+		loop_stop(&m->loop); /* hvrun, or the monitor, is gone */
+		return;
+	}
+	for (unsigned i = 1; i < n_fds; i++)
+		close(fds[i]);
+	int fd = n_fds ? fds[0] : -1;
+	int ret = control_add(m, text, (size_t)len, &fd, &e);
+	fd_closep(&fd);
+	if (ret < 0) {
+		cleanup_json json_t *json = json_pack("{s:b,s:s+}", "ok", 0, "message", e.text, "");
+		reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	}
+	const char *answer = ret < 0 ? (reply ? reply : "{\"ok\":false}") : ok;
+	if (fd_send_packet(source->fd, answer, strlen(answer), NULL, 0) < 0)
+		loop_stop(&m->loop);
+}
+
+/* Descriptors are what a file server runs out of first: as many as the system gives. */
+static uint32_t raise_nofile(void)
+{
+	struct rlimit limit = {.rlim_cur = NOFILE_WANTED, .rlim_max = NOFILE_WANTED}, old;
+
+	if (getrlimit(RLIMIT_NOFILE, &old) < 0)
+		return 1024;
+	if (old.rlim_max >= NOFILE_WANTED)
+		limit.rlim_max = old.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0) {
+		limit = (struct rlimit){.rlim_cur = old.rlim_max, .rlim_max = old.rlim_max};
+		if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+			limit = old;
+	}
+	return limit.rlim_cur < NOFILE_WANTED ? (uint32_t)limit.rlim_cur : NOFILE_WANTED;
+}
+
+static int serve(struct fs_main *m, struct err *e)
+{
+	bool privileged = cred_is_privileged();
+	uint32_t nofile = raise_nofile();
+
+	int ret = cred_process_init(privileged);
+	if (ret < 0)
+		return err_sys(e, -ret, "credentials");
+	struct fuse_session_config session = {
+		.exports = &m->config.exports,
+		.fd_prefix = fs_sandbox_root(privileged),
+		.node_fds_max = nofile / 4 < NODE_FDS_MAX ? nofile / 4 : NODE_FDS_MAX,
+		.nodes_max = NODES_MAX_DEFAULT,
+		.handles_max = nofile / 2,
+	};
+	ret = fs_server_create(&m->server, &m->loop, &session, m->config.workers, e);
+	if (ret < 0)
+		return ret;
+	ret = vhost_backend_create(&m->backend, &m->loop, fs_server_device(m->server),
+		steal_fd(&m->config.socket), link_closed, m, e);
+	if (ret < 0)
+		return ret;
+	if (m->config.control >= 0) {
+		m->control.ready = control_ready;
+		ret = loop_add(&m->loop, &m->control, m->config.control, EPOLLIN);
+		if (ret < 0)
+			return err_sys(e, -ret, "control socket");
+	}
+	ret = fs_sandbox_close(privileged, e);
+	if (ret < 0)
+		return ret;
+	ret = loop_run(&m->loop);
+	return ret < 0 ? err_sys(e, -ret, "event loop") : 0;
+}
+
+static int parse_args(int argc, char **argv, int *config_fd)
+{
+	char *end;
+
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		printf("hvrun-fs %s\n", HVRUN_VERSION);
+		return 1;
+	}
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		printf("Usage: hvrun-fs --config-fd N\n\n"
+		       "File server of one hvrun VM (virtio-fs over vhost-user). It is started by\n"
+		       "hvrun; descriptor N holds its configuration as JSON. See hvrun-fs(8).\n");
+		return 1;
+	}
+	if (argc != 3 || strcmp(argv[1], "--config-fd"))
+		return -EINVAL;
+	long fd = strtol(argv[2], &end, 10);
+	if (*end || end == argv[2] || fd < 0 || fd > 1 << 20)
+		return -EINVAL;
+	*config_fd = (int)fd;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct fs_main m = {.exit_code = EXIT_SUCCESS, .control = {.fd = -1}};
+	struct err e = {0};
+	int config_fd = -1;
+
+	log_init("hvrun-fs", STDERR_FILENO, LOG_LEVEL_WARNING);
+	int ret = parse_args(argc, argv, &config_fd);
+	if (ret > 0)
+		return EXIT_SUCCESS;
+	if (ret < 0) {
+		log_error("usage: hvrun-fs --config-fd N");
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	ret = fs_config_read(&m.config, config_fd, fs_sandbox_export, &e);
+	close(config_fd);
+	if (!ret && m.config.debug)
+		log_init("hvrun-fs", STDERR_FILENO, LOG_LEVEL_DEBUG);
+	if (!ret) {
+		ret = loop_init(&m.loop);
+		if (ret < 0) {
+			err_sys(&e, -ret, "event loop");
+		} else {
+			ret = serve(&m, &e);
+			loop_del(&m.loop, &m.control);
+			vhost_backend_free(m.backend);
+			fs_server_free(m.server);
+			loop_fini(&m.loop);
+		}
+	}
+	if (ret < 0) {
+		log_error("%s", e.text);
+		m.exit_code = EXIT_FAILURE;
+	}
+	fs_config_fini(&m.config);
+	return m.exit_code;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What concerns a whole file system, and ioctls. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "microvm/fs/ops.h"
+
+int op_statfs(const struct op_call *c)
+{
+	cleanup_node struct node_use use = {0};
+	struct fuse_statfs_out out = {.st = {.bsize = 4096, .frsize = 4096, .namelen = FS_NAME_MAX}};
+	struct statfs st;
+
+	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
+	if (ret < 0)
+		return ret;
+	if (use.node) {
+		if (fstatfs(use.fd, &st) < 0)
+			return -errno;
+		out.st = (struct fuse_kstatfs){
+			.blocks = st.f_blocks,
+			.bfree = st.f_bfree,
+			.bavail = st.f_bavail,
+			.files = st.f_files,
+			.ffree = st.f_ffree,
+			.bsize = (uint32_t)st.f_bsize,
+			.namelen = (uint32_t)st.f_namelen,
+			.frsize = (uint32_t)st.f_frsize,
+		};
+	}
+	return request_reply(c->r, &out, sizeof(out));
+}
+
+/* The file system that an O_PATH descriptor of a directory or regular file lies in. */
+static int sync_fs_of(const struct op_call *c, int path_fd, mode_t type)
+{
+	struct fd_path path;
+	cleanup_close int fd = -1;
+
+	if (!S_ISDIR(type) && !S_ISREG(type))
+		return 0; /* can't be opened; holds no data itself */
+	fd = op_openat(c, AT_FDCWD, fd_path_set(&path, c->s->config.fd_prefix, path_fd), O_RDONLY, 0);
+	if (fd < 0)
+		return fd;
+	return syncfs(fd) < 0 ? -errno : 0;
+}
+
+int op_syncfs(const struct op_call *c)
+{
+	cleanup_node struct node_use use = {0};
+
+	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
+	if (ret < 0)
+		return ret;
+	if (use.node) {
+		if (!node_export(use.node)->readonly)
+			ret = sync_fs_of(c, use.fd, use.node->type);
+	} else {
+		/* Exported directories are file systems of their own; files belong to the root. */
+		struct export *x;
+		for (unsigned i = 0; (x = exports_at(c->s->config.exports, i)); i++) {
+			bool own = S_ISDIR(x->type) && session_flags(c->s) & SESSION_SUBMOUNTS;
+			int one = own || x->readonly ? 0 : sync_fs_of(c, x->fd, x->type);
+			ret = ret ? ret : one;
+		}
+	}
+	return ret < 0 ? ret : request_reply(c->r, NULL, 0);
+}
+
+/* Attribute flags that a guest may change: nothing that pins a file or moves it to a project. */
+#define SETTABLE_FLAGS                                                                           \
+	(FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL | FS_NOCOW_FL | \
+		FS_COMPR_FL | FS_NOCOMP_FL)
+
+static int set_flags(const struct op_call *c, const struct handle *h, uint32_t wanted)
+{
+	int flags = 0;
+
+	if (!h->export || h->export->readonly)
+		return -EROFS;
+	if (ioctl(h->fd, FS_IOC_GETFLAGS, &flags) < 0)
+		return -errno;
+	if (((uint32_t)flags ^ wanted) & ~(uint32_t)SETTABLE_FLAGS & FS_FL_USER_MODIFIABLE)
+		return -EPERM;
+	flags = (int)wanted;
+	(void)c;
+	return ioctl(h->fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+}
+
+/*
+ * ioctls carry pointers and drivers' commands; only those whose meaning is known pass. Files that
+ * get here are regular files and directories of the host.
+ */
+int op_ioctl(const struct op_call *c)
+{
+	const struct fuse_ioctl_in *in = request_take(c->r, sizeof(*in));
+	cleanup_handle struct handle_use use = {0};
+	struct {
+		struct fuse_ioctl_out out;
+		union {
+			int flags;
+			struct fsxattr x;
+		};
+	} reply = {0};
+	size_t out_bytes = 0;
+	const void *arg;
+
+	if (!in)
+		return -EINVAL;
+	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid,
+		in->flags & FUSE_IOCTL_DIR, &use);
+	if (ret < 0)
+		return ret;
+	if (!use.handle->node)
+		return -ENOTTY;
+	switch (in->cmd) {
+	case FS_IOC_GETFLAGS:
+		ret = ioctl(use.handle->fd, FS_IOC_GETFLAGS, &reply.flags) < 0 ? -errno : 0;
+		/* The command's size says long, but it has always been an int. */
+		out_bytes = in->out_size < sizeof(long) ? sizeof(int) : sizeof(long);
+		break;
+	case FS_IOC_FSGETXATTR:
+		ret = ioctl(use.handle->fd, FS_IOC_FSGETXATTR, &reply.x) < 0 ? -errno : 0;
+		out_bytes = sizeof(reply.x);
+		break;
+	case FS_IOC_SETFLAGS:
+		arg = request_take(c->r, sizeof(int));
+		ret = arg ? set_flags(c, use.handle, *(const uint32_t *)arg) : -EINVAL;
+		break;
+	default:
+		ret = -ENOTTY;
+	}
+	if (!ret && out_bytes > in->out_size)
+		ret = -EINVAL;
+	return ret < 0 ? ret : request_reply(c->r, &reply, sizeof(reply.out) + out_bytes);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mounts, root and capabilities; see sandbox.h. The system calls are in seccomp.c. */
+#include "microvm/fs/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/mount.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "microvm/fs/seccomp.h"
+
+#define PROC_FDS      "/proc/self/fd"
+#define MS_PRIVATE_   (1u << 18) /* MS_PRIVATE; <sys/mount.h> clashes with <linux/mount.h> */
+#define AT_RECURSIVE_ 0x8000u
+
+/*
+ * DAC_*, FOWNER, CHOWN, FSETID, MKNOD, SETFCAP do what the guest's kernel has permitted; SETUID and
+ * SETGID let it be done in the caller's name; DAC_READ_SEARCH opens inodes by handle as well. SYS_ADMIN
+ * is what trusted.* and security.* attributes take: of what else it could do, the list of
+ * system calls leaves nothing.
+ */
+static const unsigned char kept_capabilities[] = {
+	CAP_CHOWN,
+	CAP_DAC_OVERRIDE,
+	CAP_DAC_READ_SEARCH,
+	CAP_FOWNER,
+	CAP_FSETID,
+	CAP_SETGID,
+	CAP_SETUID,
+	CAP_SYS_ADMIN,
+	CAP_MKNOD,
+	CAP_SETFCAP,
+};
+
+static int open_tree_clone(int dirfd, const char *path, unsigned flags)
+{
+	long fd = syscall(SYS_open_tree, dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | flags);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+void fs_sandbox_export(struct export *export)
+{
+	cleanup_close int tree = open_tree_clone(export->fd, "", AT_EMPTY_PATH | AT_RECURSIVE_);
+	struct mount_attr attr = {
+		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+		.propagation = MS_PRIVATE_,
+	};
+
+	if (tree < 0) {
+		log_debug("%s: no private mount: %s", export->path, strerror(-tree));
+		return;
+	}
+	if (export->readonly)
+		attr.attr_set |= MOUNT_ATTR_RDONLY;
+	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr,
+		    sizeof(attr)) < 0)
+		log_debug("%s: attributes of the private mount: %s", export->path, strerror(errno));
+	fd_closep(&export->fd);
+	export->fd = steal_fd(&tree);
+}
+
+const char *fs_sandbox_root(bool privileged)
+{
+	if (!privileged)
+		return PROC_FDS "/";
+	cleanup_close int fds = open_tree_clone(AT_FDCWD, PROC_FDS, 0);
+	if (fds < 0 || fchdir(fds) < 0 || chroot(".") < 0) {
+		log_warn("can't leave the host's root directory: %s",
+			strerror(fds < 0 ? -fds : errno));
+		return PROC_FDS "/";
+	}
+	return "/";
+}
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[2];
+	uint32_t keep[2] = {0};
+
+	for (size_t i = 0; i < sizeof(kept_capabilities); i++)
+		keep[kept_capabilities[i] / 32] |= 1u << kept_capabilities[i] % 32;
+	if (syscall(SYS_capget, &header, caps) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		caps[i].permitted &= keep[i];
+		caps[i].effective = caps[i].permitted;
+		caps[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &header, caps) < 0 ? -errno : 0;
+}
+
+int fs_sandbox_close(bool privileged, struct err *e)
+{
+	if (privileged) {
+		int ret = drop_capabilities();
+		if (ret < 0)
+			return err_sys(e, -ret, "capabilities");
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(e, errno, "no_new_privs");
+	int ret = fs_seccomp_install();
+	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
+}
