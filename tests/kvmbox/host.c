@@ -41,7 +41,7 @@ enum { EXIT_TIMEOUT = 124, EXIT_BOX = 125 };
 enum { PORT_CTL, PORT_IN, PORT_OUT, PORT_ERR, PORT_COUNT };
 
 struct config {
-	const char *qemu, *virtiofsd, *vmlinux, *initramfs, *modules, *append;
+	const char *qemu, *virtiofsd, *vmlinux, *initramfs, *modules, *append, *cache;
 	const char *share[PATHS_MAX], *copy[PATHS_MAX];
 	int share_count, copy_count;
 	int memory_mib, cpus;
@@ -181,8 +181,9 @@ static void host_start_fs(struct box *box, const struct config *cfg, int output_
 	socklen_t len = sizeof(addr);
 	char fd_arg[32];
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char cache_arg[32];
 	char *argv[] = { (char *)(uintptr_t)cfg->virtiofsd, fd_arg, "-f", "-o", "source=/",
-			 "-o", "sandbox=chroot", "-o", "cache=auto", "-o", "xattr",
+			 "-o", "sandbox=chroot", "-o", cache_arg, "-o", "xattr",
 			 "-o", "log_level=warn", NULL };
 
 	box->fs_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -192,6 +193,7 @@ static void host_start_fs(struct box *box, const struct config *cfg, int output_
 	    connect(box->fs_fd, (struct sockaddr *)&addr, len))
 		host_die("virtiofsd's socket: %s", strerror(errno));
 	snprintf(fd_arg, sizeof(fd_arg), "--fd=%d", fd);
+	snprintf(cache_arg, sizeof(cache_arg), "cache=%s", cfg->cache);
 	box->fs_pid = host_spawn(argv, &fd, 1, output_fd);
 	close(fd);
 }
@@ -546,16 +548,17 @@ static void host_open_streams(struct box *box)
 
 static void host_parse(struct config *cfg, int argc, char **argv)
 {
-	enum { QEMU, VIRTIOFSD, VMLINUX, INITRAMFS, MODULES, APPEND, SHARE, COPY, MEMORY, CPUS,
+	enum { QEMU, VIRTIOFSD, VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, SHARE, COPY, MEMORY, CPUS,
 	       TIMEOUT, ICOUNT, VERBOSE };
 	static const struct option options[] = {
 		{ "qemu", 1, NULL, QEMU },	    { "virtiofsd", 1, NULL, VIRTIOFSD },
 		{ "vmlinux", 1, NULL, VMLINUX },    { "initramfs", 1, NULL, INITRAMFS },
 		{ "modules", 1, NULL, MODULES },    { "append", 1, NULL, APPEND },
-		{ "share", 1, NULL, SHARE },	    { "copy", 1, NULL, COPY },
-		{ "memory", 1, NULL, MEMORY },	    { "cpus", 1, NULL, CPUS },
-		{ "timeout", 1, NULL, TIMEOUT },    { "icount", 0, NULL, ICOUNT },
-		{ "verbose", 0, NULL, VERBOSE },    { NULL, 0, NULL, 0 },
+		{ "cache", 1, NULL, CACHE },	    { "share", 1, NULL, SHARE },
+		{ "copy", 1, NULL, COPY },	    { "memory", 1, NULL, MEMORY },
+		{ "cpus", 1, NULL, CPUS },	    { "timeout", 1, NULL, TIMEOUT },
+		{ "icount", 0, NULL, ICOUNT },	    { "verbose", 0, NULL, VERBOSE },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -567,6 +570,7 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 		case INITRAMFS: cfg->initramfs = optarg; break;
 		case MODULES: cfg->modules = optarg; break;
 		case APPEND: cfg->append = optarg; break;
+		case CACHE: cfg->cache = optarg; break;
 		case MEMORY: cfg->memory_mib = atoi(optarg); break;
 		case CPUS: cfg->cpus = atoi(optarg); break;
 		case TIMEOUT: cfg->timeout_s = atol(optarg); break;
@@ -597,7 +601,7 @@ int main(int argc, char **argv)
 	static struct box box;
 	struct config cfg = { .qemu = "qemu-system-x86_64",
 			      .virtiofsd = "/usr/lib/qemu/virtiofsd",
-			      .append = "", .memory_mib = 4096, .cpus = 2 };
+			      .append = "", .cache = "always", .memory_mib = 4096, .cpus = 2 };
 	struct tick start = host_read_tick();
 	int console[2], initrd_fd, null_fd;
 
