@@ -74,6 +74,8 @@ int vsock_rx_resets(struct vsock *v)
 		struct virtio_vsock_hdr h;
 		fill_header(v, &h, r->host_port, r->guest_port, r->type, VIRTIO_VSOCK_OP_RST);
 		ret = send_header(v, &h);
+		if (ret == -EPROTO)
+			return ret; /* the table has been wiped with everything else */
 		if (ret < 0)
 			break;
 		sent++;
