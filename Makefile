@@ -68,7 +68,7 @@ $(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) $(base_src))
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
 $(O)/guestinit: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson -lcap -lmnl
+	$(Q)$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson
 	$(Q)strip $@
 
 include mk/test.mk mk/fuzz.mk mk/lint.mk mk/install.mk mk/bench.mk

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From clone to exec; see child.h. */
+#include "guestinit/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "guestinit/create.h"
+#include "guestinit/mount.h"
+#include "guestinit/ns.h"
+#include "guestinit/process.h"
+#include "guestinit/pty.h"
+#include "guestinit/rootfs.h"
+#include "guestinit/syscalls.h"
+#include "guestinit/sysfile.h"
+
+/* Only as much of the text as there is. By write(2), which a seccomp filter hardly forbids. */
+static void child_report(const struct child *ch, uint32_t kind, int code, const char *text)
+{
+	struct child_report report = {.kind = kind, .code = code};
+	size_t len = strnlen(text, sizeof(report.text) - 1);
+
+	memcpy(report.text, text, len);
+	ssize_t ignored = write(ch->report_fd, &report, offsetof(struct child_report, text) + len);
+	(void)ignored; /* guestinit is gone: so is the VM */
+}
+
+static int child_ask(const struct child *ch, uint32_t kind, struct err *e)
+{
+	char answer;
+
+	child_report(ch, kind, 0, "");
+	ssize_t n;
+	do
+		n = read(ch->report_fd, &answer, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? 0 : err_set(e, EPIPE, "no answer from guestinit");
+}
+
+/* In a new user namespace: become its root, once guestinit has written the maps. */
+static int child_enter_user(const struct child *ch, struct err *e)
+{
+	if (!ch->user_ns)
+		return 0;
+	int ret = child_ask(ch, CHILD_NEED_MAPS, e);
+	if (ret < 0)
+		return ret;
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return err_sys(e, errno, "config.linux.uidMappings: can't become user 0");
+	return 0;
+}
+
+static int child_set_oom_score(const struct child *ch, int proc_fd, struct err *e)
+{
+	const struct opt_i64 *adj = &ch->create->process.oom_score_adj;
+
+	/* In a user namespace, guestinit has done it. */
+	if (!adj->set || !adj->value || ch->user_ns)
+		return 0;
+	int ret = sysfile_writef(proc_fd, "self/oom_score_adj", "%" PRId64, adj->value);
+	return ret < 0 ? err_sys(e, -ret, "config.process.oomScoreAdj") : 0;
+}
+
+static bool child_needs_proc(const struct child *ch)
+{
+	const struct create *c = ch->create;
+
+	return c->os.sysctl.n || c->os.monotonic.set || c->os.boottime.set ||
+	       (c->process.oom_score_adj.set && c->process.oom_score_adj.value);
+}
+
+static int child_set_stdio(const int fds[3], struct err *e)
+{
+	for (int i = 0; i < 3; i++)
+		if (dup2(fds[i], i) < 0)
+			return err_sys(e, errno, "stdio");
+	return 0;
+}
+
+static int child_open_terminal(const struct child *ch, int root_fd, struct err *e)
+{
+	struct child_report report = {.kind = CHILD_TERMINAL};
+	struct pty pty;
+
+	int ret = pty_open(root_fd, ch->rows, ch->columns, &pty, e);
+	if (ret < 0)
+		return ret;
+	cleanup_close int master = pty.master_fd, slave = pty.slave_fd;
+	ret = fd_send_packet(
+		ch->report_fd, &report, offsetof(struct child_report, text), &master, 1);
+	if (ret < 0)
+		return err_sys(e, -ret, "terminal");
+	const int fds[3] = {slave, slave, slave};
+	ret = child_set_stdio(fds, e);
+	if (ret < 0)
+		return ret;
+	if (ioctl(0, TIOCSCTTY, 0) < 0)
+		return err_sys(e, errno, "terminal: can't control it");
+	uid_t uid = ch->create->process.user.uid;
+	if (uid && fchown(0, uid, (gid_t)-1) < 0)
+		return err_sys(e, errno, "terminal: can't give it to the user");
+	return 0;
+}
+
+static int child_set_up_root(const struct child *ch, struct rootfs *r, struct err *e)
+{
+	const struct create *c = ch->create;
+	int ret = rootfs_enter(r, ch->root_tree, ch->null_path, c, e);
+
+	if (ret == 0)
+		ret = rootfs_furnish(r, c, ch->mount_trees, ch->devices, e);
+	if (ret == 0)
+		ret = process_make_cwd(r->mounts.root_fd, c, e);
+	if (ret == 0)
+		ret = c->stdio.terminal ? child_open_terminal(ch, r->mounts.root_fd, e)
+					: child_set_stdio(ch->stdio, e);
+	return ret < 0 ? ret : rootfs_finish(r, c, e);
+}
+
+static int child_set_limits(const struct child *ch, struct err *e)
+{
+	if (!ch->create->process.rlimits.n)
+		return 0;
+	/* The root of a user namespace may not raise hard limits; guestinit may. */
+	return ch->user_ns ? child_ask(ch, CHILD_NEED_LIMITS, e)
+			   : process_set_limits(0, ch->create, e);
+}
+
+static int child_set_up(const struct child *ch, struct err *e)
+{
+	const struct create *c = ch->create;
+	cleanup_close int proc = -1;
+	struct rootfs r;
+
+	umask(0);
+	int ret = child_enter_user(ch, e);
+	if (ret < 0)
+		return ret;
+	if (setsid() < 0)
+		return err_sys(e, errno, "can't start a session");
+	if (child_needs_proc(ch)) {
+		proc = mount_new("proc", 0, NULL, 0, e);
+		if (proc < 0)
+			return proc;
+	}
+	ret = ns_unshare_late(c, proc, e);
+	if (ret == 0)
+		ret = child_set_oom_score(ch, proc, e);
+	if (ret == 0 && ch->network_ns)
+		ret = ns_loopback_up(e);
+	if (ret == 0)
+		ret = child_set_up_root(ch, &r, e);
+	if (ret == 0)
+		ret = ns_set_names(c, e);
+	if (ret == 0)
+		ret = ns_write_sysctl(c, proc, e);
+	if (ret == 0)
+		ret = rootfs_restrict(&r, c, e);
+	if (ret == 0)
+		ret = process_set_scheduling(c, e);
+	return ret < 0 ? ret : child_set_limits(ch, e);
+}
+
+_Noreturn void child_main(const struct child *ch)
+{
+	const struct opt_i64 *mask = &ch->create->process.user.umask;
+	struct err e = {0};
+	sigset_t none;
+	char *path = NULL, **env = NULL;
+	int code = 1;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	int ret = child_set_up(ch, &e);
+	if (ret == 0) {
+		umask(mask->set ? (mode_t)mask->value & 0777 : 022);
+		ret = process_become(ch->create, &path, &env, &code, &e);
+	}
+	if (ret == 0) {
+		/* Nothing of guestinit's goes on, whatever was forgotten above. */
+		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+		child_report(ch, CHILD_EXEC, 0, "");
+		ret = process_exec(ch->create, path, env, &code, &e);
+	}
+	child_report(ch, CHILD_FAILED, code, e.text);
+	_exit(code);
+}

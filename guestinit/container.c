@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The containers of this guest; see container.h. */
+#include "guestinit/container.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "guestinit/agent.h"
+#include "guestinit/cgroup.h"
+#include "guestinit/child.h"
+#include "guestinit/guest.h"
+#include "guestinit/launch.h"
+
+struct container *guest_container_find(struct guest *guest, const char *id)
+{
+	struct container *c = guest->containers;
+
+	while (c && strcmp(c->create->id, id) != 0)
+		c = c->next;
+	return c;
+}
+
+static void container_unlink(struct container *c)
+{
+	for (struct container **p = &c->guest->containers; *p; p = &(*p)->next) {
+		if (*p == c) {
+			*p = c->next;
+			return;
+		}
+	}
+}
+
+void guest_container_free(struct container *c)
+{
+	struct guest *guest = c->guest;
+
+	container_unlink(c);
+	loop_del(&guest->loop, &c->report);
+	fd_closep(&c->report_fd);
+	streams_close(&c->streams);
+	if (c->cgroup_fd >= 0) {
+		guest_cgroup_kill(c->cgroup_fd);
+		fd_closep(&c->cgroup_fd);
+		guest_cgroup_remove(guest->cgroup_fd, c->create->id);
+	}
+	create_free(c->create);
+	free(c);
+}
+
+/* The last word about a container. */
+static void container_over(struct container *c)
+{
+	struct agent *agent = c->guest->agent;
+
+	if (c->failed)
+		agent_failed(agent, c->create->id, c->exit_code, c->failure.text);
+	else
+		agent_exited(agent, c->create->id, c->exit_code, c->oom);
+	guest_container_free(c);
+}
+
+static void container_drained(struct streams *streams)
+{
+	container_over((struct container *)(void *)((char *)streams -
+						     offsetof(struct container, streams)));
+}
+
+static void container_fail(struct container *c, int exit_code, const struct err *e)
+{
+	if (c->failed)
+		return;
+	c->failed = true;
+	c->failure = *e;
+	c->exit_code = exit_code;
+}
+
+/* What the child asks for fails: it can't go on. */
+static void container_answer(struct container *c, int ret, const struct err *e)
+{
+	if (ret == 0 && send(c->report_fd, "", 1, MSG_NOSIGNAL) == 1)
+		return;
+	if (ret < 0)
+		container_fail(c, 1, e);
+	kill(c->pid, SIGKILL);
+}
+
+static void container_report(
+	struct container *c, const struct child_report *report, int *fd)
+{
+	struct err e = {0};
+	int ret;
+
+	switch (report->kind) {
+	case CHILD_NEED_MAPS:
+		ret = launch_write_maps(c, &e);
+		container_answer(c, ret, &e);
+		break;
+	case CHILD_NEED_LIMITS:
+		ret = launch_set_limits(c, &e);
+		container_answer(c, ret, &e);
+		break;
+	case CHILD_TERMINAL:
+		ret = *fd < 0 ? -EBADF : streams_set_terminal(&c->streams, steal_fd(fd));
+		/* It may have changed while the terminal was being made. */
+		if (ret == 0)
+			ret = streams_resize(&c->streams, c->streams.rows, c->streams.columns);
+		if (ret < 0)
+			agent_log(c->guest->agent, LOG_LEVEL_WARNING, "terminal: %s",
+				strerror(-ret));
+		break;
+	case CHILD_EXEC:
+		c->exec_tried = true;
+		break;
+	case CHILD_FAILED:
+		err_set(&e, EIO, "%s", report->text);
+		container_fail(c, report->code, &e);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Reads what the child reported; false when the socket has ended. */
+static bool container_read_report(struct container *c, bool wait)
+{
+	struct child_report report;
+	unsigned n_fds = 1;
+	int fd = -1;
+
+	if (!wait) {
+		char peek;
+		ssize_t n = recv(c->report_fd, &peek, 1, MSG_PEEK | MSG_DONTWAIT);
+		if (n < 0 && errno == EAGAIN)
+			return false;
+	}
+	ssize_t n = fd_recv_packet(
+		c->report_fd, &report, sizeof(report) - 1, &fd, &n_fds);
+	cleanup_close int got = n_fds ? fd : -1;
+	if (n < (ssize_t)offsetof(struct child_report, text))
+		return false;
+	((char *)&report)[n] = '\0';
+	container_report(c, &report, &got);
+	return true;
+}
+
+static void container_end_reports(struct container *c)
+{
+	loop_del(&c->guest->loop, &c->report);
+	fd_closep(&c->report_fd);
+	if (!c->exec_tried || c->failed)
+		return;
+	c->started = true;
+	agent_started(c->guest->agent, c->create->id);
+}
+
+static void container_report_ready(struct loop_source *source, uint32_t events)
+{
+	struct container *c =
+		(struct container *)(void *)((char *)source - offsetof(struct container, report));
+
+	(void)events;
+	if (!container_read_report(c, true))
+		container_end_reports(c);
+}
+
+/* The main process has ended: nothing else of the container survives it. */
+static void container_reaped(struct container *c, int status)
+{
+	while (c->report_fd >= 0 && container_read_report(c, false))
+		;
+	if (c->report_fd >= 0)
+		container_end_reports(c);
+	c->pid = 0;
+	guest_cgroup_kill(c->cgroup_fd);
+	c->oom = guest_cgroup_oom(c->cgroup_fd);
+	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	if (!c->started && !c->failed) {
+		struct err e = {0};
+		err_set(&e, EIO, "the container's process died while it was set up (%s%d)%s",
+			WIFSIGNALED(status) ? "signal " : "exit code ",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+			c->oom ? ": out of memory" : "");
+		container_fail(c, 1, &e);
+	}
+	if (c->failed) {
+		container_over(c);
+		return;
+	}
+	c->exit_code = code;
+	if (c->create->disks.n)
+		sync(); /* the VM may be gone right after `exited` */
+	streams_end(&c->streams, container_drained);
+}
+
+void guest_container_reap(struct guest *guest)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (struct container *c = guest->containers; c; c = c->next) {
+			if (c->pid == pid) {
+				container_reaped(c, status);
+				break;
+			}
+		}
+	}
+}
+
+int guest_container_kill(struct container *c, int signal)
+{
+	if (!c->pid)
+		return -ESRCH;
+	return kill(c->pid, signal) < 0 ? -errno : 0;
+}
+
+int guest_container_attach(struct guest *guest, uint32_t port, int socket_fd)
+{
+	int ret = 0;
+
+	for (struct container *c = guest->containers; c && ret == 0; c = c->next)
+		ret = streams_attach(&c->streams, port, socket_fd);
+	return ret;
+}
+
+int guest_container_create(
+	struct guest *guest, struct create *create, int *exit_code, struct err *e)
+{
+	*exit_code = 1;
+	if (guest_container_find(guest, create->id)) {
+		err_set(e, EEXIST, "id: there is a container \"%s\" already", create->id);
+		create_free(create);
+		return -EEXIST;
+	}
+	struct container *c = calloc(1, sizeof(*c));
+	if (!c) {
+		create_free(create);
+		return err_set(e, ENOMEM, "out of memory");
+	}
+	c->guest = guest;
+	c->create = create;
+	c->report_fd = c->cgroup_fd = -1;
+	c->report = (struct loop_source){.fd = -1, .ready = container_report_ready};
+	streams_init(&c->streams);
+	int ret = launch_container(c, e);
+	if (ret == 0) {
+		c->next = guest->containers;
+		guest->containers = c;
+		ret = loop_add(&guest->loop, &c->report, c->report_fd, EPOLLIN);
+		if (ret < 0)
+			err_sys(e, -ret, "can't watch the container's process");
+	}
+	if (ret < 0) {
+		if (c->pid > 0)
+			kill(c->pid, SIGKILL); /* reaped as nobody's */
+		guest_container_free(c);
+	}
+	return ret;
+}

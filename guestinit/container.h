@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The containers of this guest, by id: made, signalled, reaped, reported. */
+#ifndef GUESTINIT_CONTAINER_H
+#define GUESTINIT_CONTAINER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "guestinit/create.h"
+#include "guestinit/streams.h"
+
+struct guest;
+
+struct container {
+	struct container *next;
+	struct guest *guest;
+	struct create *create;
+	pid_t pid;		  /* 0 once it is reaped */
+	struct loop_source report; /* of the child until its exec */
+	int report_fd;
+	int cgroup_fd;		  /* the directory of its cgroup, -1 */
+	bool exec_tried, started;
+	bool failed;
+	struct err failure;
+	int exit_code; /* of a failure as well */
+	bool oom;
+	struct streams streams;
+};
+
+/*
+ * Makes a container of a decoded message, which it takes, also on failure. When it returns 0 the
+ * rest goes on in the event loop: `started` or `failed`, and `exited`, are sent from there.
+ * *exit_code is the user's on failure.
+ */
+int guest_container_create(struct guest *guest, struct create *create, int *exit_code,
+	struct err *e) must_check;
+
+struct container *guest_container_find(struct guest *guest, const char *id);
+
+int guest_container_kill(struct container *c, int signal) must_check;
+
+/* Reaps every child that has ended. */
+void guest_container_reap(struct guest *guest);
+
+/* Offers a stream's connection to the containers: 1 when one took it, 0, or -errno. */
+int guest_container_attach(struct guest *guest, uint32_t port, int socket_fd) must_check;
+
+void guest_container_free(struct container *c);
+
+#endif

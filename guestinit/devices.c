@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Device nodes of a container; see devices.h. */
+#include "guestinit/devices.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "guestinit/create.h"
+#include "guestinit/guest.h"
+#include "guestinit/mount.h"
+#include "guestinit/path.h"
+#include "guestinit/sysfile.h"
+
+static const struct {
+	const char *path;
+	unsigned major, minor;
+} devices_default[] = {
+	{"/dev/null", 1, 3},
+	{"/dev/zero", 1, 5},
+	{"/dev/full", 1, 7},
+	{"/dev/random", 1, 8},
+	{"/dev/urandom", 1, 9},
+	{"/dev/tty", 5, 0},
+};
+
+#define DEVICES_DEFAULT (sizeof(devices_default) / sizeof(devices_default[0]))
+
+static int device_type(const char *type, mode_t *mode)
+{
+	if (strcmp(type, "c") == 0 || strcmp(type, "u") == 0)
+		*mode = S_IFCHR;
+	else if (strcmp(type, "b") == 0)
+		*mode = S_IFBLK;
+	else if (strcmp(type, "p") == 0)
+		*mode = S_IFIFO;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+static int device_from_config(
+	struct create *c, size_t i, struct device_node *node, struct err *e)
+{
+	const struct cfg_device *dev = &c->os.devices.v[i];
+	mode_t type;
+
+	node->field = arena_printf(&c->arena, "config.linux.devices[%zu] (%s)", i, dev->path);
+	if (!node->field)
+		return err_set(e, ENOMEM, "out of memory");
+	if (device_type(dev->type, &type) < 0)
+		return err_set(e, EINVAL, "%s: type \"%s\" is not supported", node->field,
+			dev->type);
+	if (type != S_IFIFO && !(dev->major.set && dev->minor.set))
+		return err_set(e, EINVAL, "%s: major and minor are missing", node->field);
+	node->path = dev->path;
+	node->mode = type | (dev->mode.set ? (mode_t)dev->mode.value & 07777 : 0666);
+	node->number = makedev((unsigned)dev->major.value, (unsigned)dev->minor.value);
+	node->uid = (uid_t)dev->uid.value;
+	node->gid = (gid_t)dev->gid.value;
+	return 0;
+}
+
+/* The number of virtio-blk device n, as the kernel's block layer gave it: /sys/block/vdX/dev. */
+static int disk_number(uint32_t disk, dev_t *number, struct err *e)
+{
+	char name[16], path[64], text[32];
+	char letters[8];
+	size_t n = 0;
+	unsigned major, minor;
+
+	for (uint64_t rest = (uint64_t)disk + 1; rest && n < sizeof(letters); rest = (rest - 1) / 26)
+		letters[n++] = (char)('a' + (rest - 1) % 26);
+	size_t used = 0;
+	while (n)
+		name[used++] = letters[--n];
+	name[used] = '\0';
+	cleanup_close int sys = mount_new("sysfs", 0, NULL, 0, e);
+	if (sys < 0)
+		return sys;
+	snprintf(path, sizeof(path), "block/vd%s/dev", name);
+	int ret = sysfile_read(sys, path, text, sizeof(text));
+	/* The entry of /sys/block is a symlink, which only the last component must not be. */
+	if (ret < 0)
+		return err_sys(e, -ret, "the VM's disk number %u (vd%s)", disk, name);
+	if (sscanf(text, "%u:%u", &major, &minor) != 2)
+		return err_set(e, EIO, "the VM's disk number %u (vd%s)", disk, name);
+	*number = makedev(major, minor);
+	return 0;
+}
+
+static int device_from_disk(struct create *c, size_t i, struct device_node *node, struct err *e)
+{
+	const struct cfg_disk *disk = &c->disks.v[i];
+
+	node->field = arena_printf(&c->arena, "devices[%zu] (%s)", i, disk->path);
+	if (!node->field)
+		return err_set(e, ENOMEM, "out of memory");
+	node->path = disk->path;
+	node->mode = S_IFBLK | (disk->mode.set ? (mode_t)disk->mode.value & 07777 : 0660);
+	node->uid = (uid_t)disk->uid.value;
+	node->gid = (gid_t)disk->gid.value;
+	int ret = disk_number(disk->disk, &node->number, e);
+	return ret < 0 ? err_add(e, "%s", node->field) : 0;
+}
+
+int devices_list(struct create *c, struct devices *out, struct err *e)
+{
+	size_t n = DEVICES_DEFAULT + c->os.devices.n + c->disks.n, used = 0;
+	int ret = 0;
+
+	out->nodes = arena_array(&c->arena, n, sizeof(*out->nodes));
+	if (!out->nodes)
+		return err_set(e, ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		out->nodes[i].tree_fd = -1;
+	out->n = n;
+	/* The configuration's come first: where both name a path, its node is made. */
+	for (size_t i = 0; i < c->os.devices.n && ret == 0; i++)
+		ret = device_from_config(c, i, &out->nodes[used++], e);
+	for (size_t i = 0; i < c->disks.n && ret == 0; i++)
+		ret = device_from_disk(c, i, &out->nodes[used++], e);
+	for (size_t i = 0; i < DEVICES_DEFAULT; i++) {
+		struct device_node *node = &out->nodes[used++];
+		node->path = node->field = devices_default[i].path;
+		node->mode = S_IFCHR | 0666;
+		node->number = makedev(devices_default[i].major, devices_default[i].minor);
+	}
+	return ret;
+}
+
+static int device_prepare(const struct guest *guest, size_t i, struct device_node *node)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/node-%zu", guest->nodes_dir, i);
+	if (mknod(path, node->mode, node->number) < 0)
+		return -errno;
+	int ret = 0;
+	if (chmod(path, node->mode & 07777) < 0 || chown(path, node->uid, node->gid) < 0)
+		ret = -errno;
+	cleanup_close int fd = open(path, O_PATH | O_CLOEXEC);
+	if (ret == 0 && fd < 0)
+		ret = -errno;
+	if (ret == 0) {
+		node->tree_fd = mount_clone(fd, 0);
+		ret = node->tree_fd < 0 ? node->tree_fd : 0;
+	}
+	unlink(path);
+	return ret;
+}
+
+int devices_prepare(struct guest *guest, struct devices *devices, struct err *e)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		int ret = device_prepare(guest, i, &devices->nodes[i]);
+		if (ret < 0)
+			return err_sys(e, -ret, "%s", devices->nodes[i].field);
+	}
+	return 0;
+}
+
+void devices_close(struct devices *devices)
+{
+	for (size_t i = 0; i < devices->n; i++)
+		fd_closep(&devices->nodes[i].tree_fd);
+}
+
+static int device_bind(int root_fd, const struct device_node *node)
+{
+	cleanup_close int target = path_make(root_fd, node->path, S_IFREG);
+
+	if (target < 0)
+		return target;
+	return mount_attach(node->tree_fd, target);
+}
+
+/* mknod obeys the umask, which is 0 while a container is set up. */
+static int device_mknod(int root_fd, const struct device_node *node)
+{
+	const char *name;
+	cleanup_close int parent = path_make_parent(root_fd, node->path, &name);
+
+	if (parent < 0)
+		return parent;
+	if (mknodat(parent, name, node->mode, node->number) < 0)
+		return errno == EEXIST ? 0 : -errno; /* the image's, or one listed before */
+	if ((node->uid || node->gid) &&
+		fchownat(parent, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+int devices_make(int root_fd, const struct devices *devices, struct err *e)
+{
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device_node *node = &devices->nodes[i];
+		int ret = node->tree_fd >= 0 ? device_bind(root_fd, node)
+					     : device_mknod(root_fd, node);
+		if (ret < 0)
+			return err_sys(e, -ret, "%s: can't make the device", node->field);
+	}
+	return 0;
+}
+
+static int device_symlink(int dev_fd, const char *target, const char *name)
+{
+	if (symlinkat(target, dev_fd, name) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+int devices_link(int root_fd, struct err *e)
+{
+	static const struct {
+		const char *name, *target;
+	} links[] = {
+		{"fd", "/proc/self/fd"},
+		{"stdin", "/proc/self/fd/0"},
+		{"stdout", "/proc/self/fd/1"},
+		{"stderr", "/proc/self/fd/2"},
+		{"core", "/proc/kcore"},
+	};
+	cleanup_close int dev = path_make(root_fd, "/dev", S_IFDIR);
+	int ret = dev < 0 ? dev : 0;
+
+	for (size_t i = 0; i < sizeof(links) / sizeof(links[0]) && ret == 0; i++)
+		ret = device_symlink(dev, links[i].target, links[i].name);
+	if (ret < 0)
+		return err_sys(e, -ret, "can't make the links in /dev");
+	/* The image's own node would be another devpts' multiplexer. */
+	char target[16];
+	ssize_t len = readlinkat(dev, "ptmx", target, sizeof(target));
+	if (len == 8 && memcmp(target, "pts/ptmx", 8) == 0)
+		return 0;
+	if (unlinkat(dev, "ptmx", 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "/dev/ptmx");
+	ret = device_symlink(dev, "pts/ptmx", "ptmx");
+	return ret < 0 ? err_sys(e, -ret, "/dev/ptmx") : 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Device nodes of a container: those that every container has (runtime-spec, "Default Devices")
+ * and those of `linux.devices`, made below its /dev, or bound there from nodes of guestinit's own
+ * where a container may not make them (user namespaces, a host that doesn't let us).
+ */
+#ifndef GUESTINIT_DEVICES_H
+#define GUESTINIT_DEVICES_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "guestinit/arena.h"
+
+struct create;
+struct guest;
+
+struct device_node {
+	const char *path, *field;
+	mode_t mode; /* type and permissions */
+	dev_t number;
+	uid_t uid;
+	gid_t gid;
+	int tree_fd; /* a detached mount of such a node, or -1 */
+};
+
+struct devices {
+	struct device_node *nodes;
+	size_t n;
+};
+
+/* Lists the nodes, from the arena of the message. */
+int devices_list(struct create *c, struct devices *out, struct err *e) must_check;
+
+/* Makes the trees to bind, in guestinit. */
+int devices_prepare(struct guest *guest, struct devices *devices, struct err *e) must_check;
+
+/* Makes the nodes below root_fd; in the container's mount namespace. */
+int devices_make(int root_fd, const struct devices *devices, struct err *e) must_check;
+
+/* /dev/fd, stdin, stdout, stderr, core and ptmx, where they are not there yet. */
+int devices_link(int root_fd, struct err *e) must_check;
+
+/* Closes the trees. */
+void devices_close(struct devices *devices);
+
+#endif

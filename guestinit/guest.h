@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest as a whole: what pid 1 keeps. Everything that a boot may not need (file systems of
+ * its own, the cgroup root) is made when it is first asked for.
+ */
+#ifndef GUESTINIT_GUEST_H
+#define GUESTINIT_GUEST_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "guestinit/exports.h"
+
+struct agent;
+struct container;
+
+struct guest {
+	struct loop loop;
+	struct agent *agent;		/* NULL in tests: messages go to the log */
+	struct container *containers;
+	struct exports exports;
+	const char *null_path;		/* a null device, of which masks and absent streams are made */
+	const char *nodes_dir;		/* device nodes to bind into user namespaces are made here */
+	int proc_fd, cgroup_fd;		/* detached mounts, -1 until needed */
+	struct loop_source children;	/* SIGCHLD */
+	int child_fd;
+	bool network_taken;		/* a container has the VM's own network namespace */
+	bool loopback_up;
+};
+
+void guest_init(struct guest *guest);
+
+/* Starts the event loop and the reaping of children. Blocks SIGCHLD and SIGPIPE. */
+int guest_start(struct guest *guest, struct err *e) must_check;
+void guest_fini(struct guest *guest);
+
+/* The directory of a detached proc mount of guestinit's own pid namespace, kept; or -errno. */
+int guest_proc(struct guest *guest, struct err *e) must_check;
+
+/* The root directory of the cgroup hierarchy, controllers enabled below it; kept; or -errno. */
+int guest_cgroups(struct guest *guest, struct err *e) must_check;
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Up to the clone of a container's process; see launch.h. */
+#include "guestinit/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "guestinit/agent.h"
+#include "guestinit/cgroup.h"
+#include "guestinit/child.h"
+#include "guestinit/container.h"
+#include "guestinit/devcg_bpf.h"
+#include "guestinit/guest.h"
+#include "guestinit/mount.h"
+#include "guestinit/ns.h"
+#include "guestinit/process.h"
+#include "guestinit/syscalls.h"
+#include "guestinit/sysfile.h"
+
+#define LAUNCH_CLOCK_SLACK_NS INT64_C(100000000)
+
+/* The trees that the container's mounts are made of, as detached mounts. */
+struct sources {
+	int root_tree;
+	int *mount_trees;
+	size_t n;
+	struct devices devices;
+};
+
+static void sources_close(struct sources *s)
+{
+	fd_closep(&s->root_tree);
+	for (size_t i = 0; i < s->n; i++)
+		fd_closep(&s->mount_trees[i]);
+	devices_close(&s->devices);
+}
+
+static int launch_map_ids(
+	struct guest *guest, const struct create *c, const struct cfg_mount *m, int tree,
+	struct err *e)
+{
+	const struct cfg_id_maps *uids = m->uid_maps.n ? &m->uid_maps : &c->os.uid_maps;
+	const struct cfg_id_maps *gids = m->gid_maps.n ? &m->gid_maps : &c->os.gid_maps;
+	bool all = m->options.idmap == MOUNT_IDMAP_TREE;
+
+	if (!m->options.idmap && !m->uid_maps.n && !m->gid_maps.n)
+		return 0;
+	if (!uids->n || !gids->n)
+		return err_set(e, EINVAL, "idmap: needs uidMappings and gidMappings");
+	int proc = guest_proc(guest, e);
+	if (proc < 0)
+		return proc;
+	cleanup_close int user = ns_open_user(proc, uids, gids, e);
+	if (user < 0)
+		return user;
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user};
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | (all ? AT_RECURSIVE : 0), &attr,
+		    sizeof(attr)) < 0)
+		return err_sys(e, errno, "can't map ids of this file system");
+	return 0;
+}
+
+static int launch_clone_exports(
+	struct guest *guest, const struct create *c, struct sources *s, struct err *e)
+{
+	s->root_tree = exports_clone(&guest->exports, c->root_export, e);
+	if (s->root_tree < 0)
+		return err_add(e, "root");
+	for (size_t i = 0; i < c->mounts.n; i++) {
+		const struct cfg_mount *m = &c->mounts.v[i];
+		if (!m->export)
+			continue;
+		s->mount_trees[i] = exports_clone(&guest->exports, m->export, e);
+		if (s->mount_trees[i] < 0 ||
+			launch_map_ids(guest, c, m, s->mount_trees[i], e) < 0)
+			return err_add(e, "config.mounts[%zu] (%s)", i, m->destination);
+	}
+	return 0;
+}
+
+static int launch_sources(struct guest *guest, struct create *c, struct sources *s, struct err *e)
+{
+	s->mount_trees = arena_array(&c->arena, c->mounts.n, sizeof(int));
+	if (!s->mount_trees)
+		return err_set(e, ENOMEM, "out of memory");
+	for (size_t i = 0; i < c->mounts.n; i++)
+		s->mount_trees[i] = -1;
+	s->n = c->mounts.n;
+	int ret = exports_attach(&guest->exports, e);
+	if (ret < 0)
+		return ret;
+	ret = launch_clone_exports(guest, c, s, e);
+	exports_detach(&guest->exports);
+	if (ret == 0)
+		ret = devices_list(c, &s->devices, e);
+	if (ret == 0 && c->os.clone_flags & CLONE_NEWUSER)
+		ret = devices_prepare(guest, &s->devices, e);
+	return ret;
+}
+
+static int launch_cgroup(struct container *c, struct err *e)
+{
+	const struct cfg_resources *r = &c->create->os.resources;
+	int root = guest_cgroups(c->guest, e);
+
+	if (root < 0)
+		return root;
+	c->cgroup_fd = guest_cgroup_create(root, c->create->id, e);
+	if (c->cgroup_fd < 0)
+		return c->cgroup_fd;
+	int ret = guest_cgroup_limit(c->cgroup_fd, r, e);
+	if (ret < 0)
+		return ret;
+	if (c->create->os.clone_flags & CLONE_NEWUSER) {
+		uint32_t uid = ns_map_id(&c->create->os.uid_maps, 0);
+		ret = guest_cgroup_delegate(c->cgroup_fd, uid, e);
+		if (ret < 0)
+			return ret;
+	}
+	ret = devcg_attach(c->cgroup_fd, r->devices.v, r->devices.n, e);
+	if (ret != -ENOSYS)
+		return ret;
+	agent_log(c->guest->agent, LOG_LEVEL_WARNING,
+		"the guest's kernel can't restrict devices (no BPF for cgroups)");
+	return 0;
+}
+
+static void launch_set_clock(const struct create *c)
+{
+	struct timespec now;
+
+	if (!c->realtime_ns.set || clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return;
+	int64_t off = c->realtime_ns.value - (now.tv_sec * INT64_C(1000000000) + now.tv_nsec);
+	if (off > -LAUNCH_CLOCK_SLACK_NS && off < LAUNCH_CLOCK_SLACK_NS)
+		return;
+	now.tv_sec = c->realtime_ns.value / 1000000000;
+	now.tv_nsec = c->realtime_ns.value % 1000000000;
+	clock_settime(CLOCK_REALTIME, &now);
+}
+
+/*
+ * The VM is a network stack of its own: the first container that asks for a new network namespace
+ * gets the VM's. With a user namespace it would not own it, so that makes a new one.
+ */
+static int launch_network(struct container *c, uint64_t *clone_flags, struct err *e)
+{
+	struct guest *guest = c->guest;
+	bool wants = *clone_flags & CLONE_NEWNET, user = *clone_flags & CLONE_NEWUSER;
+
+	if (wants && (user || guest->network_taken))
+		return 0;
+	*clone_flags &= ~(uint64_t)CLONE_NEWNET;
+	guest->network_taken |= wants;
+	if (guest->loopback_up)
+		return 0;
+	int ret = ns_loopback_up(e);
+	guest->loopback_up = ret == 0;
+	return ret;
+}
+
+/* A user namespace may mount proc and sysfs only where they are in sight already. */
+static int launch_show_pseudo(struct guest *guest, struct err *e)
+{
+	static const char *const types[] = {"proc", "sysfs"};
+	static const char *const dirs[] = {"/proc", "/sys"};
+
+	if (!guest->exports.tag) /* not in a guest of our own making: they are there */
+		return 0;
+	for (int i = 0; i < 2; i++) {
+		if (mkdir(dirs[i], 0755) < 0 && errno != EEXIST)
+			return err_sys(e, errno, "%s", dirs[i]);
+		if (mount(types[i], dirs[i], types[i], MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 &&
+			errno != EBUSY)
+			return err_sys(e, errno, "%s", dirs[i]);
+	}
+	return 0;
+}
+
+/*
+ * A mount namespace is made in any case: without, the container would be at home in guestinit's.
+ * Those of cgroup and time follow in the child (ns_unshare_late).
+ */
+static int launch_clone(struct container *c, struct child *ch, struct err *e)
+{
+	const uint64_t late = CLONE_NEWCGROUP | CLONE_NEWTIME;
+	struct clone_args args = {
+		.flags = (c->create->os.clone_flags & ~late) | CLONE_NEWNS | CLONE_INTO_CGROUP,
+		.exit_signal = SIGCHLD,
+		.cgroup = (uint64_t)c->cgroup_fd,
+	};
+	uint64_t flags = args.flags;
+
+	int ret = launch_network(c, &flags, e);
+	args.flags = flags;
+	if (ret < 0)
+		return ret;
+	if (flags & CLONE_NEWUSER) {
+		ret = launch_show_pseudo(c->guest, e);
+		if (ret < 0)
+			return ret;
+	}
+	ch->user_ns = flags & CLONE_NEWUSER;
+	ch->network_ns = flags & CLONE_NEWNET;
+	c->pid = sys_clone3(&args);
+	if (c->pid < 0) {
+		int code = errno;
+		c->pid = 0;
+		return err_sys(e, code, "can't clone the container's process");
+	}
+	if (c->pid == 0)
+		child_main(ch);
+	return 0;
+}
+
+static int launch_process(struct container *c, struct sources *s, struct err *e)
+{
+	const struct create *create = c->create;
+	struct child ch = {
+		.create = create,
+		.null_path = c->guest->null_path,
+		.root_tree = s->root_tree,
+		.mount_trees = s->mount_trees,
+		.devices = &s->devices,
+		.rows = create->stdio.rows,
+		.columns = create->stdio.columns,
+		.stdio = {-1, -1, -1},
+	};
+	uint32_t uid = ns_map_id(&create->os.uid_maps, create->process.user.uid);
+	int pair[2];
+
+	if (uid == (uint32_t)-1)
+		return err_set(e, EINVAL, "config.process.user.uid: %u is not mapped",
+			create->process.user.uid);
+	int ret = streams_prepare(&c->streams, &c->guest->loop, &create->stdio, uid,
+		c->guest->null_path, ch.stdio, e);
+	if (ret == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		ret = err_sys(e, errno, "can't make a socket");
+	if (ret == 0) {
+		c->report_fd = pair[0];
+		ch.report_fd = pair[1];
+		ret = launch_clone(c, &ch, e);
+		close(pair[1]);
+	}
+	for (int i = 0; i < STREAM_COUNT; i++)
+		fd_closep(&ch.stdio[i]);
+	return ret;
+}
+
+int launch_container(struct container *c, struct err *e)
+{
+	struct sources sources = {.root_tree = -1};
+
+	launch_set_clock(c->create);
+	int ret = launch_sources(c->guest, c->create, &sources, e);
+	if (ret == 0)
+		ret = launch_cgroup(c, e);
+	if (ret == 0)
+		ret = launch_process(c, &sources, e);
+	sources_close(&sources);
+	return ret;
+}
+
+int launch_write_maps(struct container *c, struct err *e)
+{
+	const struct create *create = c->create;
+	const struct opt_i64 *adj = &create->process.oom_score_adj;
+	char path[64];
+	int proc = guest_proc(c->guest, e);
+
+	if (proc < 0)
+		return proc;
+	if (adj->set && adj->value) {
+		snprintf(path, sizeof(path), "%d/oom_score_adj", (int)c->pid);
+		int ret = sysfile_writef(proc, path, "%" PRId64, adj->value);
+		if (ret < 0)
+			return err_sys(e, -ret, "config.process.oomScoreAdj");
+	}
+	int ret = ns_write_maps(proc, c->pid, &create->os.uid_maps, &create->os.gid_maps, e);
+	return ret < 0 ? err_add(e, "config.linux") : 0;
+}
+
+int launch_set_limits(struct container *c, struct err *e)
+{
+	return process_set_limits(c->pid, c->create, e);
+}

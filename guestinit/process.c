@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The container's process; see process.h. The order is that of runc's init. */
+#include "guestinit/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/ioprio.h>
+#include <linux/sched/types.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "guestinit/caps.h"
+#include "guestinit/create.h"
+#include "guestinit/path.h"
+#include "guestinit/seccomp.h"
+#include "guestinit/syscalls.h"
+
+#define PROCESS_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define PROCESS_PASSWD_BYTES (1u << 20)
+
+int process_set_limits(pid_t pid, const struct create *c, struct err *e)
+{
+	for (size_t i = 0; i < c->process.rlimits.n; i++) {
+		const struct cfg_rlimit *limit = &c->process.rlimits.v[i];
+		struct rlimit r = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
+		if (prlimit(pid, (enum __rlimit_resource)limit->resource, &r, NULL) < 0)
+			return err_sys(e, errno, "config.process.rlimits[%zu] (%s)", i,
+				limit->type);
+	}
+	return 0;
+}
+
+static int process_set_scheduler(const struct cfg_scheduler *s, struct err *e)
+{
+	struct sched_attr attr = {
+		.size = sizeof(attr),
+		.sched_policy = s->policy,
+		.sched_flags = s->flags,
+		.sched_nice = (int32_t)s->nice.value,
+		.sched_priority = (uint32_t)s->priority.value,
+		.sched_runtime = s->runtime.value,
+		.sched_deadline = s->deadline.value,
+		.sched_period = s->period.value,
+	};
+
+	if (syscall(SYS_sched_setattr, 0, &attr, 0) < 0)
+		return err_sys(e, errno, "config.process.scheduler");
+	return 0;
+}
+
+int process_set_scheduling(const struct create *c, struct err *e)
+{
+	const struct cfg_io_priority *io = &c->process.io_priority;
+
+	if (c->process.scheduler.set) {
+		int ret = process_set_scheduler(&c->process.scheduler, e);
+		if (ret < 0)
+			return ret;
+	}
+	if (io->set) {
+		int value = IOPRIO_PRIO_VALUE(io->class_number, (int)io->priority.value);
+		if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) < 0)
+			return err_sys(e, errno, "config.process.ioPriority");
+	}
+	if (c->os.personality) {
+		bool is32 = strcmp(c->os.personality, "LINUX32") == 0;
+		if (personality(is32 ? PER_LINUX32 : PER_LINUX) < 0)
+			return err_sys(e, errno, "config.linux.personality");
+	}
+	return 0;
+}
+
+int process_make_cwd(int root_fd, const struct create *c, struct err *e)
+{
+	cleanup_close int fd = path_make(root_fd, c->process.cwd, S_IFDIR);
+
+	if (fd >= 0 || fd == -EROFS || fd == -EACCES)
+		return 0; /* chdir has the last word */
+	return err_sys(e, -fd, "config.process.cwd: %s", c->process.cwd);
+}
+
+static int process_set_user(const struct cfg_user *user, struct err *e)
+{
+	cleanup_free gid_t *groups = calloc(user->groups.n + 1, sizeof(*groups));
+
+	if (!groups)
+		return err_set(e, ENOMEM, "config.process.user: out of memory");
+	for (size_t i = 0; i < user->groups.n; i++)
+		groups[i] = user->groups.v[i].gid;
+	if (setgroups(user->groups.n, groups) < 0)
+		return err_sys(e, errno, "config.process.user.additionalGids");
+	if (setresgid(user->gid, user->gid, user->gid) < 0)
+		return err_sys(e, errno, "config.process.user.gid: %u", user->gid);
+	if (setresuid(user->uid, user->uid, user->uid) < 0)
+		return err_sys(e, errno, "config.process.user.uid: %u", user->uid);
+	return 0;
+}
+
+/* The working directory may be open to root alone or to the user alone: one of both must get in. */
+static int process_enter_cwd(const char *cwd, bool last, struct err *e)
+{
+	char now[PATH_MAX];
+
+	if (chdir(cwd) < 0) {
+		if (!last && errno == EACCES)
+			return -EACCES;
+		return err_sys(e, errno, "config.process.cwd: chdir to \"%s\"", cwd);
+	}
+	/* A directory outside of the root would show here as "(unreachable)…". */
+	if (syscall(SYS_getcwd, now, sizeof(now)) < 0)
+		return err_sys(e, errno, "config.process.cwd: \"%s\"", cwd);
+	if (now[0] != '/')
+		return err_set(e, EPERM, "config.process.cwd: \"%s\" is outside of the root", cwd);
+	return 0;
+}
+
+char *process_home(const char *passwd, uid_t uid)
+{
+	for (const char *line = passwd; line && *line;) {
+		const char *end = line + strcspn(line, "\n");
+		const char *field[6] = {line};
+		int n = 1;
+
+		for (const char *p = line; p < end && n < 6; p++)
+			if (*p == ':')
+				field[n++] = p + 1;
+		if (n == 6) {
+			char *stop;
+			unsigned long id = strtoul(field[2], &stop, 10);
+			size_t len = strcspn(field[5], ":\n");
+			if (stop != field[2] && *stop == ':' && id == uid && len)
+				return strndup(field[5], len);
+		}
+		line = *end ? end + 1 : NULL;
+	}
+	return NULL;
+}
+
+/* The environment, with HOME from the container's passwd file where the configuration has none. */
+static char **process_environment(const struct create *c)
+{
+	const struct strings *env = &c->process.env;
+	char **out = calloc(env->n + 2, sizeof(*out));
+	bool home = false;
+
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < env->n; i++) {
+		out[i] = (char *)(uintptr_t)env->v[i];
+		home |= strncmp(env->v[i], "HOME=", 5) == 0 && env->v[i][5];
+	}
+	if (home)
+		return out;
+	cleanup_free char *passwd = NULL, *dir = NULL;
+	cleanup_close int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0 && fd_slurp(fd, PROCESS_PASSWD_BYTES, &passwd, NULL) == 0)
+		dir = process_home(passwd, c->process.user.uid);
+	if (asprintf(&out[env->n], "HOME=%s", dir ? dir : "/") < 0) {
+		free(out);
+		return NULL;
+	}
+	return out;
+}
+
+static int process_check_file(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+		return -errno;
+	return 0;
+}
+
+static int process_not_found(const char *name, int code, int *exit_code, struct err *e)
+{
+	bool missing = code == ENOENT || code == ENOTDIR;
+
+	*exit_code = missing ? 127 : 126;
+	return err_sys(e, code, "exec: \"%s\"", name);
+}
+
+int process_find(const char *name, const char *const *env, char **path, int *exit_code,
+	struct err *e)
+{
+	const char *dirs = PROCESS_DEFAULT_PATH;
+	int denied = 0;
+
+	if (strchr(name, '/')) {
+		int ret = process_check_file(name);
+		if (ret < 0)
+			return process_not_found(name, -ret, exit_code, e);
+		*path = strdup(name);
+		return *path ? 0 : err_set(e, ENOMEM, "exec: out of memory");
+	}
+	for (; env && *env; env++)
+		if (strncmp(*env, "PATH=", 5) == 0)
+			dirs = *env + 5;
+	for (const char *dir = dirs; dir;) {
+		size_t len = strcspn(dir, ":");
+		cleanup_free char *file = NULL;
+		/* An empty entry is the working directory. */
+		if (asprintf(&file, "%.*s/%s", len ? (int)len : 1, len ? dir : ".", name) < 0)
+			return err_set(e, ENOMEM, "exec: out of memory");
+		int ret = process_check_file(file);
+		if (ret == 0) {
+			*path = steal_ptr(&file);
+			return 0;
+		}
+		if (ret == -EACCES)
+			denied = EACCES;
+		dir = dir[len] ? dir + len + 1 : NULL;
+	}
+	if (denied)
+		return process_not_found(name, denied, exit_code, e);
+	*exit_code = 127;
+	return err_set(e, ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
+}
+
+int process_become(
+	const struct create *c, char **path, char ***env, int *exit_code, struct err *e)
+{
+	const struct cfg_process *p = &c->process;
+	int ret = 0;
+
+	if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(e, errno, "config.process.noNewPrivileges");
+	/* Without it, only the privileged may install a filter: now, which costs it some calls. */
+	if (c->os.seccomp.set && !p->no_new_privileges) {
+		ret = guest_seccomp_install(&c->os.seccomp, e);
+		if (ret < 0)
+			return ret;
+	}
+	bool entered = process_enter_cwd(p->cwd, false, e) == 0;
+	*env = process_environment(c);
+	if (!*env)
+		return err_set(e, ENOMEM, "config.process.env: out of memory");
+	ret = caps_bound(&p->caps, e);
+	if (ret < 0)
+		return ret;
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return err_sys(e, errno, "config.process.capabilities");
+	ret = process_set_user(&p->user, e);
+	if (ret == 0)
+		ret = caps_apply(&p->caps, e);
+	if (ret == 0 && prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0)
+		ret = err_sys(e, errno, "config.process.capabilities");
+	if (ret == 0 && !entered)
+		ret = process_enter_cwd(p->cwd, true, e);
+	if (ret < 0)
+		return ret;
+	return process_find(p->args.v[0], (const char *const *)*env, path, exit_code, e);
+}
+
+int process_exec(
+	const struct create *c, const char *path, char **env, int *exit_code, struct err *e)
+{
+	if (c->os.seccomp.set && c->process.no_new_privileges) {
+		int ret = guest_seccomp_install(&c->os.seccomp, e);
+		if (ret < 0)
+			return ret;
+	}
+	execve(path, (char *const *)(uintptr_t)c->process.args.v, env);
+	int code = errno;
+	*exit_code = code == ENOENT ? 127 : 126;
+	return err_sys(e, code, "exec %s", path);
+}
