@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -609,6 +610,8 @@ int main(int argc, char **argv)
 	for (int fd = 0; fd < 3; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return EXIT_BOX;
+	/* What else the caller left open is not our children's to hold. */
+	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	host_parse(&cfg, argc, argv);
 	initrd_fd = host_make_initrd(&cfg);
 	host_open_streams(&box);
