@@ -123,6 +123,13 @@ static int check_int(const struct oci_schema *schema, const json_t *value,
 	return 0;
 }
 
+static const struct oci_field *field_find(const struct oci_field *field, const char *name)
+{
+	while (field && field->name && strcmp(field->name, name) != 0)
+		field++;
+	return field && field->name ? field : NULL;
+}
+
 static int check_object(const struct oci_schema *schema, const json_t *value,
 	const struct oci_path *path, struct err *e)
 {
@@ -147,10 +154,7 @@ static int check_object(const struct oci_schema *schema, const json_t *value,
 	json_t *member;
 	json_object_foreach((json_t *)(uintptr_t)value, key, member)
 	{
-		const struct oci_field *field = schema->fields;
-		while (field->name && strcmp(field->name, key) != 0)
-			field++;
-		if (!field->name) {
+		if (!field_find(schema->fields, key)) {
 			struct oci_path here = {.up = path, .key = key};
 			return oci_fault(&here, e, "is not known");
 		}
@@ -218,6 +222,30 @@ int oci_schema_check(const struct oci_schema *schema, const json_t *value,
 		return check_items(schema, value, path, e);
 	}
 	return oci_fault(path, e, "has no schema");
+}
+
+void oci_schema_prune(const struct oci_schema *schema, json_t *value)
+{
+	const char *key;
+	json_t *item;
+	void *next;
+
+	if (schema->kind == OCI_OBJECT) {
+		json_object_foreach_safe(value, next, key, item)
+		{
+			const struct oci_field *field = field_find(schema->fields, key);
+			if (field)
+				oci_schema_prune(field->schema, item);
+			else
+				json_object_del(value, key);
+		}
+	} else if (schema->kind == OCI_MAP) {
+		json_object_foreach(value, key, item)
+			oci_schema_prune(schema->items, item);
+	} else if (schema->kind == OCI_ARRAY && schema->items->kind != OCI_STRING) {
+		for (size_t i = 0; i < json_array_size(value); i++)
+			oci_schema_prune(schema->items, json_array_get(value, i));
+	}
 }
 
 const struct oci_schema oci_any = {.kind = OCI_ANY};

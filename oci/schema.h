@@ -65,9 +65,16 @@ int oci_fault(const struct oci_path *path, struct err *e, const char *fmt, ...)
 int oci_schema_check(const struct oci_schema *schema, const json_t *value,
 	const struct oci_path *path, struct err *e) must_check;
 
+/*
+ * Removes the members that schema does not name from value and all below it, for readers that
+ * refuse what they don't know. value has passed the schema.
+ */
+void oci_schema_prune(const struct oci_schema *schema, json_t *value);
+
 /* The tables of the OCI runtime configuration, 1.0 to 1.3. */
 extern const struct oci_schema oci_config_schema;
 extern const struct oci_schema oci_process_schema;
+extern const struct oci_schema oci_mounts_schema;
 extern const struct oci_schema oci_linux_schema;
 extern const struct oci_schema oci_freebsd_schema;
 extern const struct oci_schema oci_zos_schema;

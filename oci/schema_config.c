@@ -42,7 +42,7 @@ static const struct oci_field mount_fields[] = {
 	FIELDS_END,
 };
 static const struct oci_schema mount = OBJECT(mount_fields);
-static const struct oci_schema mounts = ARRAY(mount);
+const struct oci_schema oci_mounts_schema = ARRAY(mount);
 
 static const struct oci_field root_fields[] = {
 	REQUIRED("path", oci_string),
@@ -223,7 +223,7 @@ static const struct oci_field config_fields[] = {
 	FIELD("root", root),
 	FIELD("hostname", oci_string),
 	FIELD("domainname", oci_string),
-	FIELD("mounts", mounts),
+	FIELD("mounts", oci_mounts_schema),
 	FIELD("hooks", hooks),
 	FIELD("annotations", oci_string_map),
 	FIELD("linux", oci_linux_schema),

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of hvrun, and what they share. */
+#ifndef RUNTIME_COMMANDS_H
+#define RUNTIME_COMMANDS_H
+
+#include <stdbool.h>
+
+#include "runtime/options.h"
+#include "runtime/programs.h"
+#include "runtime/report.h"
+
+/* Exit codes beside the container's own. */
+#define EXIT_ERROR 1   /* hvrun could not do what was asked */
+#define EXIT_VM	   125 /* the virtual machine failed */
+
+/* Options in front of the command. */
+struct global_options {
+	const char *root, *log, *log_format, *config;
+	bool debug, help, version;
+};
+
+struct context {
+	struct global_options options;
+	struct report report;
+	struct programs programs;
+};
+
+struct command {
+	const char *name;
+	const char *usage;   /* what follows the name */
+	const char *summary; /* one line for the list */
+	const char *text;    /* for COMMAND --help, behind the usage; lines of at most 80 columns */
+	const struct option_spec *options;
+	/* argv[0] is the command's name. Returns hvrun's exit code; failures are reported. */
+	int (*run)(struct context *context, int argc, char **argv);
+};
+
+extern const struct command command_run, command_spec, command_check;
+
+/* Reports e as the command's failure and returns EXIT_ERROR. */
+int command_fail(const struct context *context, const struct err *e);
+
+/*
+ * Runs a program with its output (out NULL: its error output) caught, at most cap_bytes - 1 of
+ * it, without its last newline. Its wait status, or -errno with e.
+ */
+int command_capture(const char *path, char *const *argv, char *out, char *errors, size_t cap_bytes,
+	struct err *e) must_check;
+
+/* Asks the monitor whether KVM works. 0, or -errno with the reason in e. */
+int command_probe_kvm(const struct programs *programs, struct err *e) must_check;
+
+#endif

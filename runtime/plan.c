@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans for the other programs; see plan.h and docs/protocol.md. */
+#include "runtime/plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/msg.h"
+#include "oci/schema.h"
+#include "runtime/support.h"
+
+#define PLAN_MAX_BYTES (1u << 20)
+
+/* Host ports of the first container's streams. */
+#define PORT_STDIN  1025
+#define PORT_STDOUT 1026
+#define PORT_STDERR 1027
+
+/* Requests of one vCPU can wait for each other's disk, so there are more threads than vCPUs. */
+#define FS_THREADS_MIN 2
+#define FS_THREADS_MAX 8
+
+static int open_disk(struct plan_disk *disk, const json_t *device, struct err *e)
+{
+	const char *path = json_string_value(json_object_get(device, "path"));
+	unsigned major_number = (unsigned)json_integer_value(json_object_get(device, "major"));
+	unsigned minor_number = (unsigned)json_integer_value(json_object_get(device, "minor"));
+	char node[64];
+	struct stat st;
+
+	snprintf(node, sizeof(node), "/dev/block/%u:%u", major_number, minor_number);
+	for (int try = 0; try < 4; try++) {
+		const char *name = try < 2 ? node : path;
+		disk->readonly = try & 1;
+		int fd = open(name, (disk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+		if (fd < 0)
+			continue;
+		if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) &&
+			st.st_rdev == makedev(major_number, minor_number)) {
+			disk->fd = fd;
+			disk->device = device;
+			return 0;
+		}
+		fd_closep(&fd);
+	}
+	return err_set(e, ENODEV, "%s: block device %u:%u of the host can't be opened", path,
+		major_number, minor_number);
+}
+
+int plan_open_disks(struct plan *plan, struct err *e)
+{
+	const json_t *devices = json_object_get(plan->config->linux_section, "devices");
+
+	for (size_t i = 0; i < json_array_size(devices); i++) {
+		const json_t *device = json_array_get(devices, i);
+		if (json_string_value(json_object_get(device, "type"))[0] != 'b')
+			continue;
+		int ret = plan->n_disks == PLAN_DISKS_MAX ?
+			err_set(e, ENOTSUP, "more than %d block devices", PLAN_DISKS_MAX) :
+			open_disk(&plan->disks[plan->n_disks], device, e);
+		if (ret < 0)
+			return err_add(e, "config.json: linux.devices[%zu]", i);
+		plan->n_disks++;
+	}
+	return 0;
+}
+
+void plan_close_disks(struct plan *plan)
+{
+	for (unsigned i = 0; i < plan->n_disks; i++)
+		fd_closep(&plan->disks[i].fd);
+	plan->n_disks = 0;
+}
+
+/* A bind mount names its export in place of the host's path. */
+static int guest_mounts(json_t *mounts, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(mounts); i++) {
+		json_t *mount = json_array_get(mounts, i);
+		char name[EXPORT_NAME_BYTES];
+		if (!support_is_bind(mount))
+			continue;
+		exports_mount_name(i, name);
+		json_object_del(mount, "source");
+		if (json_object_set_new(mount, "export", json_string(name)) < 0)
+			return err_sys(e, ENOMEM, "create message");
+	}
+	return 0;
+}
+
+/* Block devices become disks; what is left are nodes that the guest can make. */
+static json_t *guest_disks(const struct plan *plan)
+{
+	cleanup_json json_t *list = json_array();
+
+	for (unsigned i = 0; i < plan->n_disks; i++) {
+		const json_t *device = plan->disks[i].device;
+		json_t *entry = json_pack("{s:O, s:i}", "path", json_object_get(device, "path"),
+			"disk", (int)i);
+		static const char *const copied[][2] = {
+			{"fileMode", "mode"}, {"uid", "uid"}, {"gid", "gid"}};
+		if (!entry || json_array_append_new(list, entry) < 0)
+			return NULL;
+		for (size_t k = 0; k < sizeof(copied) / sizeof(copied[0]); k++) {
+			json_t *value = json_object_get(device, copied[k][0]);
+			if (value && json_object_set(entry, copied[k][1], value) < 0)
+				return NULL;
+		}
+	}
+	return steal_ptr(&list);
+}
+
+static void drop_block_devices(json_t *section)
+{
+	json_t *devices = json_object_get(section, "devices");
+
+	for (size_t i = json_array_size(devices); i-- > 0;) {
+		const char *type =
+			json_string_value(json_object_get(json_array_get(devices, i), "type"));
+		if (type[0] == 'b')
+			json_array_remove(devices, i);
+	}
+}
+
+/* The part of linux that the guest applies; the rest is the host's, or was refused. */
+static json_t *guest_linux(const struct oci_config *config)
+{
+	static const char *const names[] = {"namespaces", "uidMappings", "gidMappings",
+		"timeOffsets", "devices", "sysctl", "seccomp", "rootfsPropagation", "maskedPaths",
+		"readonlyPaths", "personality", "resources"};
+	cleanup_json json_t *section = json_object();
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		json_t *value = json_object_get(config->linux_section, names[i]);
+		if (value && json_object_set(section, names[i], value) < 0)
+			return NULL;
+	}
+	/* CPUs and memory nodes are the host's: the VM is bound to them as a whole. */
+	json_t *cpu = oci_lookup(config->resources, "cpu");
+	json_object_del(cpu, "cpus");
+	json_object_del(cpu, "mems");
+	return steal_ptr(&section);
+}
+
+static json_t *guest_config(const struct oci_config *config)
+{
+	static const char *const names[] = {"process", "hostname", "domainname", "mounts"};
+	cleanup_json json_t *out = json_object();
+	json_t *section = guest_linux(config);
+
+	if (!section || json_object_set_new(out, "linux", section) < 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		json_t *value = json_object_get(config->json, names[i]);
+		if (value && json_object_set(out, names[i], value) < 0)
+			return NULL;
+	}
+	return steal_ptr(&out);
+}
+
+int plan_container_file(struct plan *plan, struct err *e)
+{
+	struct oci_config *config = plan->config;
+	const struct streams *streams = plan->streams;
+	cleanup_free char *frame = NULL;
+	size_t len;
+	struct timespec now;
+
+	/* The guest refuses what it does not know; the specification has us ignore it. */
+	oci_schema_prune(&oci_process_schema, config->process);
+	if (config->mounts)
+		oci_schema_prune(&oci_mounts_schema, config->mounts);
+	if (config->linux_section)
+		oci_schema_prune(&oci_linux_schema, config->linux_section);
+	int ret = guest_mounts(config->mounts, e);
+	if (ret < 0)
+		return ret;
+	json_t *disks = guest_disks(plan);
+	for (unsigned i = 0; i < plan->n_disks; i++)
+		plan->disks[i].device = NULL; /* goes with what is dropped now */
+	drop_block_devices(config->linux_section);
+	json_t *stdio = streams->terminal >= 0 ?
+		json_pack("{s:i, s:i, s:i}", "terminal", PORT_STDIN, "rows", streams->rows,
+			"columns", streams->columns) :
+		json_pack("{s:i, s:i, s:i}", "stdin", PORT_STDIN, "stdout", PORT_STDOUT, "stderr",
+			PORT_STDERR);
+	json_t *guest = guest_config(config);
+	clock_gettime(CLOCK_REALTIME, &now);
+	cleanup_json json_t *message = json_pack("{s:s, s:s, s:b, s:I, s:{s:s, s:b}, s:o, s:o, s:o}",
+		"type", "create", "id", plan->id, "start", 1, "realtimeNs",
+		(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", "export", EXPORT_ROOTFS,
+		"readonly", (int)config->root_readonly, "stdio", stdio, "devices", disks, "config",
+		guest);
+	if (!message)
+		return err_sys(e, ENOMEM, "create message");
+	ret = msg_encode(message, MSG_MAX_BYTES, &frame, &len);
+	if (ret == -EMSGSIZE)
+		return err_set(e, EMSGSIZE,
+			"config.json: what the container needs of it is more than %u bytes",
+			MSG_MAX_BYTES);
+	if (ret < 0)
+		return err_sys(e, -ret, "create message");
+	int fd = fd_memfile("hvrun-create", frame, len);
+	return fd < 0 ? err_sys(e, -fd, "create message") : fd;
+}
+
+/* Dumps a plan into an anonymous file; takes the reference. */
+static int plan_file(json_t *json, const char *name, struct err *e)
+{
+	cleanup_json json_t *plan = json;
+	cleanup_free char *text = plan ? json_dumps(plan, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return err_sys(e, ENOMEM, "%s", name);
+	size_t len = strlen(text);
+	if (len > PLAN_MAX_BYTES)
+		return err_set(e, EMSGSIZE, "%s: more than %u bytes", name, PLAN_MAX_BYTES);
+	int fd = fd_memfile(name, text, len);
+	return fd < 0 ? err_sys(e, -fd, "%s", name) : fd;
+}
+
+static json_t *initramfs_list(const struct guestkernel *kernel)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < kernel->n_files; i++) {
+		const struct guestkernel_file *file = &kernel->files[i];
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i}", "path", file->path, "mode",
+			(int)file->mode_perms, "fd", file->fd));
+	}
+	return list;
+}
+
+static json_t *disk_list(const struct plan *plan)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < plan->n_disks; i++) {
+		char serial[16];
+		snprintf(serial, sizeof(serial), "disk-%u", i);
+		json_array_append_new(list, json_pack("{s:i, s:b, s:s}", "fd", plan->disks[i].fd,
+			"readonly", (int)plan->disks[i].readonly, "serial", serial));
+	}
+	return list;
+}
+
+int plan_vmm_file(const struct plan *plan, struct err *e)
+{
+	const struct guestkernel *kernel = plan->kernel;
+	const struct streams *streams = plan->streams;
+	json_t *stdio = streams->terminal >= 0 ?
+		json_pack("{s:i}", "terminal", streams->terminal) :
+		json_pack("{s:i, s:i, s:i}", "in", streams->in, "out", streams->out, "err",
+			streams->err);
+	json_t *json = json_pack("{s:i, s:s, s:s, s:i, s:I, s:{s:i, s:s}, s:s, s:s, s:o,"
+				 "s:{s:i, s:s}, s:o, s:{s:i}, s:o, s:{s:i}, s:b}",
+		"version", 1, "id", plan->id, "accel", accel_name(plan->settings->accel), "vcpus",
+		(int)plan->sizing->vcpus, "memoryBytes", (json_int_t)plan->sizing->memory_bytes,
+		"kernel", "fd", kernel->fd, "path", kernel->path, "cmdline", kernel->cmdline,
+		"discovery", kernel->discovery, "initramfs", initramfs_list(kernel), "fs", "fd",
+		plan->vmm_fs_socket, "tag", "hvrun", "disks", disk_list(plan), "control", "fd",
+		plan->vmm_control, "stdio", stdio, "container", "fd", plan->container, "debug",
+		(int)plan->settings->debug);
+
+	if (json && plan->qemu)
+		json_object_set_new(json, "qemu", json_string(plan->qemu));
+	return plan_file(json, "hvrun-plan", e);
+}
+
+static unsigned fs_threads(const struct plan *plan)
+{
+	unsigned threads = plan->sizing->vcpus * 2;
+
+	if (plan->settings->threads)
+		return plan->settings->threads;
+	if (threads < FS_THREADS_MIN)
+		return FS_THREADS_MIN;
+	return threads > FS_THREADS_MAX ? FS_THREADS_MAX : threads;
+}
+
+int plan_fs_file(const struct plan *plan, struct err *e)
+{
+	const struct settings *settings = plan->settings;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < plan->exports->n; i++) {
+		const struct export *export = &plan->exports->list[i];
+		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:b, s:b}", "name", export->name,
+			"fd", export->fd, "path", export->path, "readonly", (int)export->readonly,
+			"nodev", (int)export->nodev, "nosuid", (int)export->nosuid);
+		if (!entry) {
+			json_decref(list);
+			return err_set(e, EINVAL, "%s: the path is not valid UTF-8", export->path);
+		}
+		if (settings->cache)
+			json_object_set_new(entry, "cache", json_string(settings->cache));
+		if (settings->locks)
+			json_object_set_new(entry, "locks", json_string(settings->locks));
+		json_array_append_new(list, entry);
+	}
+	json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:o, s:b}", "version", 1, "socket",
+		plan->fs_vmm_socket, "control", plan->fs_control, "threads", (int)fs_threads(plan),
+		"exports", list, "debug", (int)settings->debug);
+	return plan_file(json, "hvrun-fs-config", e);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three documents that start a container, as docs/protocol.md has them: the VM plan for
+ * hvrun-vmm, the configuration of hvrun-fs, and the create message for guestinit. Each is returned
+ * as an anonymous file, whose descriptor the other program inherits.
+ */
+#ifndef RUNTIME_PLAN_H
+#define RUNTIME_PLAN_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+#include "oci/config.h"
+#include "runtime/exports.h"
+#include "runtime/guestkernel.h"
+#include "runtime/settings.h"
+#include "runtime/sizing.h"
+#include "runtime/streams.h"
+
+#define PLAN_DISKS_MAX 8
+
+/* A block device of the host that becomes a disk of the VM; path is the container's. */
+struct plan_disk {
+	int fd;
+	bool readonly;
+	const json_t *device; /* the entry of linux.devices */
+};
+
+struct plan {
+	const char *id;
+	struct oci_config *config;
+	const struct settings *settings;
+	const struct sizing *sizing;
+	const struct guestkernel *kernel;
+	const struct exports *exports;
+	const struct streams *streams;
+	const char *qemu; /* NULL with the kvm engine */
+	unsigned n_disks;
+	struct plan_disk disks[PLAN_DISKS_MAX];
+	/* Descriptors that the programs inherit. */
+	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
+};
+
+/* Opens the host's block devices that linux.devices lists. Closed by plan_close_disks. */
+int plan_open_disks(struct plan *plan, struct err *e) must_check;
+void plan_close_disks(struct plan *plan);
+
+/*
+ * The framed create message. Takes what only the host needs out of plan->config->json. The
+ * descriptor, or -errno.
+ */
+int plan_container_file(struct plan *plan, struct err *e) must_check;
+
+/* The descriptors of anonymous files, or -errno. */
+int plan_vmm_file(const struct plan *plan, struct err *e) must_check;
+int plan_fs_file(const struct plan *plan, struct err *e) must_check;
+
+#endif

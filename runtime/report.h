@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a command says when it fails: one line on stderr, and with --log FILE the same in that
+ * file, as text or as the JSON that callers of runc read ({"level":"error","msg":...,"time":...}).
+ */
+#ifndef RUNTIME_REPORT_H
+#define RUNTIME_REPORT_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct report {
+	int fd; /* of --log, -1 without */
+	bool json;
+};
+
+/* file may be NULL; format is NULL, "text" or "json". */
+int report_open(struct report *report, const char *file, const char *format, struct err *e)
+	must_check;
+void report_close(struct report *report);
+
+/* level as in runc's log: "error", "warning". The text goes to stderr as well. */
+void report_line(const struct report *report, const char *level, const char *text);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The host's configuration; see settings.h. */
+#include "runtime/settings.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "oci/tables.h"
+#include "runtime/options.h"
+
+#define SETTINGS_MAX_BYTES (1u << 20)
+#define SETTINGS_MAX_DEPTH 8
+#define ANNOTATION_PREFIX  "dev.hvrun."
+
+/* Room that the guest's kernel takes before the container has a byte. */
+#define MEMORY_OVERHEAD_DEFAULT_MIB 64
+
+static const char *const accels[] = {"kvm", "emulation", NULL};
+static const char *const discoveries[] = {"cmdline", "acpi", NULL};
+static const char *const caches[] = {"auto", "never", "always", NULL};
+static const char *const lock_kinds[] = {"guest", "host", NULL};
+static const char *const namespace_rules[] = {"refuse", "vm", NULL};
+
+static const struct oci_schema accel_schema = WORDS(accels);
+static const struct oci_schema discovery_schema = WORDS(discoveries);
+static const struct oci_schema cache_schema = WORDS(caches);
+static const struct oci_schema locks_schema = WORDS(lock_kinds);
+static const struct oci_schema namespace_schema = WORDS(namespace_rules);
+static const struct oci_schema vcpus_schema = {.kind = OCI_INT, .min = 1, .max = VCPUS_MAX};
+static const struct oci_schema memory_schema = {
+	.kind = OCI_INT, .min = MEMORY_MIN_MIB, .max = MEMORY_MAX_MIB};
+static const struct oci_schema overhead_schema = {
+	.kind = OCI_INT, .min = 1, .max = MEMORY_MAX_MIB};
+static const struct oci_schema threads_schema = {.kind = OCI_INT, .min = 1, .max = 64};
+
+static const struct oci_field settings_fields[] = {
+	FIELD("accel", accel_schema),
+	FIELD("kernel", oci_string),
+	FIELD("modules", oci_string),
+	FIELD("discovery", discovery_schema),
+	FIELD("cmdline", oci_string),
+	FIELD("vcpus", vcpus_schema),
+	FIELD("memoryMiB", memory_schema),
+	FIELD("memoryOverheadMiB", overhead_schema),
+	FIELD("qemu", oci_string),
+	FIELD("cache", cache_schema),
+	FIELD("locks", locks_schema),
+	FIELD("threads", threads_schema),
+	FIELD("annotations", oci_strings),
+	FIELD("hostNamespaces", namespace_schema),
+	FIELD("debug", oci_bool),
+	FIELDS_END,
+};
+static const struct oci_schema settings_schema = {
+	.kind = OCI_OBJECT, .fields = settings_fields, .closed = true};
+
+const char *accel_name(enum accel accel)
+{
+	return accels[accel];
+}
+
+int settings_accel(const char *text, enum accel *accel, struct err *e)
+{
+	for (int i = 0; accels[i]; i++) {
+		if (strcmp(accels[i], text) == 0) {
+			*accel = (enum accel)i;
+			return 0;
+		}
+	}
+	return err_set(e, EINVAL, "\"%s\" is not an engine: there are kvm and emulation", text);
+}
+
+/* Reads one file over what was read before. A file that is not there is fine unless needed. */
+static int settings_read(struct settings *settings, int dir, const char *name, const char *what,
+	bool needed, struct err *e)
+{
+	cleanup_close int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return errno == ENOENT && !needed ? 0 : err_sys(e, errno, "%s", what);
+	cleanup_json json_t *json =
+		json_parse_fd(fd, SETTINGS_MAX_BYTES, SETTINGS_MAX_DEPTH, what, e);
+	if (!json)
+		return -EINVAL;
+	int ret = oci_schema_check(&settings_schema, json, NULL, e);
+	if (ret < 0) {
+		err_add(e, "%s", what);
+		return ret;
+	}
+	if (json_object_update(settings->json, json) < 0)
+		return err_sys(e, ENOMEM, "%s", what);
+	return 0;
+}
+
+static int is_settings_file(const struct dirent *entry)
+{
+	size_t n = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && n > 5 && strcmp(entry->d_name + n - 5, ".json") == 0;
+}
+
+static int settings_read_dir(struct settings *settings, struct err *e)
+{
+	cleanup_close int dir = open(SETTINGS_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "%s", SETTINGS_DIR);
+	int ret = settings_read(settings, dir, "config.json", SETTINGS_DIR "/config.json", false,
+		e);
+	struct dirent **names = NULL;
+	int n = ret < 0 ? 0 : scandirat(dir, "config.d", &names, is_settings_file, alphasort);
+	if (n < 0 && errno != ENOENT)
+		ret = err_sys(e, errno, "%s/config.d", SETTINGS_DIR);
+	for (int i = 0; i < n; i++) {
+		char what[512], name[300];
+		snprintf(name, sizeof(name), "config.d/%s", names[i]->d_name);
+		snprintf(what, sizeof(what), "%s/%s", SETTINGS_DIR, name);
+		if (ret == 0)
+			ret = settings_read(settings, dir, name, what, true, e);
+		free(names[i]);
+	}
+	free(names);
+	return ret;
+}
+
+static const char *text_of(const struct settings *settings, const char *key)
+{
+	return json_string_value(json_object_get(settings->json, key));
+}
+
+static unsigned number_of(const struct settings *settings, const char *key)
+{
+	return (unsigned)json_integer_value(json_object_get(settings->json, key));
+}
+
+static int settings_fill(struct settings *s, struct err *e)
+{
+	const char *accel = text_of(s, "accel"), *rule = text_of(s, "hostNamespaces");
+
+	s->kernel = text_of(s, "kernel");
+	s->modules = text_of(s, "modules");
+	s->discovery = text_of(s, "discovery");
+	s->cmdline = text_of(s, "cmdline");
+	s->vcpus = number_of(s, "vcpus");
+	s->memory_mib = number_of(s, "memoryMiB");
+	s->memory_overhead_mib = number_of(s, "memoryOverheadMiB");
+	if (!s->memory_overhead_mib)
+		s->memory_overhead_mib = MEMORY_OVERHEAD_DEFAULT_MIB;
+	s->qemu = text_of(s, "qemu");
+	s->cache = text_of(s, "cache");
+	s->locks = text_of(s, "locks");
+	s->threads = number_of(s, "threads");
+	s->annotations = json_object_get(s->json, "annotations");
+	s->vm_namespaces = rule && strcmp(rule, "vm") == 0;
+	s->debug = json_is_true(json_object_get(s->json, "debug"));
+	return accel ? settings_accel(accel, &s->accel, e) : 0;
+}
+
+int settings_load(struct settings *settings, const char *file, struct err *e)
+{
+	memset(settings, 0, sizeof(*settings));
+	settings->json = json_object();
+	if (!settings->json)
+		return err_sys(e, ENOMEM, "settings");
+	int ret = file ? settings_read(settings, AT_FDCWD, file, file, true, e) :
+			 settings_read_dir(settings, e);
+	if (ret == 0)
+		ret = settings_fill(settings, e);
+	if (ret < 0)
+		settings_fini(settings);
+	return ret;
+}
+
+void settings_fini(struct settings *settings)
+{
+	json_decref(settings->json);
+	memset(settings, 0, sizeof(*settings));
+}
+
+static bool annotation_allowed(const struct settings *settings, const char *name)
+{
+	for (size_t i = 0; i < json_array_size(settings->annotations); i++)
+		if (strcmp(json_string_value(json_array_get(settings->annotations, i)), name) == 0)
+			return true;
+	return false;
+}
+
+static int annotation_apply(struct settings *s, const char *name, const char *value, struct err *e)
+{
+	const char *const *words = NULL;
+
+	if (strcmp(name, "accel") == 0)
+		return settings_accel(value, &s->accel, e);
+	if (strcmp(name, "vcpus") == 0)
+		return options_number(value, 1, VCPUS_MAX, &s->vcpus_forced) < 0 ?
+			err_set(e, EINVAL, "must be a number from 1 to %u", VCPUS_MAX) :
+			0;
+	if (strcmp(name, "memoryMiB") == 0)
+		return options_number(value, MEMORY_MIN_MIB, MEMORY_MAX_MIB,
+			       &s->memory_forced_mib) < 0 ?
+			err_set(e, EINVAL, "must be a number from %u to %u", MEMORY_MIN_MIB,
+				MEMORY_MAX_MIB) :
+			0;
+	if (strcmp(name, "kernel") == 0)
+		s->kernel = value;
+	else if (strcmp(name, "modules") == 0)
+		s->modules = value;
+	else if (strcmp(name, "cmdline") == 0)
+		s->cmdline = value;
+	else if (strcmp(name, "cache") == 0)
+		words = caches;
+	else
+		return err_set(e, EINVAL, "is not known");
+	while (words && *words && strcmp(*words, value) != 0)
+		words++;
+	if (words && !*words)
+		return err_set(e, EINVAL, "must be auto, never or always");
+	if (words)
+		s->cache = *words;
+	return 0;
+}
+
+int settings_annotate(struct settings *settings, json_t *annotations, struct err *e)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(annotations, key, value)
+	{
+		if (strncmp(key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) != 0)
+			continue;
+		const char *name = key + strlen(ANNOTATION_PREFIX);
+		int ret;
+		if (!annotation_allowed(settings, name))
+			ret = err_set(e, EPERM,
+				"not allowed by this host: \"annotations\" in its configuration "
+				"does not list \"%s\"",
+				name);
+		else
+			ret = annotation_apply(settings, name, json_string_value(value), e);
+		if (ret < 0)
+			return err_add(e, "config.json: annotations[\"%s\"]", key);
+	}
+	return 0;
+}

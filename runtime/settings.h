@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's configuration: /etc/hvrun/config.json, then the files config.d/NAME.json beside it
+ * in the order of their names, each key of a later file replacing that of an earlier one. With --config FILE
+ * that file alone counts. A key that is not known is a fault: a misspelt limit must not pass.
+ */
+#ifndef RUNTIME_SETTINGS_H
+#define RUNTIME_SETTINGS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+
+#define SETTINGS_DIR "/etc/hvrun"
+
+#define VCPUS_MAX	64
+#define MEMORY_MIN_MIB	32
+#define MEMORY_MAX_MIB	(1u << 22) /* 4 TiB */
+
+enum accel { ACCEL_KVM, ACCEL_EMULATION };
+const char *accel_name(enum accel accel);
+
+/* Texts are borrowed from json, or from whoever overrides them. NULL and 0: not set. */
+struct settings {
+	json_t *json;
+	enum accel accel;
+	const char *kernel, *modules, *discovery, *cmdline;
+	unsigned vcpus, memory_mib, memory_overhead_mib;
+	/* From the command line or an annotation: they beat what the bundle asks for. */
+	unsigned vcpus_forced, memory_forced_mib;
+	const char *qemu;
+	const char *cache, *locks;
+	unsigned threads;
+	const json_t *annotations; /* names, behind "dev.hvrun.", that a bundle may use */
+	bool vm_namespaces; /* a namespace that is not asked for is the VM's, not an error */
+	bool debug;
+};
+
+/* file: of --config, NULL for the files below SETTINGS_DIR. 0, or -errno naming file and key. */
+int settings_load(struct settings *settings, const char *file, struct err *e) must_check;
+void settings_fini(struct settings *settings);
+
+/* "kvm" or "emulation" to *accel; -EINVAL with e saying what there is. */
+int settings_accel(const char *text, enum accel *accel, struct err *e) must_check;
+
+/*
+ * Applies the annotations under "dev.hvrun." of a configuration. One that is unknown or that the
+ * host does not allow by name is refused. Texts are borrowed from annotations.
+ */
+int settings_annotate(struct settings *settings, json_t *annotations, struct err *e) must_check;
+
+#endif

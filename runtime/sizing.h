@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How large the VM of a container is.
+ *
+ * vCPUs: --vcpus or the annotation; else vm.hwConfig.vcpus; else linux.resources.cpu: quota by
+ * period, rounded up, or the number of CPUs in `cpus`, whichever is less; else the host's
+ * configuration; else 1. Never more than VCPUS_MAX.
+ *
+ * Memory: --memory or the annotation; else vm.hwConfig.memory (bytes); else
+ * linux.resources.memory.limit with room for the guest's kernel on top (memoryOverheadMiB and a
+ * 32nd of the limit, for page tables and page structures); else the host's configuration; else
+ * 2 GiB. Rounded up to 2 MiB. The guest's memory is only taken from the host as it is touched.
+ */
+#ifndef RUNTIME_SIZING_H
+#define RUNTIME_SIZING_H
+
+#include <sched.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "oci/config.h"
+#include "runtime/settings.h"
+
+struct sizing {
+	unsigned vcpus;
+	uint64_t memory_bytes;
+	bool have_cpus, have_mems;
+	cpu_set_t cpus;		/* the host's CPUs that the VM may use */
+	unsigned long mems[16]; /* the host's memory nodes, a bit each */
+};
+
+/* 0, or -EINVAL with e naming the field. */
+int sizing_make(struct sizing *sizing, const struct oci_config *config,
+	const struct settings *settings, struct err *e) must_check;
+
+/*
+ * A list like "0-3,7" into a bit map of n_bits. 0, or -EINVAL when it is malformed, empty or too
+ * large.
+ */
+int sizing_parse_list(const char *list, unsigned long *bits, size_t n_bits) must_check;
+
+#endif

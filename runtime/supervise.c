@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Waiting for a container; see supervise.h.
+ *
+ * How it ends: the monitor says "exited" or "failed" and exits; or it dies without a word; or
+ * hvrun-fs dies, and the monitor is told to stop. The sockets end with whoever holds their other
+ * end, so no death goes unnoticed, and whoever does not go by itself within GRACE_NS is killed.
+ */
+#include "runtime/supervise.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#define EVENT_MAX_BYTES (64u << 10)
+#define EVENT_MAX_DEPTH 8
+#define GRACE_NS	400000000ull
+#define GRACE_TOLD_NS	2000000000ull /* to take down a large machine in good order */
+
+#define EXIT_VM 125 /* the VM failed, not the container */
+
+#define of(ptr, member) \
+	((struct supervise *)(void *)((char *)(ptr)-offsetof(struct supervise, member)))
+
+static void supervise_fail(struct supervise *s, int code, const char *text)
+{
+	if (s->failed)
+		return;
+	s->failed = true;
+	s->code = code;
+	err_set(&s->err, ECANCELED, "%s", text);
+}
+
+static void supervise_send(struct supervise *s, json_t *packet)
+{
+	cleanup_json json_t *json = packet;
+	cleanup_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	if (!text || s->control_fd < 0)
+		return;
+	/* A monitor that is going away ends the socket; there is nothing more to tell it. */
+	int ret = fd_send_packet(s->control_fd, text, strlen(text), NULL, 0);
+	if (ret < 0)
+		log_debug("monitor: %s: %s", text, strerror(-ret));
+}
+
+/* Takes away what keeps the children alive, the more firmly the more often. */
+static void supervise_stop(struct supervise *s)
+{
+	if (s->grace == 0) {
+		supervise_send(s, json_pack("{s:s}", "op", "stop"));
+	} else {
+		if (s->vmm)
+			kill(s->vmm, SIGKILL);
+		else if (s->fs)
+			kill(s->fs, SIGKILL);
+	}
+	s->grace++;
+	if (loop_timer_set(&s->timer, GRACE_NS, GRACE_NS) < 0)
+		log_debug("timer: %s", strerror(errno));
+}
+
+static void supervise_timer(struct loop_timer *timer)
+{
+	supervise_stop(of(timer, timer));
+}
+
+static void event_handle(struct supervise *s, const json_t *event)
+{
+	const char *name = json_string_value(json_object_get(event, "event"));
+	json_int_t code = json_integer_value(json_object_get(event, "code"));
+
+	if (!name)
+		return;
+	if (code < 0 || code > 255)
+		code = EXIT_VM;
+	if (strcmp(name, "started") == 0) {
+		s->started = true;
+	} else if (strcmp(name, "exited") == 0) {
+		s->told = true;
+		s->oom = json_is_true(json_object_get(event, "oom"));
+		if (!s->failed)
+			s->code = (int)code;
+	} else if (strcmp(name, "failed") == 0) {
+		const char *message = json_string_value(json_object_get(event, "message"));
+		s->told = true;
+		supervise_fail(s, code ? (int)code : EXIT_VM,
+			message ? message : "the virtual machine failed");
+	} else if (strcmp(name, "booted") == 0) {
+		log_debug("booted, time stamp counter %" JSON_INTEGER_FORMAT,
+			json_integer_value(json_object_get(event, "tsc")));
+	}
+}
+
+/* Takes one packet of the monitor's. False when there is none: *end tells whether ever again. */
+static bool control_take(struct supervise *s, bool *end)
+{
+	char packet[EVENT_MAX_BYTES];
+	struct err e;
+
+	*end = s->control_fd < 0;
+	if (*end)
+		return false;
+	ssize_t n = fd_recv_packet(s->control_fd, packet, sizeof(packet), NULL, NULL);
+	if (n <= 0) {
+		*end = n != -EAGAIN;
+		return false;
+	}
+	cleanup_json json_t *event = json_parse(packet, (size_t)n, EVENT_MAX_DEPTH, &e);
+	if (event)
+		event_handle(s, event);
+	else
+		log_warn("monitor: %s", e.text);
+	return true;
+}
+
+/* Gives the monitor a while to end by itself before it is made to. */
+static void vmm_hurry(struct supervise *s, uint64_t grace_ns)
+{
+	if (!s->vmm || s->grace)
+		return;
+	s->grace = 1;
+	if (loop_timer_set(&s->timer, grace_ns, GRACE_NS) < 0)
+		kill(s->vmm, SIGKILL);
+}
+
+static void control_ready(struct loop_source *source, uint32_t events)
+{
+	struct supervise *s = of(source, control);
+	bool end;
+
+	(void)events;
+	control_take(s, &end);
+	if (end) {
+		/* The monitor is gone or going: SIGCHLD has the rest. */
+		loop_del(&s->loop, &s->control);
+		fd_closep(&s->control_fd);
+		vmm_hurry(s, GRACE_NS);
+	} else if (s->told) {
+		vmm_hurry(s, GRACE_TOLD_NS);
+	}
+}
+
+static void describe(char *text, size_t cap, const char *what, int status)
+{
+	if (WIFSIGNALED(status))
+		snprintf(text, cap, "%s was killed by signal %d (%s)", what, WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, cap, "%s ended early, with code %d", what, WEXITSTATUS(status));
+}
+
+static void vmm_ended(struct supervise *s, int status)
+{
+	char text[160];
+	bool end;
+
+	s->vmm = 0;
+	/* What it said last may still lie in the socket. */
+	while (control_take(s, &end))
+		;
+	loop_del(&s->loop, &s->control);
+	fd_closep(&s->control_fd);
+	if (!s->told) {
+		describe(text, sizeof(text), "the monitor (hvrun-vmm)", status);
+		supervise_fail(s, EXIT_VM, text);
+	}
+	/* The file server ends with its sockets, of which this is the last. */
+	fd_closep(&s->fs_control_fd);
+	s->grace = 1;
+	if (s->fs && loop_timer_set(&s->timer, GRACE_NS, GRACE_NS) < 0)
+		kill(s->fs, SIGKILL);
+}
+
+static void fs_ended(struct supervise *s, int status)
+{
+	char text[160];
+
+	s->fs = 0;
+	if (!s->vmm || s->told)
+		return;
+	describe(text, sizeof(text), "the file server (hvrun-fs)", status);
+	supervise_fail(s, EXIT_VM, text);
+	if (s->grace == 0)
+		supervise_stop(s);
+}
+
+static void supervise_reap(struct supervise *s)
+{
+	int status;
+
+	/* Only these two: what else a parent left us is none of our business. */
+	if (s->fs && waitpid(s->fs, &status, WNOHANG) == s->fs)
+		fs_ended(s, status);
+	if (s->vmm && waitpid(s->vmm, &status, WNOHANG) == s->vmm)
+		vmm_ended(s, status);
+	if (!s->vmm && !s->fs)
+		loop_stop(&s->loop);
+}
+
+/* Until there is a process to take them, the signals that end a program end the run. */
+static void forward(struct supervise *s, int signal)
+{
+	if (s->started) {
+		supervise_send(s, json_pack("{s:s, s:i}", "op", "kill", "signal", signal));
+		return;
+	}
+	if (signal != SIGINT && signal != SIGTERM && signal != SIGHUP && signal != SIGQUIT)
+		return;
+	char text[96];
+	snprintf(text, sizeof(text), "ended by signal %d (%s) before the container had started",
+		signal, strsignal(signal));
+	supervise_fail(s, 128 + signal, text);
+	if (s->grace == 0)
+		supervise_stop(s);
+}
+
+static void signals_ready(struct loop_source *source, uint32_t events)
+{
+	struct supervise *s = of(source, signals);
+	struct signalfd_siginfo info[8];
+
+	(void)events;
+	ssize_t n = read(s->signal_fd, info, sizeof(info));
+	for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(info[0]); i++) {
+		int signal = (int)info[i].ssi_signo;
+		uint16_t rows, columns;
+		if (signal == SIGCHLD) {
+			supervise_reap(s);
+		} else if (signal == SIGWINCH) {
+			if (s->streams->terminal >= 0 &&
+				streams_size(s->streams, &rows, &columns))
+				supervise_send(s, json_pack("{s:s, s:i, s:i}", "op", "resize",
+							  "rows", rows, "columns", columns));
+		} else {
+			forward(s, signal);
+		}
+	}
+}
+
+int supervise_init(struct supervise *s, struct err *e)
+{
+	/* Not forwarded: faults of hvrun's own, and what the terminal or the kernel tell it alone. */
+	static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPIPE,
+		SIGURG, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGPROF, SIGVTALRM};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	sigset_t mask;
+
+	memset(s, 0, offsetof(struct supervise, err));
+	s->signal_fd = s->control_fd = s->fs_control_fd = -1;
+	s->signals.fd = s->control.fd = s->timer.source.fd = -1;
+	s->loop.epoll_fd = s->loop.wake_fd = -1;
+	s->signals.ready = signals_ready;
+	s->control.ready = control_ready;
+	s->code = EXIT_VM;
+	sigfillset(&mask);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		sigdelset(&mask, own[i]);
+	sigprocmask(SIG_SETMASK, &mask, &s->old_mask);
+	/* Writing to, or asking a terminal in the background must neither stop nor kill us. */
+	sigaction(SIGTTIN, &ignore, NULL);
+	sigaction(SIGTTOU, &ignore, NULL);
+	sigaction(SIGPIPE, &ignore, NULL);
+	/* A caller that ignores it would have the kernel reap for us, and no exit code left. */
+	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+	int ret = loop_init(&s->loop);
+	if (ret < 0)
+		return err_sys(e, -ret, "event loop");
+	s->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0)
+		return err_sys(e, errno, "signals");
+	ret = loop_add(&s->loop, &s->signals, s->signal_fd, EPOLLIN);
+	if (ret == 0)
+		ret = loop_timer_init(&s->loop, &s->timer, supervise_timer);
+	return ret < 0 ? err_sys(e, -ret, "event loop") : 0;
+}
+
+int supervise_run(struct supervise *s, int control, int fs_control, struct err *e)
+{
+	s->control_fd = control;
+	s->fs_control_fd = fs_control;
+	int ret = fd_set_nonblock(control, true);
+	if (ret == 0)
+		ret = loop_add(&s->loop, &s->control, control, EPOLLIN);
+	if (ret == 0)
+		ret = loop_run(&s->loop);
+	return ret < 0 ? err_sys(e, -ret, "event loop") : 0;
+}
+
+void supervise_fini(struct supervise *s)
+{
+	/* The monitor first: it restores the terminal, if it is given the time to. */
+	fd_closep(&s->control_fd);
+	fd_closep(&s->fs_control_fd);
+	if (s->vmm) {
+		kill(s->vmm, SIGKILL);
+		waitpid(s->vmm, NULL, 0);
+	}
+	if (s->fs) {
+		kill(s->fs, SIGKILL);
+		waitpid(s->fs, NULL, 0);
+	}
+	s->vmm = s->fs = 0;
+	loop_timer_fini(&s->timer);
+	fd_closep(&s->signal_fd);
+	loop_fini(&s->loop);
+	sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+}

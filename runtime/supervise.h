@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The time between the start of hvrun-vmm and hvrun-fs and the end of both: events of the monitor,
+ * signals to be forwarded, the terminal's size, and children that die before their time.
+ */
+#ifndef RUNTIME_SUPERVISE_H
+#define RUNTIME_SUPERVISE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "runtime/streams.h"
+
+struct supervise {
+	struct loop loop;
+	struct loop_source signals;
+	struct loop_source control; /* of the monitor */
+	struct loop_timer timer;
+	struct streams *streams;
+	int signal_fd, control_fd;
+	int fs_control_fd;
+	pid_t vmm, fs; /* 0 once reaped or never started */
+	sigset_t old_mask;
+	bool started; /* the container's process runs: signals are its own from here on */
+	bool told;    /* the monitor has said how it ended */
+	bool failed;
+	bool oom;
+	unsigned grace; /* of the ways to end a child, how many were tried */
+	int code;	/* hvrun's exit code */
+	struct err err; /* why, when failed */
+};
+
+/*
+ * Blocks the signals that are to be forwarded, and opens a descriptor for them: before anything is
+ * started, so that none is lost. The caller calls supervise_fini in any case.
+ */
+int supervise_init(struct supervise *s, struct err *e) must_check;
+
+/*
+ * Runs until both children are gone. control and fs_control are hvrun's ends of the sockets, and
+ * owned by s from now on. The exit code is in s->code, the reason in s->err when s->failed.
+ */
+int supervise_run(struct supervise *s, int control, int fs_control, struct err *e) must_check;
+
+/* Ends what still runs, closes everything and restores the signal mask. */
+void supervise_fini(struct supervise *s);
+
+#endif
