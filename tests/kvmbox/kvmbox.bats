@@ -143,7 +143,9 @@ start_box()
 		[ "${#pids[@]}" -eq 2 ]
 		# Nothing of the caller's is held open by them.
 		for pid in "${pids[@]}"; do
-			[[ $(readlink "/proc/$pid/fd/"*) != *bats* ]]
+			if readlink "/proc/$pid/fd/"* | grep bats-run; then
+				return 1
+			fi
 		done
 		kill "-$sig" "$box_pid"
 		wait "$box_pid" || status=$?
