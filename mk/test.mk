@@ -13,7 +13,7 @@ fuzz_replays	:= $(patsubst tests/fuzz/%.c,$(O)/tests/%,$(fuzz_src))
 
 $(O)/libhvrun.a: $(call obj,$(lib_src))
 	@rm -f $@
-	$(Q)$(AR) rcs $@ $^
+	$(Q)$(AR) qcs $@ $^
 
 # What unit tests and fuzzers share (fake transport, helpers): tests/unit/support/*.c
 support_obj	:= $(call obj,$(wildcard tests/unit/support/*.c))
