@@ -104,13 +104,12 @@ static json_t *guest_disks(const struct plan *plan)
 		const json_t *device = plan->disks[i].device;
 		json_t *entry = json_pack("{s:O, s:i}", "path", json_object_get(device, "path"),
 			"disk", (int)i);
-		static const char *const copied[][2] = {
-			{"fileMode", "mode"}, {"uid", "uid"}, {"gid", "gid"}};
+		static const char *const copied[] = {"fileMode", "uid", "gid"};
 		if (!entry || json_array_append_new(list, entry) < 0)
 			return NULL;
 		for (size_t k = 0; k < sizeof(copied) / sizeof(copied[0]); k++) {
-			json_t *value = json_object_get(device, copied[k][0]);
-			if (value && json_object_set(entry, copied[k][1], value) < 0)
+			json_t *value = json_object_get(device, copied[k]);
+			if (value && json_object_set(entry, copied[k], value) < 0)
 				return NULL;
 		}
 	}
@@ -174,6 +173,7 @@ int plan_container_file(struct plan *plan, struct err *e)
 	struct timespec now;
 
 	/* The guest refuses what it does not know; the specification has us ignore it. */
+	json_object_del(config->process, "commandLine"); /* for Windows */
 	oci_schema_prune(&oci_process_schema, config->process);
 	if (config->mounts)
 		oci_schema_prune(&oci_mounts_schema, config->mounts);
