@@ -168,6 +168,19 @@ static int make_initramfs(struct engine *engine, struct err *e)
 	return ret;
 }
 
+/* QEMU takes anything for a kernel of the oldest kind, and its complaints then mislead. */
+static int check_kernel(const struct vm_config *config, struct err *e)
+{
+	unsigned char head[0x206] = {0};
+
+	if (pread(config->kernel_fd, head, sizeof(head), 0) < 0)
+		return err_sys(e, errno, "%s", config->kernel_path);
+	if (memcmp(head, "\177ELF", 4) && memcmp(head + 0x202, "HdrS", 4))
+		return err_set(e, ENOEXEC, "%s: not a Linux kernel: neither ELF nor bzImage",
+			config->kernel_path);
+	return 0;
+}
+
 /* The socket pair of a device of ours: its back end here, the other end for QEMU. */
 static int attach_device(struct engine *engine, unsigned i, struct err *e)
 {
@@ -247,7 +260,9 @@ static int prepare(struct engine *engine, struct err *e)
 	engine->kernel_fd = fcntl(config->kernel_fd, F_DUPFD_CLOEXEC, 3);
 	if (engine->kernel_fd < 0)
 		return err_sys(e, errno, "%s", config->kernel_path);
-	int ret = make_initramfs(engine, e);
+	int ret = check_kernel(config, e);
+	if (!ret)
+		ret = make_initramfs(engine, e);
 	if (!ret)
 		ret = console_link_init(engine, &engine->serial, &engine->fds.serial, e);
 	if (!ret)

@@ -18,6 +18,7 @@
 #define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
 #define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
 #define SETTLE_NS     (NS_PER_S / 20)
+#define GONE_WORDS    "guestinit closed its connection before the container had ended"
 #define SIGKILL_CODE  137
 
 /*
@@ -103,7 +104,7 @@ static void set_vm_failed(struct session *s, const char *why)
 
 void session_fail(struct session *session, const char *why)
 {
-	set_vm_failed(session, why);
+	set_failed(session, SESSION_EXIT_VM, why);
 	take_vm_down(session);
 }
 
@@ -326,7 +327,7 @@ static void agent_closed(void *arg, const char *why)
 	} else if (s->outcome == SESSION_RUNNING) {
 		/* Its end, or its kernel's: the console's last words may still be coming. */
 		if (loop_timer_set(&s->timer, GONE_NS, 0) < 0)
-			session_fail(s, "guestinit closed its connection");
+			session_fail(s, GONE_WORDS);
 	}
 }
 
@@ -343,7 +344,8 @@ static void timer_expired(struct loop_timer *timer)
 			(unsigned long long)(SHUTDOWN_NS / NS_PER_S));
 		take_vm_down(s);
 	} else if (s->accepted && !agent_is_open(&s->agent)) {
-		session_fail(s, "guestinit closed its connection before the container had ended");
+		set_vm_failed(s, GONE_WORDS);
+		take_vm_down(s);
 	} else {
 		log_warn("the guest has not reported for %llu seconds; still waiting",
 			(unsigned long long)(HELLO_WARN_NS / NS_PER_S));
