@@ -2,7 +2,8 @@
 /*
  * The init of the guests that hvrun is compared with: ends the machine at once. With "report=1" on the
  * kernel's command line (init's environment) it first prints the time stamp counter as main saw it,
- * which began at 0 with the vCPU.
+ * which began at 0 with the vCPU; with "stay=1" it
+ * then sleeps instead.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@ int main(void)
 	if (getenv("report"))
 		printf("tsc=%llu\n", tsc);
 	fflush(stdout);
+	while (getenv("stay"))
+		pause();
 	reboot(RB_AUTOBOOT);
 	return 0;
 }
