@@ -137,31 +137,32 @@ int devices_list(struct create *c, struct devices *out, struct err *e)
 	return ret;
 }
 
-static int device_prepare(const struct guest *guest, size_t i, struct device_node *node)
+/*
+ * The node stays for further containers, under a name that says all about it: the kernel attaches
+ * no mount of a file that is unlinked.
+ */
+static int device_prepare(const struct guest *guest, struct device_node *node)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/node-%zu", guest->nodes_dir, i);
-	if (mknod(path, node->mode, node->number) < 0)
+	snprintf(path, sizeof(path), "%s/node-%o-%u-%u-%u-%u", guest->nodes_dir,
+		(unsigned)node->mode, major(node->number), minor(node->number),
+		(unsigned)node->uid, (unsigned)node->gid);
+	if (mknod(path, node->mode, node->number) < 0 && errno != EEXIST)
 		return -errno;
-	int ret = 0;
 	if (chmod(path, node->mode & 07777) < 0 || chown(path, node->uid, node->gid) < 0)
-		ret = -errno;
+		return -errno;
 	cleanup_close int fd = open(path, O_PATH | O_CLOEXEC);
-	if (ret == 0 && fd < 0)
-		ret = -errno;
-	if (ret == 0) {
-		node->tree_fd = mount_clone(fd, 0);
-		ret = node->tree_fd < 0 ? node->tree_fd : 0;
-	}
-	unlink(path);
-	return ret;
+	if (fd < 0)
+		return -errno;
+	node->tree_fd = mount_clone(fd, 0);
+	return node->tree_fd < 0 ? node->tree_fd : 0;
 }
 
 int devices_prepare(struct guest *guest, struct devices *devices, struct err *e)
 {
 	for (size_t i = 0; i < devices->n; i++) {
-		int ret = device_prepare(guest, i, &devices->nodes[i]);
+		int ret = device_prepare(guest, &devices->nodes[i]);
 		if (ret < 0)
 			return err_sys(e, -ret, "%s", devices->nodes[i].field);
 	}
