@@ -161,8 +161,12 @@ static int set_up_signals(struct monitor *m, struct err *e)
 	sigaction(SIGTTOU, &ignore, NULL); /* restores a terminal from the background as well */
 	sigaction(SIGTTIN, &ignore, NULL);
 	sigemptyset(&set);
-	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		sigaddset(&set, ends[i]);
+	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct sigaction now;
+		/* A signal that is blocked is queued although it is ignored: leave those out. */
+		if (sigaction(ends[i], NULL, &now) < 0 || now.sa_handler != SIG_IGN)
+			sigaddset(&set, ends[i]);
+	}
 	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
 		return err_sys(e, errno, "signals");
 	cleanup_close int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
