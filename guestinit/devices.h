@@ -7,6 +7,7 @@
 #ifndef GUESTINIT_DEVICES_H
 #define GUESTINIT_DEVICES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -22,6 +23,7 @@ struct device_node {
 	dev_t number;
 	uid_t uid;
 	gid_t gid;
+	bool disk;   /* a disk of the VM */
 	int tree_fd; /* a detached mount of such a node, or -1 */
 };
 

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -109,7 +110,37 @@ static int launch_sources(struct guest *guest, struct create *c, struct sources 
 	return ret;
 }
 
-static int launch_cgroup(struct container *c, struct err *e)
+/*
+ * The rules of the configuration, and the container's disks: rules name them by the host's
+ * numbers, which are not the guest's.
+ */
+static int launch_device_rules(struct container *c, const struct devices *devices, struct err *e)
+{
+	const struct cfg_resources *r = &c->create->os.resources;
+	size_t n = r->devices.n;
+	struct cfg_devcg_rule *rules =
+		arena_array(&c->create->arena, n + c->create->disks.n, sizeof(*rules));
+
+	if (!rules)
+		return err_set(e, ENOMEM, "out of memory");
+	if (n)
+		memcpy(rules, r->devices.v, n * sizeof(*rules));
+	for (size_t i = 0; i < devices->n; i++) {
+		const struct device_node *node = &devices->nodes[i];
+		if (!node->disk)
+			continue;
+		rules[n++] = (struct cfg_devcg_rule){.allow = true, .type = "b",
+			.major = {true, major(node->number)}, .minor = {true, minor(node->number)}};
+	}
+	int ret = devcg_attach(c->cgroup_fd, rules, n, e);
+	if (ret != -ENOSYS)
+		return ret;
+	agent_log(c->guest->agent, LOG_LEVEL_WARNING,
+		"the guest's kernel can't restrict devices (no BPF for cgroups)");
+	return 0;
+}
+
+static int launch_cgroup(struct container *c, const struct devices *devices, struct err *e)
 {
 	const struct cfg_resources *r = &c->create->os.resources;
 	int root = guest_cgroups(c->guest, e);
@@ -128,12 +159,7 @@ static int launch_cgroup(struct container *c, struct err *e)
 		if (ret < 0)
 			return ret;
 	}
-	ret = devcg_attach(c->cgroup_fd, r->devices.v, r->devices.n, e);
-	if (ret != -ENOSYS)
-		return ret;
-	agent_log(c->guest->agent, LOG_LEVEL_WARNING,
-		"the guest's kernel can't restrict devices (no BPF for cgroups)");
-	return 0;
+	return launch_device_rules(c, devices, e);
 }
 
 static void launch_set_clock(const struct create *c)
@@ -265,7 +291,7 @@ int launch_container(struct container *c, struct err *e)
 	launch_set_clock(c->create);
 	int ret = launch_sources(c->guest, c->create, &sources, e);
 	if (ret == 0)
-		ret = launch_cgroup(c, e);
+		ret = launch_cgroup(c, &sources.devices, e);
 	if (ret == 0)
 		ret = launch_process(c, &sources, e);
 	sources_close(&sources);

@@ -114,7 +114,32 @@ static int rootfs_mask_dir(int target, int *empty_fd, struct err *e)
 	return 0;
 }
 
-static int rootfs_mask(const struct rootfs *r, const char *path, int *empty_fd, struct err *e)
+/*
+ * A file is covered by guestinit's null device, read-only, so that its mode can't be changed for
+ * all. The first such mount is the one to clone for the others.
+ */
+static int rootfs_mask_file(struct rootfs *r, int target, bool *first, struct err *e)
+{
+	cleanup_close int tree = mount_clone(r->null_fd, 0);
+	int ret = tree < 0 ? tree : 0;
+
+	if (ret == 0 && *first)
+		ret = mount_set_attr(
+			tree, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
+	if (ret == 0)
+		ret = mount_attach(tree, target);
+	if (ret < 0)
+		return err_sys(e, -ret, "can't cover the file");
+	if (*first) {
+		fd_closep(&r->null_fd);
+		r->null_fd = steal_fd(&tree);
+		*first = false;
+	}
+	return 0;
+}
+
+static int rootfs_mask(
+	struct rootfs *r, const char *path, int *empty_fd, bool *first, struct err *e)
 {
 	cleanup_close int target = path_open(r->mounts.root_fd, path);
 	struct stat st;
@@ -125,11 +150,8 @@ static int rootfs_mask(const struct rootfs *r, const char *path, int *empty_fd, 
 		return err_sys(e, -target, "can't open it");
 	if (fstat(target, &st) < 0)
 		return err_sys(e, errno, "can't look at it");
-	if (S_ISDIR(st.st_mode))
-		return rootfs_mask_dir(target, empty_fd, e);
-	cleanup_close int tree = mount_clone(r->null_fd, 0);
-	int ret = tree < 0 ? tree : mount_attach(tree, target);
-	return ret < 0 ? err_sys(e, -ret, "can't cover the file") : 0;
+	return S_ISDIR(st.st_mode) ? rootfs_mask_dir(target, empty_fd, e)
+				   : rootfs_mask_file(r, target, first, e);
 }
 
 /* The path bound onto itself, read-only. */
@@ -152,13 +174,14 @@ int rootfs_restrict(struct rootfs *r, const struct create *c, struct err *e)
 {
 	const struct strings *masked = &c->os.masked_paths, *readonly = &c->os.readonly_paths;
 	cleanup_close int empty = -1;
+	bool first = true;
 
 	for (size_t i = 0; i < readonly->n; i++)
 		if (rootfs_make_readonly(r, readonly->v[i], e) < 0)
 			return err_add(e, "config.linux.readonlyPaths[%zu] (%s)", i,
 				readonly->v[i]);
 	for (size_t i = 0; i < masked->n; i++)
-		if (rootfs_mask(r, masked->v[i], &empty, e) < 0)
+		if (rootfs_mask(r, masked->v[i], &empty, &first, e) < 0)
 			return err_add(e, "config.linux.maskedPaths[%zu] (%s)", i, masked->v[i]);
 	fd_closep(&r->null_fd);
 	fd_closep(&r->mounts.root_fd);
