@@ -45,7 +45,7 @@ static int gather(int fd, char *text, size_t cap)
 	return 0;
 }
 
-int command_capture(const char *path, char *const *argv, char *out, char *errors, size_t cap_bytes,
+int command_capture(const char *path, char *const *argv, bool errors, char *text, size_t cap_bytes,
 	struct err *e)
 {
 	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -59,7 +59,7 @@ int command_capture(const char *path, char *const *argv, char *out, char *errors
 	struct spawn spawn = {
 		.path = path,
 		.argv = argv,
-		.out = out ? writing : null,
+		.out = writing,
 		.err = errors ? writing : null,
 		.death_signal = SIGKILL,
 		.mask = &mask,
@@ -68,7 +68,7 @@ int command_capture(const char *path, char *const *argv, char *out, char *errors
 	if (pid < 0)
 		return pid;
 	fd_closep(&writing);
-	int ret = gather(reading, out ? out : errors, cap_bytes);
+	int ret = gather(reading, text, cap_bytes);
 	if (ret < 0)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0)
@@ -84,7 +84,7 @@ int command_probe_kvm(const struct programs *programs, struct err *e)
 
 	int status = programs_find(programs, PROGRAM_VMM, path, e);
 	if (status == 0)
-		status = command_capture(path, argv, NULL, text, sizeof(text), e);
+		status = command_capture(path, argv, true, text, sizeof(text), e);
 	if (status < 0)
 		return status;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

@@ -45,7 +45,7 @@ static int ask_qemu(const char *path, const char *option, const char *value, cha
 	char *argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)option,
 		(char *)(uintptr_t)value, NULL};
 
-	int status = command_capture(path, argv, out, NULL, cap, e);
+	int status = command_capture(path, argv, false, out, cap, e);
 	if (status < 0)
 		return status;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)

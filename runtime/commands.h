@@ -41,10 +41,10 @@ extern const struct command command_run, command_spec, command_check;
 int command_fail(const struct context *context, const struct err *e);
 
 /*
- * Runs a program with its output (out NULL: its error output) caught, at most cap_bytes - 1 of
- * it, without its last newline. Its wait status, or -errno with e.
+ * Runs a program and keeps what it prints, with `errors` what it prints on stderr too: at most
+ * cap_bytes - 1 of it, without the last newline. Its wait status, or -errno with e.
  */
-int command_capture(const char *path, char *const *argv, char *out, char *errors, size_t cap_bytes,
+int command_capture(const char *path, char *const *argv, bool errors, char *text, size_t cap_bytes,
 	struct err *e) must_check;
 
 /* Asks the monitor whether KVM works. 0, or -errno with the reason in e. */
