@@ -150,13 +150,13 @@ static int command_check_run(struct context *context, int argc, char **argv)
 		ret = settings_load(&settings, context->options.config, &e);
 	if (ret < 0)
 		return command_fail(context, &e);
+	bool complete = report_files(&context->programs, &settings);
 	if (!options.accel || only == ACCEL_KVM)
 		works |= report_kvm(&context->programs);
 	if (!options.accel || only == ACCEL_EMULATION)
 		works |= report_emulation(&context->programs, &settings);
-	works &= report_files(&context->programs, &settings);
 	settings_fini(&settings);
-	return works ? 0 : EXIT_ERROR;
+	return works && complete ? 0 : EXIT_ERROR;
 }
 
 const struct command command_check = {

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "runtime/commands.h"
 
 struct spec_options {
@@ -20,14 +20,14 @@ static const struct option_spec spec_specs[] = {
 	{0},
 };
 
-/* What `runc spec` writes, in hvrun's words; the hole is for process.terminal. */
+/* What `runc spec` writes, in hvrun's words; the holes are for terminal and args. */
 static const char spec_text[] =
 	"{\n"
 	"\t\"ociVersion\": \"1.3.0\",\n"
 	"\t\"process\": {\n"
 	"\t\t\"terminal\": %s,\n"
 	"\t\t\"user\": {\"uid\": 0, \"gid\": 0},\n"
-	"\t\t\"args\": [\"sh\"],\n"
+	"\t\t\"args\": %s,\n"
 	"\t\t\"env\": [\n"
 	"\t\t\t\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\",\n"
 	"\t\t\t\"TERM=xterm\"\n"
@@ -80,9 +80,28 @@ static const char spec_text[] =
 	"\t}\n"
 	"}\n";
 
-static int spec_write(const char *dir, struct err *e)
+/* The words as a JSON array, the caller's to free; NULL with e when they can't be. */
+static char *spec_args(int n, char **words, struct err *e)
 {
-	char text[sizeof(spec_text) + 8];
+	cleanup_json json_t *list = json_array();
+
+	if (!n)
+		json_array_append_new(list, json_string("sh"));
+	for (int i = 0; i < n; i++) {
+		if (json_array_append_new(list, json_string(words[i])) < 0) {
+			err_set(e, EINVAL, "spec: %s: is not valid UTF-8", words[i]);
+			return NULL;
+		}
+	}
+	char *text = json_dumps(list, 0);
+	if (!text)
+		err_sys(e, ENOMEM, "spec");
+	return text;
+}
+
+static int spec_write(const char *dir, const char *args, struct err *e)
+{
+	cleanup_free char *text = NULL;
 	cleanup_close int bundle = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (bundle < 0)
@@ -94,8 +113,8 @@ static int spec_write(const char *dir, struct err *e)
 	if (fd < 0)
 		return err_sys(e, errno, "%s/config.json", dir);
 	/* In a terminal the shell is to talk to the user; in a script it is to read the script. */
-	int n = snprintf(text, sizeof(text), spec_text, isatty(STDIN_FILENO) ? "true" : "false");
-	int ret = fd_write_all(fd, text, (size_t)n);
+	int n = asprintf(&text, spec_text, isatty(STDIN_FILENO) ? "true" : "false", args);
+	int ret = n < 0 ? -ENOMEM : fd_write_all(fd, text, (size_t)n);
 	if (ret < 0) {
 		unlinkat(bundle, "config.json", 0);
 		return err_sys(e, -ret, "%s/config.json", dir);
@@ -110,20 +129,20 @@ static int command_spec_run(struct context *context, int argc, char **argv)
 	int first;
 
 	int ret = options_parse(spec_specs, &options, argc, argv, &first, &e);
-	if (ret == 0 && first < argc)
-		ret = err_set(&e, EINVAL, "spec: %s: takes no arguments", argv[first]);
+	cleanup_free char *args = ret < 0 ? NULL : spec_args(argc - first, argv + first, &e);
 	if (ret == 0)
-		ret = spec_write(options.bundle ? options.bundle : ".", &e);
+		ret = args ? spec_write(options.bundle ? options.bundle : ".", args, &e) : -EINVAL;
 	return ret < 0 ? command_fail(context, &e) : 0;
 }
 
 const struct command command_spec = {
 	.name = "spec",
-	.usage = "[OPTION...]",
+	.usage = "[OPTION...] [--] [ARGUMENT...]",
 	.summary = "write a config.json to begin with",
-	.text = "Writes a config.json that runs `sh` in the root file system `rootfs` beside it, with\n"
-		"its own namespaces and no network but the loopback device. process.terminal is true\n"
-		"if hvrun's standard input is a terminal. An existing file is left alone.\n",
+	.text = "Writes a config.json that runs the arguments (default: sh) in the root file system\n"
+		"`rootfs` beside it, with its own namespaces and no network but the loopback device.\n"
+		"process.terminal is true if hvrun's standard input is a terminal. An existing file\n"
+		"is left alone.\n",
 	.options = spec_specs,
 	.run = command_spec_run,
 };
