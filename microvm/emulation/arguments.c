@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "microvm/boot/cmdline.h"
+#include "microvm/emulation/clock.h"
 #include "microvm/vhost/frontend_fs.h"
 
 /* hw/i386/microvm: where the virtio-mmio slots are, and their interrupts without ACPI. */
@@ -60,10 +61,9 @@ void arguments_fini(struct arguments *arguments)
 }
 
 /*
- * The timers: without KVM's paravirtual clock a kernel measures its time-stamp counter and APIC
- * timer against the PIT. The PIC must be there for the PIT's interrupt to be found. A kernel
- * without ACPI's "no such device" looks for a real-time clock, and waits a second for one that is
- * not there.
+ * The timers: without KVM's paravirtual clock a kernel measures its APIC timer against the PIT. The
+ * PIC must be there for the PIT's interrupt to be found. A kernel reads the real-time clock, and
+ * waits a second for one that is not there.
  */
 static void add_machine(struct arguments *a, const struct vm_config *config)
 {
@@ -92,38 +92,38 @@ static void add_memory(struct arguments *a, const struct vm_config *config, int 
 }
 
 /* Devices that are ours speak vhost-user; the guest's log goes to a socket of ours. */
-static int add_device(struct arguments *a, struct virtio_device *dev, unsigned slot,
+static int add_device(struct arguments *a, struct virtio_device *dev, unsigned index, unsigned bus,
 	const struct arguments_fds *fds)
 {
-	int fd = fds->devices[slot];
+	int fd = fds->devices[index];
 
 	if (fd >= 0)
-		add_option(a, "-chardev", "socket,id=vhost%u,fd=%d", slot, fd);
+		add_option(a, "-chardev", "socket,id=vhost%u,fd=%d", index, fd);
 	switch (dev->id) {
 	case VIRTIO_ID_FS:
 		add_option(a, "-device",
 			"vhost-user-fs-device,bus=virtio-mmio-bus.%u,chardev=vhost%u,tag=%s,"
 			"num-request-queues=%u,queue-size=%u",
-			slot, slot, frontend_fs_tag(dev), dev->n_queues - 1, dev->queue_size_max);
+			bus, index, frontend_fs_tag(dev), dev->n_queues - 1, dev->queue_size_max);
 		return 0;
 	case VIRTIO_ID_VSOCK:
 		add_option(a, "-device",
-			"vhost-user-vsock-device,bus=virtio-mmio-bus.%u,chardev=vhost%u", slot,
-			slot);
+			"vhost-user-vsock-device,bus=virtio-mmio-bus.%u,chardev=vhost%u", bus,
+			index);
 		return 0;
 	case VIRTIO_ID_BLOCK:
 		add_option(a, "-device",
 			"vhost-user-blk,bus=virtio-mmio-bus.%u,chardev=vhost%u,num-queues=%u,"
 			"queue-size=%u",
-			slot, slot, dev->n_queues, dev->queue_size_max);
+			bus, index, dev->n_queues, dev->queue_size_max);
 		return 0;
 	case VIRTIO_ID_RNG:
-		add_option(a, "-device", "virtio-rng-device,bus=virtio-mmio-bus.%u", slot);
+		add_option(a, "-device", "virtio-rng-device,bus=virtio-mmio-bus.%u", bus);
 		return 0;
 	case VIRTIO_ID_CONSOLE:
 		add_option(a, "-chardev", "socket,id=console,fd=%d", fds->console);
 		add_option(a, "-device",
-			"virtio-serial-device,bus=virtio-mmio-bus.%u,id=ports,max_ports=1", slot);
+			"virtio-serial-device,bus=virtio-mmio-bus.%u,id=ports,max_ports=1", bus);
 		add_option(a, "-device", "virtconsole,bus=ports.0,chardev=console");
 		return 0;
 	default:
@@ -142,6 +142,15 @@ static int add_cmdline(struct arguments *a, const struct vm_config *config, stru
 			ret = cmdline_add(&cmdline, e, "virtio_mmio.device=%u@0x%llx:%u",
 				MICROVM_MMIO_BYTES, MICROVM_MMIO_GPA + i * MICROVM_MMIO_BYTES,
 				MICROVM_IRQ_FIRST + i);
+	unsigned tsc_khz = clock_tsc_khz();
+	if (!ret && tsc_khz)
+		ret = cmdline_add(&cmdline, e, "tsc_early_khz=%u tsc=reliable", tsc_khz);
+	/*
+	 * On a busy host the timer's interrupt does not come as soon as the kernel wants. And an
+	 * interpreter does not speculate: what the mitigations cost would buy nothing.
+	 */
+	if (!ret)
+		ret = cmdline_add(&cmdline, e, "no_timer_check mitigations=off");
 	if (ret < 0)
 		return ret;
 	add_option(a, "-append", "%s", cmdline.text);
@@ -174,12 +183,15 @@ int arguments_build(struct arguments *a, const struct vm_config *config,
 	add_option(a, "-global", "virtio-mmio.force-legacy=false");
 	add_option(a, "-chardev", "socket,id=serial,fd=%d", fds->serial);
 	add_option(a, "-serial", "chardev:serial");
-	for (unsigned i = 0; i < config->n_devices; i++)
-		if (add_device(a, config->devices[i], i, fds) < 0) {
+	for (unsigned i = 0; i < config->n_devices; i++) {
+		/* QEMU's ACPI tables list the buses from the last to the first. */
+		unsigned bus = config->discovery == VM_DISCOVERY_ACPI ? slots - 1 - i : i;
+		if (add_device(a, config->devices[i], i, bus, fds) < 0) {
 			arguments_fini(a);
 			return err_set(e, ENOTSUP, "emulation can't show a device of the kind %s",
 				config->devices[i]->name);
 		}
+	}
 	add_option(a, "-kernel", "/proc/self/fd/%d", fds->kernel);
 	if (fds->initramfs >= 0)
 		add_option(a, "-initrd", "/proc/self/fd/%d", fds->initramfs);
