@@ -10,7 +10,8 @@ load lib
 	cp "$HELPERS/fsexercise" "$guest/../fsexercise"
 	bind "$guest" /work
 	bind "$guest/../fsexercise" /fsexercise bind,ro
-	config '.process.capabilities |= with_entries(.value = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_SETFCAP", "CAP_MKNOD", "CAP_SYS_ADMIN", "CAP_SYS_CHROOT", "CAP_LINUX_IMMUTABLE", "CAP_LEASE"])'
+	grant CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETGID CAP_SETUID \
+		CAP_SETPCAP CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN CAP_SYS_CHROOT CAP_LINUX_IMMUTABLE CAP_LEASE
 	args /fsexercise /work
 	"$HELPERS/fsexercise" "$host" >"$BATS_TEST_TMPDIR/native"
 	run_bundle </dev/null

@@ -9,7 +9,7 @@ setup_file() {
 # Starts a container that says "ready" and sleeps; sets pid, and vmm, fs, all by name.
 start_sleeper() {
 	args /bin/sh -c 'echo ready; exec sleep 1000'
-	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" victim </dev/null >"$OUT" 2>"$ERR" 3>&- &
+	"$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" victim </dev/null >"$OUT" 2>"$ERR" 3>&- &
 	pid=$!
 	for _ in $(seq 600); do
 		grep -q ready "$OUT" && break

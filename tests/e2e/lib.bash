@@ -23,13 +23,18 @@ new_bundle() {
 config() {
 	local program=$1
 	shift
-	jq "$@" "$program" "$BUNDLE/config.json" >"$BUNDLE/config.new"
+	jq "$program" "$@" <"$BUNDLE/config.json" >"$BUNDLE/config.new"
 	mv "$BUNDLE/config.new" "$BUNDLE/config.json"
 }
 
 # The container's program: each argument one word.
 args() {
 	config '.process.args = $ARGS.positional' --args -- "$@"
+}
+
+# More capabilities for the process, in every set.
+grant() {
+	config '.process.capabilities |= with_entries(.value += $ARGS.positional)' --args -- "$@"
 }
 
 # A bind mount: host path, path in the container, options (comma-separated, default rbind,rw).
