@@ -82,7 +82,7 @@ static uint8_t checksum(const void *table, size_t len_bytes)
 	return (uint8_t)-sum;
 }
 
-static void mptable_entries(struct writer *w, unsigned vcpus)
+static void mptable_entries(struct writer *w, unsigned vcpus, unsigned n_devices)
 {
 	uint8_t ioapic_id = (uint8_t)vcpus;
 
@@ -103,8 +103,11 @@ static void mptable_entries(struct writer *w, unsigned vcpus)
 		.type = MP_IOAPIC, .id = ioapic_id, .version = 0x11, .flags = 1,
 		.gpa = X86_IOAPIC_GPA};
 	writer_put(w, &ioapic, sizeof(ioapic));
-	/* One to one; pins above 15 have no ISA line in hardware, but kernels take them so. */
-	for (unsigned pin = 0; pin < X86_IRQ_PINS; pin++) {
+	/*
+	 * Only the pins that a device has: a kernel sets each of them up, at several exits. Pins
+	 * above 15 have no ISA line in hardware, but kernels take them so.
+	 */
+	for (unsigned pin = X86_IRQ_FIRST; pin < X86_IRQ_FIRST + n_devices; pin++) {
 		struct mp_interrupt irq = {
 			.type = MP_INTERRUPT, .interrupt = MP_INT, .flags = MP_EDGE_HIGH,
 			.bus_irq = (uint8_t)pin, .destination = ioapic_id, .pin = (uint8_t)pin};
@@ -119,7 +122,8 @@ static void mptable_entries(struct writer *w, unsigned vcpus)
 	writer_put(w, &nmi, sizeof(nmi));
 }
 
-int mptable_write(const struct guest_memory *memory, unsigned vcpus, struct err *e)
+int mptable_write(
+	const struct guest_memory *memory, unsigned vcpus, unsigned n_devices, struct err *e)
 {
 	const size_t room = X86_MP_POINTER_GPA - X86_MP_CONFIG_GPA;
 	uint8_t *base = guest_memory_at(memory, X86_MP_CONFIG_GPA, room);
@@ -136,9 +140,10 @@ int mptable_write(const struct guest_memory *memory, unsigned vcpus, struct err 
 	if (!base || !pointer)
 		return err_set(e, ENOMEM, "MP table: no low memory");
 	struct writer w = {.at = base + sizeof(config), .end = base + room};
-	mptable_entries(&w, vcpus);
+	mptable_entries(&w, vcpus, n_devices);
 	if (w.full)
-		return err_set(e, E2BIG, "MP table: too many vCPUs (%u)", vcpus);
+		return err_set(e, E2BIG, "MP table: too many vCPUs (%u) or devices (%u)",
+			vcpus, n_devices);
 	config.len_bytes = (uint16_t)(w.at - base);
 	config.n_entries = w.n_entries;
 	memcpy(base, &config, sizeof(config));

@@ -9,7 +9,11 @@
 #include "base/err.h"
 #include "microvm/memory/guest_memory.h"
 
-/* Writes the table and its pointer (x86_layout.h) for 1 to 64 vCPUs with APIC ids from 0. */
-int mptable_write(const struct guest_memory *memory, unsigned vcpus, struct err *e) must_check;
+/*
+ * Writes the table and its pointer (x86_layout.h) for 1 to 64 vCPUs with APIC ids from 0 and
+ * n_devices with one IO-APIC pin each, from X86_IRQ_FIRST.
+ */
+int mptable_write(const struct guest_memory *memory, unsigned vcpus, unsigned n_devices,
+	struct err *e) must_check;
 
 #endif

@@ -118,7 +118,7 @@ static int boot_page_tables(const struct guest_memory *memory, struct err *e)
 static int boot_tables(const struct vm_config *config, struct boot_params *bp, struct err *e)
 {
 	if (config->discovery == VM_DISCOVERY_CMDLINE)
-		return mptable_write(config->memory, config->vcpus, e);
+		return mptable_write(config->memory, config->vcpus, config->n_devices, e);
 	bp->acpi_rsdp_addr = X86_ACPI_GPA;
 	return acpi_write(config->memory, config->vcpus, config->n_devices, e);
 }

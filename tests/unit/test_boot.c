@@ -259,7 +259,7 @@ static void mp_table(void **state)
 	struct fixture *fixture = *state;
 	struct err e = {0};
 
-	assert_int_equal(mptable_write(&fixture->memory, 64, &e), 0);
+	assert_int_equal(mptable_write(&fixture->memory, 64, VM_DEVICES_MAX, &e), 0);
 	const uint8_t *pointer = guest_memory_at(&fixture->memory, X86_MP_POINTER_GPA, 16);
 	assert_memory_equal(pointer, "_MP_", 4);
 	assert_int_equal(sum(pointer, 16), 0);
@@ -279,15 +279,16 @@ static void mp_table(void **state)
 			assert_int_equal(at[3], cpus ? 1 : 3);
 			cpus++;
 		} else if (at[0] == 3) {
-			assert_int_equal(at[7], irqs);
+			assert_int_equal(at[7], X86_IRQ_FIRST + irqs);
 			irqs++;
 		}
 		at += at[0] ? 8 : 20;
 	}
 	assert_ptr_equal(at, config + len_bytes);
 	assert_int_equal(cpus, 64);
-	assert_int_equal(irqs, 24);
-	assert_int_equal(mptable_write(&fixture->memory, 200, &e), -E2BIG);
+	assert_int_equal(irqs, VM_DEVICES_MAX);
+	assert_int_equal(X86_IRQ_FIRST + irqs, X86_IRQ_PINS);
+	assert_int_equal(mptable_write(&fixture->memory, 200, 1, &e), -E2BIG);
 }
 
 static void acpi_discovery(void **state)
