@@ -79,7 +79,7 @@ static void config_fill_linux(struct oci_config *config)
 	json_t *entry;
 
 	config->linux_section = section;
-	json_array_foreach(json_object_get(section, "namespaces"), i, entry)
+	json_array_foreach (json_object_get(section, "namespaces"), i, entry)
 		config->namespaces |=
 			oci_namespace_bit(json_string_value(json_object_get(entry, "type")));
 	config->resources = json_object_get(section, "resources");
@@ -133,8 +133,8 @@ static int config_parse(struct oci_config *config, const char *text, size_t len,
 	int ret = oci_number_mark(text, len, &marked, &marked_len);
 	if (ret < 0)
 		return err_sys(e, -ret, "can't read");
-	config->json = json_parse(marked ? marked : text, marked ? marked_len : len,
-		OCI_CONFIG_MAX_DEPTH, e);
+	config->json = json_parse(
+		marked ? marked : text, marked ? marked_len : len, OCI_CONFIG_MAX_DEPTH, e);
 	if (!config->json)
 		return -EINVAL;
 	ret = oci_schema_check(&oci_config_schema, config->json, NULL, e);

@@ -45,10 +45,10 @@ struct oci_config {
 	json_t *linux_section;
 	unsigned namespaces; /* enum oci_namespace, those listed */
 	json_t *resources;
-	int64_t memory_limit_bytes;  /* 0: none */
-	int64_t cpu_quota_us;	     /* 0: none */
-	uint64_t cpu_period_us;	     /* never 0 */
-	const char *cpus, *mems;     /* lists of the host's CPUs and memory nodes */
+	int64_t memory_limit_bytes; /* 0: none */
+	int64_t cpu_quota_us;	    /* 0: none */
+	uint64_t cpu_period_us;	    /* never 0 */
+	const char *cpus, *mems;    /* lists of the host's CPUs and memory nodes */
 	json_t *vm;
 	const char *vm_kernel_path, *vm_hypervisor_path;
 	json_t *vm_kernel_parameters;
@@ -64,8 +64,8 @@ int oci_config_parse(struct oci_config *config, const char *text, size_t len_byt
 	const char *what, struct err *e) must_check;
 
 /* The same for a file, read from its current position. */
-int oci_config_parse_fd(struct oci_config *config, int fd, const char *what, struct err *e)
-	must_check;
+int oci_config_parse_fd(
+	struct oci_config *config, int fd, const char *what, struct err *e) must_check;
 
 void oci_config_fini(struct oci_config *config);
 #define cleanup_config __attribute__((cleanup(oci_config_fini)))

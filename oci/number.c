@@ -144,14 +144,13 @@ int oci_number_fold(json_t *value)
 	if (json_is_object(value)) {
 		const char *key;
 		json_t *member;
-		json_object_foreach(value, key, member)
-		{
+		json_object_foreach (value, key, member) {
 			if (marked(member, &number))
 				/* Setting an existing key keeps the iterator valid. */
-				ret = json_object_set_new(value, key,
-					      json_integer((json_int_t)number)) < 0 ?
-					-ENOMEM :
-					0;
+				ret = json_object_set_new(
+					      value, key, json_integer((json_int_t)number)) < 0
+					? -ENOMEM
+					: 0;
 			else
 				ret = oci_number_fold(member);
 			if (ret < 0)

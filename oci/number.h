@@ -20,8 +20,8 @@
  * Rewrites the large integers of a JSON text. *out is a fresh buffer (the caller's to free), or
  * NULL when there is nothing to rewrite. 0, or -ENOMEM.
  */
-int oci_number_mark(const char *text, size_t len_bytes, char **out, size_t *out_len_bytes)
-	must_check;
+int oci_number_mark(
+	const char *text, size_t len_bytes, char **out, size_t *out_len_bytes) must_check;
 
 /* The value of an integer from 0 to UINT64_MAX, marked or not; -EINVAL for everything else. */
 int oci_number_get(const json_t *value, uint64_t *number) must_check;

@@ -85,8 +85,8 @@ static int rules_rlimits(const json_t *rlimits, const struct oci_path *path, str
 			oci_number_get(json_object_get(entry, "hard"), &hard) < 0)
 			return oci_fault(here, e, "must have a soft and a hard limit");
 		if (soft > hard)
-			return oci_fault(AT(here, "soft"), e, "%" PRIu64
-				" is larger than the hard limit, %" PRIu64, soft, hard);
+			return oci_fault(AT(here, "soft"), e,
+				"%" PRIu64 " is larger than the hard limit, %" PRIu64, soft, hard);
 	}
 	return 0;
 }
@@ -171,8 +171,8 @@ static int rules_hooks(const json_t *hooks, struct err *e)
 	return 0;
 }
 
-static int rules_namespaces(const struct oci_config *config, const struct oci_path *up,
-	struct err *e)
+static int rules_namespaces(
+	const struct oci_config *config, const struct oci_path *up, struct err *e)
 {
 	const json_t *list = json_object_get(config->linux_section, "namespaces");
 	const struct oci_path *path = AT(up, "namespaces");
@@ -183,8 +183,8 @@ static int rules_namespaces(const struct oci_config *config, const struct oci_pa
 		const char *type = text_of(entry, "type");
 		unsigned bit = oci_namespace_bit(type);
 		if (seen & bit)
-			return oci_fault(AT(NTH(path, i), "type"), e, "\"%s\" is given twice",
-				type);
+			return oci_fault(
+				AT(NTH(path, i), "type"), e, "\"%s\" is given twice", type);
 		seen |= bit;
 		const char *ns_path = text_of(entry, "path");
 		if (ns_path && *ns_path && *ns_path != '/')
@@ -248,7 +248,8 @@ static int rules_seccomp(const json_t *seccomp, const struct oci_path *path, str
 		return oci_fault(AT(path, "defaultAction"), e,
 			"SCMP_ACT_NOTIFY can't be the default: it would stop the runtime itself");
 	if (json_object_get(seccomp, "defaultErrnoRet") && !action_takes_errno(fallback))
-		return oci_fault(AT(path, "defaultErrnoRet"), e, "has no meaning with %s", fallback);
+		return oci_fault(
+			AT(path, "defaultErrnoRet"), e, "has no meaning with %s", fallback);
 	for (size_t i = 0; i < json_array_size(calls); i++) {
 		const json_t *call = json_array_get(calls, i);
 		const json_t *args = json_object_get(call, "args");
@@ -274,8 +275,7 @@ static int rules_sysctl(const json_t *sysctl, const struct oci_path *path, struc
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)sysctl, name, value)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)sysctl, name, value) {
 		if (!*name || name[0] == '.' || name[0] == '/' || strstr(name, "..") ||
 			strstr(name, "//"))
 			return oci_fault(AT(path, name), e, "is not the name of a sysctl");
@@ -297,11 +297,11 @@ static int rules_linux(const struct oci_config *config, struct err *e)
 	if (ret == 0)
 		ret = rules_sysctl(json_object_get(section, "sysctl"), AT(path, "sysctl"), e);
 	if (ret == 0)
-		ret = all_absolute(json_object_get(section, "maskedPaths"),
-			AT(path, "maskedPaths"), e);
+		ret = all_absolute(
+			json_object_get(section, "maskedPaths"), AT(path, "maskedPaths"), e);
 	if (ret == 0)
-		ret = all_absolute(json_object_get(section, "readonlyPaths"),
-			AT(path, "readonlyPaths"), e);
+		ret = all_absolute(
+			json_object_get(section, "readonlyPaths"), AT(path, "readonlyPaths"), e);
 	for (size_t k = 0; k < 2 && ret == 0; k++) {
 		const json_t *offset =
 			json_object_get(json_object_get(section, "timeOffsets"), clocks[k]);
@@ -335,20 +335,19 @@ static int rules_vm(const struct oci_config *config, struct err *e)
 int oci_rules_check(const struct oci_config *config, struct err *e)
 {
 	if (!is_semver(config->version))
-		return oci_fault(AT(NULL, "ociVersion"), e,
-			"\"%.64s\" is not a version like 1.3.0", config->version);
+		return oci_fault(AT(NULL, "ociVersion"), e, "\"%.64s\" is not a version like 1.3.0",
+			config->version);
 	if (config->root_path && !*config->root_path)
 		return oci_fault(AT(AT(NULL, "root"), "path"), e, "must not be empty");
 	if (config->hostname && strlen(config->hostname) > HOSTNAME_MAX_BYTES)
-		return oci_fault(AT(NULL, "hostname"), e, "is longer than %d bytes",
-			HOSTNAME_MAX_BYTES);
+		return oci_fault(
+			AT(NULL, "hostname"), e, "is longer than %d bytes", HOSTNAME_MAX_BYTES);
 	if (config->domainname && strlen(config->domainname) > HOSTNAME_MAX_BYTES)
-		return oci_fault(AT(NULL, "domainname"), e, "is longer than %d bytes",
-			HOSTNAME_MAX_BYTES);
+		return oci_fault(
+			AT(NULL, "domainname"), e, "is longer than %d bytes", HOSTNAME_MAX_BYTES);
 	const char *name;
 	json_t *value;
-	json_object_foreach(config->annotations, name, value)
-	{
+	json_object_foreach (config->annotations, name, value) {
 		if (!*name)
 			return oci_fault(AT(NULL, "annotations"), e, "has an empty name");
 	}

@@ -11,7 +11,7 @@
 #include "oci/number.h"
 #include "oci/tables.h"
 
-#define OCI_PATH_BYTES 512
+#define OCI_PATH_BYTES	512
 #define OCI_QUOTE_BYTES 64
 
 /* A name that can stand in a path without quotes. */
@@ -95,8 +95,8 @@ static int check_string(const struct oci_schema *schema, const json_t *value,
 		size_t at = 0;
 		list[0] = '\0';
 		for (word = schema->words; *word && at < sizeof(list); word++)
-			at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", at ? ", " : "",
-				*word);
+			at += (size_t)snprintf(
+				list + at, sizeof(list) - at, "%s%s", at ? ", " : "", *word);
 		return oci_fault(path, e, "\"%s\" is not one of %s", quote(text, buf), list);
 	}
 	if (schema->match && !schema->match(text))
@@ -110,16 +110,16 @@ static int check_int(const struct oci_schema *schema, const json_t *value,
 	if (!json_is_integer(value)) {
 		uint64_t big;
 		if (oci_number_get(value, &big) == 0)
-			return oci_fault(path, e, "%" PRIu64 " is larger than %" PRId64, big,
-				schema->max);
+			return oci_fault(
+				path, e, "%" PRIu64 " is larger than %" PRId64, big, schema->max);
 		return oci_fault(path, e, "must be an integer");
 	}
 	int64_t number = json_integer_value(value);
 	if (number < schema->min)
 		return oci_fault(path, e, "%" PRId64 " is less than %" PRId64, number, schema->min);
 	if (number > schema->max)
-		return oci_fault(path, e, "%" PRId64 " is larger than %" PRId64, number,
-			schema->max);
+		return oci_fault(
+			path, e, "%" PRId64 " is larger than %" PRId64, number, schema->max);
 	return 0;
 }
 
@@ -152,8 +152,7 @@ static int check_object(const struct oci_schema *schema, const json_t *value,
 		return 0;
 	const char *key;
 	json_t *member;
-	json_object_foreach((json_t *)(uintptr_t)value, key, member)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)value, key, member) {
 		if (!field_find(schema->fields, key)) {
 			struct oci_path here = {.up = path, .key = key};
 			return oci_fault(&here, e, "is not known");
@@ -172,8 +171,7 @@ static int check_items(const struct oci_schema *schema, const json_t *value,
 		const char *key;
 		if (!json_is_object(value))
 			return oci_fault(path, e, "must be an object");
-		json_object_foreach((json_t *)(uintptr_t)value, key, item)
-		{
+		json_object_foreach ((json_t *)(uintptr_t)value, key, item) {
 			struct oci_path here = {.up = path, .key = key};
 			ret = oci_schema_check(schema->items, item, &here, e);
 			if (ret < 0)
@@ -231,8 +229,7 @@ void oci_schema_prune(const struct oci_schema *schema, json_t *value)
 	void *next;
 
 	if (schema->kind == OCI_OBJECT) {
-		json_object_foreach_safe(value, next, key, item)
-		{
+		json_object_foreach_safe (value, next, key, item) {
 			const struct oci_field *field = field_find(schema->fields, key);
 			if (field)
 				oci_schema_prune(field->schema, item);
@@ -240,7 +237,7 @@ void oci_schema_prune(const struct oci_schema *schema, json_t *value)
 				json_object_del(value, key);
 		}
 	} else if (schema->kind == OCI_MAP) {
-		json_object_foreach(value, key, item)
+		json_object_foreach (value, key, item)
 			oci_schema_prune(schema->items, item);
 	} else if (schema->kind == OCI_ARRAY && schema->items->kind != OCI_STRING) {
 		for (size_t i = 0; i < json_array_size(value); i++)

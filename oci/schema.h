@@ -28,14 +28,14 @@ enum oci_kind {
 
 struct oci_schema {
 	enum oci_kind kind;
-	bool closed;		       /* OCI_OBJECT: an unknown member is a fault */
-	size_t min_items;	       /* OCI_ARRAY */
-	int64_t min, max;	       /* OCI_INT */
-	const struct oci_field *fields;	   /* OCI_OBJECT: up to the one without a name */
-	const struct oci_schema *items;	   /* OCI_ARRAY, OCI_MAP */
-	const char *const *words;	   /* OCI_STRING: one of these, NULL at the end */
-	bool (*match)(const char *text);   /* OCI_STRING */
-	const char *want;		   /* what match wants: "must WANT" */
+	bool closed;			 /* OCI_OBJECT: an unknown member is a fault */
+	size_t min_items;		 /* OCI_ARRAY */
+	int64_t min, max;		 /* OCI_INT */
+	const struct oci_field *fields;	 /* OCI_OBJECT: up to the one without a name */
+	const struct oci_schema *items;	 /* OCI_ARRAY, OCI_MAP */
+	const char *const *words;	 /* OCI_STRING: one of these, NULL at the end */
+	bool (*match)(const char *text); /* OCI_STRING */
+	const char *want;		 /* what match wants: "must WANT" */
 };
 
 struct oci_field {

@@ -91,9 +91,9 @@ static const struct oci_schema io_priority = OBJECT(io_priority_fields);
 static const char *const scheduler_policies[] = {"SCHED_OTHER", "SCHED_FIFO", "SCHED_RR",
 	"SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE", NULL};
 static const struct oci_schema scheduler_policy = WORDS(scheduler_policies);
-static const char *const scheduler_flag_words[] = {"SCHED_FLAG_RESET_ON_FORK",
-	"SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_KEEP_POLICY",
-	"SCHED_FLAG_KEEP_PARAMS", "SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX", NULL};
+static const char *const scheduler_flag_words[] = {"SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",
+	"SCHED_FLAG_DL_OVERRUN", "SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS",
+	"SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX", NULL};
 static const struct oci_schema scheduler_flag = WORDS(scheduler_flag_words);
 static const struct oci_schema scheduler_flags = ARRAY(scheduler_flag);
 static const struct oci_field scheduler_fields[] = {

@@ -5,13 +5,34 @@
 
 #include "oci/schema.h"
 
-#define OBJECT(f) {.kind = OCI_OBJECT, .fields = (f)}
-#define ARRAY(s)  {.kind = OCI_ARRAY, .items = &(s)}
-#define MAP(s)	  {.kind = OCI_MAP, .items = &(s)}
-#define WORDS(w)  {.kind = OCI_STRING, .words = (w)}
+#define OBJECT(f)                                                                                  \
+	{                                                                                          \
+		.kind = OCI_OBJECT, .fields = (f)                                                  \
+	}
+#define ARRAY(s)                                                                                   \
+	{                                                                                          \
+		.kind = OCI_ARRAY, .items = &(s)                                                   \
+	}
+#define MAP(s)                                                                                     \
+	{                                                                                          \
+		.kind = OCI_MAP, .items = &(s)                                                     \
+	}
+#define WORDS(w)                                                                                   \
+	{                                                                                          \
+		.kind = OCI_STRING, .words = (w)                                                   \
+	}
 
-#define FIELD(n, s)    {.name = (n), .schema = &(s)}
-#define REQUIRED(n, s) {.name = (n), .schema = &(s), .required = true}
-#define FIELDS_END     {.name = NULL}
+#define FIELD(n, s)                                                                                \
+	{                                                                                          \
+		.name = (n), .schema = &(s)                                                        \
+	}
+#define REQUIRED(n, s)                                                                             \
+	{                                                                                          \
+		.name = (n), .schema = &(s), .required = true                                      \
+	}
+#define FIELDS_END                                                                                 \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
 
 #endif

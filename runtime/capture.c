@@ -30,8 +30,8 @@ static int gather(int fd, char *text, size_t cap)
 		if (ready < 0)
 			continue;
 		bool room = used + 1 < cap;
-		ssize_t n = read(fd, room ? text + used : spill,
-			room ? cap - used - 1 : sizeof(spill));
+		ssize_t n =
+			read(fd, room ? text + used : spill, room ? cap - used - 1 : sizeof(spill));
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		if (n == 0)

@@ -20,8 +20,11 @@ struct check_options {
 };
 
 static const struct option_spec check_specs[] = {
-	{.name = "accel", .kind = OPTION_TEXT, .offset = offsetof(struct check_options, accel),
-		.value_name = "ENGINE", .help = "look at one engine only: kvm or emulation"},
+	{.name = "accel",
+		.kind = OPTION_TEXT,
+		.offset = offsetof(struct check_options, accel),
+		.value_name = "ENGINE",
+		.help = "look at one engine only: kvm or emulation"},
 	{0},
 };
 
@@ -39,11 +42,11 @@ static void line(const char *what, const char *fmt, ...)
 }
 
 /* The answer of QEMU to one option. 0 or -errno with e. */
-static int ask_qemu(const char *path, const char *option, const char *value, char *out,
-	size_t cap, struct err *e)
+static int ask_qemu(const char *path, const char *option, const char *value, char *out, size_t cap,
+	struct err *e)
 {
-	char *argv[] = {(char *)(uintptr_t)path, (char *)(uintptr_t)option,
-		(char *)(uintptr_t)value, NULL};
+	char *argv[] = {
+		(char *)(uintptr_t)path, (char *)(uintptr_t)option, (char *)(uintptr_t)value, NULL};
 
 	int status = command_capture(path, argv, false, out, cap, e);
 	if (status < 0)
@@ -75,8 +78,8 @@ static int check_emulation(const struct settings *settings, char *path, char *ve
 	ret = ask_qemu(path, "-device", "help", text, QEMU_OUTPUT_BYTES, e);
 	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]) && ret == 0; i++)
 		if (!strstr(text, devices[i]))
-			ret = err_set(e, ENOTSUP, "%s (%s) has no device %s", path, version,
-				devices[i]);
+			ret = err_set(
+				e, ENOTSUP, "%s (%s) has no device %s", path, version, devices[i]);
 	return ret;
 }
 
@@ -163,10 +166,11 @@ const struct command command_check = {
 	.name = "check",
 	.usage = "[OPTION...]",
 	.summary = "say which engines work on this machine",
-	.text = "Tries each engine and says which works, or why it does not. A /dev/kvm that can be\n"
-		"opened is no proof: guest instructions are run.\n"
+	.text = "Tries each engine and says which works, or why it does not. A /dev/kvm that\n"
+		"can be opened is no proof: guest instructions are run.\n"
 		"\n"
-		"The exit code is 0 if one of them works (with --accel: if that one does).\n",
+		"The exit code is 0 if one of them works (with --accel: if that one does) and\n"
+		"hvrun's programs are all there.\n",
 	.options = check_specs,
 	.run = command_check_run,
 };

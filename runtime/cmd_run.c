@@ -56,24 +56,52 @@ struct run {
 #define PLACE(member) offsetof(struct run_options, member)
 
 static const struct option_spec run_specs[] = {
-	{.name = "bundle", .letter = 'b', .kind = OPTION_TEXT, .offset = PLACE(bundle),
-		.value_name = "DIR", .help = "the bundle (default: the current directory)"},
-	{.name = "accel", .kind = OPTION_TEXT, .offset = PLACE(accel), .value_name = "ENGINE",
+	{.name = "bundle",
+		.letter = 'b',
+		.kind = OPTION_TEXT,
+		.offset = PLACE(bundle),
+		.value_name = "DIR",
+		.help = "the bundle (default: the current directory)"},
+	{.name = "accel",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(accel),
+		.value_name = "ENGINE",
 		.help = "kvm (default), or emulation: QEMU without hardware\n"
 			"virtualisation, slow and no security boundary"},
-	{.name = "kernel", .kind = OPTION_TEXT, .offset = PLACE(kernel), .value_name = "FILE",
+	{.name = "kernel",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(kernel),
+		.value_name = "FILE",
 		.help = "the guest's kernel, an ELF vmlinux or a bzImage"},
-	{.name = "modules", .kind = OPTION_TEXT, .offset = PLACE(modules), .value_name = "DIR",
+	{.name = "modules",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(modules),
+		.value_name = "DIR",
 		.help = "that kernel's /lib/modules/VERSION, if its drivers are modules"},
-	{.name = "discovery", .kind = OPTION_TEXT, .offset = PLACE(discovery), .value_name = "HOW",
+	{.name = "discovery",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(discovery),
+		.value_name = "HOW",
 		.help = "how the kernel finds its devices: cmdline (hvrun's own\n"
 			"kernel) or acpi (others)"},
-	{.name = "cmdline", .kind = OPTION_TEXT, .offset = PLACE(cmdline), .value_name = "WORDS",
+	{.name = "cmdline",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(cmdline),
+		.value_name = "WORDS",
 		.help = "more words for the kernel's command line"},
-	{.name = "vcpus", .kind = OPTION_NUMBER, .offset = PLACE(vcpus), .min = 1,
-		.max = VCPUS_MAX, .value_name = "N", .help = "virtual CPUs, 1 to 64"},
-	{.name = "memory", .kind = OPTION_NUMBER, .offset = PLACE(memory_mib),
-		.min = MEMORY_MIN_MIB, .max = MEMORY_MAX_MIB, .value_name = "MIB",
+	{.name = "vcpus",
+		.kind = OPTION_NUMBER,
+		.offset = PLACE(vcpus),
+		.min = 1,
+		.max = VCPUS_MAX,
+		.value_name = "N",
+		.help = "virtual CPUs, 1 to 64"},
+	{.name = "memory",
+		.kind = OPTION_NUMBER,
+		.offset = PLACE(memory_mib),
+		.min = MEMORY_MIN_MIB,
+		.max = MEMORY_MAX_MIB,
+		.value_name = "MIB",
 		.help = "memory of the virtual machine"},
 	/* Callers pass these to runc; here they have no effect. */
 	{.name = "no-pivot", .kind = OPTION_ACCEPT},
@@ -108,7 +136,8 @@ static int read_arguments(struct run *run, int argc, char **argv, struct err *e)
 		return err_set(e, EINVAL, "run: %s: one container at a time", argv[first + 1]);
 	if (argc - first < 1)
 		return err_set(e, EINVAL,
-			"run: name a bundle (hvrun run BUNDLE/) or an id (hvrun run --bundle DIR ID)");
+			"run: name a bundle (hvrun run BUNDLE/) or an id (hvrun run --bundle DIR "
+			"ID)");
 	if (names_bundle(options, argv[first])) {
 		options->bundle = argv[first];
 		return idlock_make_id(run->id, e);
@@ -128,8 +157,8 @@ static int load_bundle(struct run *run, struct err *e)
 		return err_sys(e, errno, "bundle: %s", path);
 	if (!realpath(path, run->bundle_path))
 		return err_sys(e, errno, "bundle: %s", path);
-	cleanup_close int fd = openat(run->bundle, "config.json",
-		O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	cleanup_close int fd =
+		openat(run->bundle, "config.json", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return err_sys(e, errno, "%s/config.json%s", run->bundle_path,
 			errno == ENOENT ? " (`hvrun spec` writes one)" : "");
@@ -200,8 +229,7 @@ static int find_programs(struct run *run, struct err *e)
  */
 static int check_engine(struct run *run, struct err *e)
 {
-	if (run->settings.accel != ACCEL_KVM ||
-		faccessat(run->lock.root, KVM_STAMP, F_OK, 0) == 0)
+	if (run->settings.accel != ACCEL_KVM || faccessat(run->lock.root, KVM_STAMP, F_OK, 0) == 0)
 		return 0;
 	int ret = command_probe_kvm(&run->context->programs, e);
 	if (ret < 0) {
@@ -212,8 +240,8 @@ static int check_engine(struct run *run, struct err *e)
 			"boundary); see `hvrun check`",
 			reason.text);
 	}
-	cleanup_close int fd =
-		openat(run->lock.root, KVM_STAMP, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	cleanup_close int fd = openat(
+		run->lock.root, KVM_STAMP, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return 0;
 }
 
@@ -236,8 +264,8 @@ static int prepare(struct run *run, struct err *e)
 	if (ret == 0)
 		ret = find_programs(run, e);
 	if (ret == 0)
-		ret = guestkernel_open(&run->kernel, &run->settings, &run->config,
-			&run->context->programs, e);
+		ret = guestkernel_open(
+			&run->kernel, &run->settings, &run->config, &run->context->programs, e);
 	if (ret == 0 && !root) {
 		ret = idlock_default_root(default_root, e);
 		root = default_root;
@@ -402,8 +430,8 @@ static int run_container(struct run *run, struct err *e)
 		/* The other programs have their own by now. */
 		run_close(run);
 		streams_hand_over(&run->streams);
-		ret = supervise_run(&run->supervise, steal_fd(&run->control),
-			steal_fd(&run->fs_control), e);
+		ret = supervise_run(
+			&run->supervise, steal_fd(&run->control), steal_fd(&run->fs_control), e);
 	}
 	fd_closep(&run->control);
 	fd_closep(&run->fs_control);
@@ -452,13 +480,14 @@ const struct command command_run = {
 	.name = "run",
 	.usage = "BUNDLE/\n  hvrun run [OPTION...] [--bundle DIR] ID",
 	.summary = "run a container and wait for its end",
-	.text = "Runs the container that BUNDLE/config.json describes (OCI runtime specification\n"
-		"1.0 to 1.3) in a virtual machine of its own, with hvrun's standard streams, or with\n"
-		"its terminal if process.terminal is true. Signals are passed on to the container.\n"
+	.text = "Runs the container that BUNDLE/config.json describes (OCI runtime\n"
+		"specification 1.0 to 1.3) in a virtual machine of its own, with hvrun's\n"
+		"standard streams, or with its terminal if process.terminal is true. Signals\n"
+		"are passed on to the container.\n"
 		"\n"
-		"The exit code is the container's: its process's own, or 128 and the number of the\n"
-		"signal that killed it; 127 when its program is missing, 126 when it can't be run;\n"
-		"125 when the virtual machine failed; 1 when it could not be started at all.\n",
+		"The exit code is the container's: its process's own, or 128 and the number of\n"
+		"the signal that killed it; 127 when its program is missing, 126 when it can't\n"
+		"be run; 125 when the virtual machine failed; 1 when it could not be started.\n",
 	.options = run_specs,
 	.run = command_run_run,
 };

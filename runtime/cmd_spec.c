@@ -14,8 +14,11 @@ struct spec_options {
 };
 
 static const struct option_spec spec_specs[] = {
-	{.name = "bundle", .letter = 'b', .kind = OPTION_TEXT,
-		.offset = offsetof(struct spec_options, bundle), .value_name = "DIR",
+	{.name = "bundle",
+		.letter = 'b',
+		.kind = OPTION_TEXT,
+		.offset = offsetof(struct spec_options, bundle),
+		.value_name = "DIR",
 		.help = "where to write it (default: the current directory)"},
 	{0},
 };
@@ -139,10 +142,10 @@ const struct command command_spec = {
 	.name = "spec",
 	.usage = "[OPTION...] [--] [ARGUMENT...]",
 	.summary = "write a config.json to begin with",
-	.text = "Writes a config.json that runs the arguments (default: sh) in the root file system\n"
-		"`rootfs` beside it, with its own namespaces and no network but the loopback device.\n"
-		"process.terminal is true if hvrun's standard input is a terminal. An existing file\n"
-		"is left alone.\n",
+	.text = "Writes a config.json that runs the arguments (default: sh) in the root file\n"
+		"system `rootfs` beside it, with its own namespaces and no network but the\n"
+		"loopback device. process.terminal is true if hvrun's standard input is a\n"
+		"terminal. An existing file is left alone.\n",
 	.options = spec_specs,
 	.run = command_spec_run,
 };

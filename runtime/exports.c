@@ -39,14 +39,13 @@ static bool option_last(const json_t *mount, const char *on, const char *off)
 	return is_on;
 }
 
-static int export_open(struct export *export, int bundle, const char *bundle_path,
-	const char *path, struct err *e)
+static int export_open(
+	struct export *export, int bundle, const char *bundle_path, const char *path, struct err *e)
 {
 	export->fd = openat(bundle, path, O_PATH | O_CLOEXEC);
 	if (export->fd < 0)
-		return errno == ENOENT ?
-			err_set(e, ENOENT, "%s: no such file or directory", path) :
-			err_sys(e, errno, "%s", path);
+		return errno == ENOENT ? err_set(e, ENOENT, "%s: no such file or directory", path)
+				       : err_sys(e, errno, "%s", path);
 	if (path[0] == '/')
 		export->path = strdup(path);
 	else if (asprintf(&export->path, "%s/%s", bundle_path, path) < 0)
@@ -67,7 +66,8 @@ static int check_type(const struct export *export, struct err *e)
 		return 0;
 	case S_IFSOCK:
 		return err_set(e, ENOTSUP,
-			"%s: is a Unix socket; sockets are not relayed into the virtual machine yet",
+			"%s: is a Unix socket; sockets are not relayed into the virtual machine "
+			"yet",
 			export->path);
 	case S_IFIFO:
 		return err_set(e, ENOTSUP,
@@ -80,7 +80,8 @@ static int check_type(const struct export *export, struct err *e)
 		if (support_char_device(major(st.st_rdev), minor(st.st_rdev)))
 			return 0;
 		return err_set(e, ENOTSUP,
-			"%s: is character device %u:%u, which is not passed into the virtual machine",
+			"%s: is character device %u:%u, which is not passed into the virtual "
+			"machine",
 			export->path, major(st.st_rdev), minor(st.st_rdev));
 	default:
 		return err_set(e, ENOTSUP, "%s: is neither a file nor a directory", export->path);
@@ -118,13 +119,14 @@ static bool root_complete(const struct oci_config *config, int root)
 	bool dev = false;
 
 	for (size_t i = 0; i < json_array_size(config->mounts); i++) {
-		const char *destination = json_string_value(json_object_get(
-			json_array_get(config->mounts, i), "destination"));
+		const char *destination = json_string_value(
+			json_object_get(json_array_get(config->mounts, i), "destination"));
 		bool covered = false;
 		dev |= strcmp(destination, "/dev") == 0;
 		for (size_t k = 0; k < i && !covered; k++)
-			covered = below(destination, json_string_value(json_object_get(
-				json_array_get(config->mounts, k), "destination")));
+			covered = below(destination,
+				json_string_value(json_object_get(
+					json_array_get(config->mounts, k), "destination")));
 		if (!covered && !exists_below(root, destination))
 			return false;
 	}

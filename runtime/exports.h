@@ -16,7 +16,8 @@
 #define EXPORT_ROOTFS	  "rootfs"
 #define EXPORT_NAME_BYTES 32
 
-struct export {
+struct export
+{
 	char name[EXPORT_NAME_BYTES];
 	int fd; /* O_PATH */
 	char *path;

@@ -26,7 +26,7 @@ struct guestkernel_file {
 struct guestkernel {
 	char path[PATH_MAX];
 	int fd;
-	bool own; /* hvrun's own kernel, or one that the user named */
+	bool own;	       /* hvrun's own kernel, or one that the user named */
 	const char *discovery; /* "cmdline" or "acpi" */
 	char cmdline[GUESTKERNEL_CMDLINE_BYTES];
 	unsigned n_files;

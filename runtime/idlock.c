@@ -20,17 +20,17 @@
 
 int idlock_check_id(const char *id, struct err *e)
 {
-	size_t n = strspn(id,
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.");
+	size_t n = strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-.");
 
 	if (!*id)
 		return err_set(e, EINVAL, "container id cannot be empty");
 	if (id[n] || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
 		return err_set(e, EINVAL,
-			"invalid container ID format: \"%.64s\": use letters, digits and _ + - .", id);
+			"invalid container ID format: \"%.64s\": use letters, digits and _ + - .",
+			id);
 	if (n > ID_MAX_BYTES)
-		return err_set(e, EINVAL, "invalid container ID: longer than %d bytes",
-			ID_MAX_BYTES);
+		return err_set(
+			e, EINVAL, "invalid container ID: longer than %d bytes", ID_MAX_BYTES);
 	return 0;
 }
 
@@ -106,8 +106,8 @@ static void sweep(int root)
 		if (n <= strlen(SUFFIX) || strcmp(entry->d_name + n - strlen(SUFFIX), SUFFIX) != 0)
 			continue;
 		seen++;
-		cleanup_close int fd = openat(root, entry->d_name,
-			O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+		cleanup_close int fd =
+			openat(root, entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
 			same_file(root, entry->d_name, fd))
 			unlinkat(root, entry->d_name, 0);

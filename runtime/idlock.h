@@ -29,8 +29,8 @@ int idlock_make_id(char *id, struct err *e) must_check;
 int idlock_default_root(char path[PATH_MAX], struct err *e) must_check;
 
 /* Takes the id in root_path, which is made if need be. -EEXIST when it is in use. */
-int idlock_take(struct idlock *lock, const char *root_path, const char *id, struct err *e)
-	must_check;
+int idlock_take(
+	struct idlock *lock, const char *root_path, const char *id, struct err *e) must_check;
 
 /* Removes the file and closes; a lock that was not taken (fd -1) is fine. */
 void idlock_release(struct idlock *lock);

@@ -35,21 +35,41 @@ static const struct command *const commands[] = {
 #define PLACE(member) offsetof(struct global_options, member)
 
 static const struct option_spec global_specs[] = {
-	{.name = "root", .kind = OPTION_TEXT, .offset = PLACE(root), .value_name = "DIR",
+	{.name = "root",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(root),
+		.value_name = "DIR",
 		.help = "where running containers are known (default: /run/hvrun,\n"
 			"or $XDG_RUNTIME_DIR/hvrun when not root)"},
-	{.name = "config", .kind = OPTION_TEXT, .offset = PLACE(config), .value_name = "FILE",
+	{.name = "config",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(config),
+		.value_name = "FILE",
 		.help = "the host's configuration, in place of /etc/hvrun/config.json\n"
 			"and /etc/hvrun/config.d/*.json"},
-	{.name = "log", .kind = OPTION_TEXT, .offset = PLACE(log), .value_name = "FILE",
+	{.name = "log",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(log),
+		.value_name = "FILE",
 		.help = "append messages to FILE as well"},
-	{.name = "log-format", .kind = OPTION_TEXT, .offset = PLACE(log_format),
-		.value_name = "FORMAT", .help = "of --log: text (default) or json"},
-	{.name = "debug", .kind = OPTION_FLAG, .offset = PLACE(debug),
+	{.name = "log-format",
+		.kind = OPTION_TEXT,
+		.offset = PLACE(log_format),
+		.value_name = "FORMAT",
+		.help = "of --log: text (default) or json"},
+	{.name = "debug",
+		.kind = OPTION_FLAG,
+		.offset = PLACE(debug),
 		.help = "say what is done, and show the guest's console"},
-	{.name = "help", .letter = 'h', .kind = OPTION_FLAG, .offset = PLACE(help),
+	{.name = "help",
+		.letter = 'h',
+		.kind = OPTION_FLAG,
+		.offset = PLACE(help),
 		.help = "print this text"},
-	{.name = "version", .letter = 'v', .kind = OPTION_FLAG, .offset = PLACE(version),
+	{.name = "version",
+		.letter = 'v',
+		.kind = OPTION_FLAG,
+		.offset = PLACE(version),
 		.help = "print the version"},
 	/* Callers pass these to any runtime; here they have no effect. */
 	{.name = "systemd-cgroup", .kind = OPTION_ACCEPT},
@@ -168,12 +188,12 @@ int main(int argc, char **argv)
 	if (ret == 0 && context.options.debug)
 		log_init("hvrun", 2, LOG_LEVEL_DEBUG);
 	if (ret == 0)
-		ret = report_open(&context.report, context.options.log, context.options.log_format,
-			&e);
+		ret = report_open(
+			&context.report, context.options.log, context.options.log_format, &e);
 	if (ret == 0)
 		ret = programs_init(&context.programs, &e);
-	int code = ret < 0 ? command_fail(&context, &e) :
-			     dispatch(&context, argc - first, argv + first);
+	int code = ret < 0 ? command_fail(&context, &e)
+			   : dispatch(&context, argc - first, argv + first);
 	report_close(&context.report);
 	/* What was asked for went to stdout: that it arrived is part of success. */
 	if (fflush(stdout) != 0 && code == 0)

@@ -64,8 +64,8 @@ bool modules_same_name(const char *file, const char *name)
  * The line of modules.dep for a file ("a.ko: b.ko c.ko") by its name or its whole path: the text
  * behind the colon, with *file the path; NULL when there is none.
  */
-static const char *dep_line(const char *dep, const char *name, bool whole, const char **file,
-	size_t *file_len)
+static const char *dep_line(
+	const char *dep, const char *name, bool whole, const char **file, size_t *file_len)
 {
 	for (const char *line = dep; *line;) {
 		size_t n = strcspn(line, "\n"), colon = strcspn(line, ":\n");
@@ -118,8 +118,8 @@ static bool modules_built_in(const struct modules *modules, const char *name)
 }
 
 /* Adds a module behind everything that it depends on. 1: there is no such module. */
-static int modules_add(struct modules *modules, const char *name, bool whole, unsigned depth,
-	struct err *e)
+static int modules_add(
+	struct modules *modules, const char *name, bool whole, unsigned depth, struct err *e)
 {
 	const char *file;
 	size_t len;
@@ -139,8 +139,8 @@ static int modules_add(struct modules *modules, const char *name, bool whole, un
 				return err_sys(e, ENOMEM, "modules.dep");
 			int ret = modules_add(modules, dep, true, depth + 1, e);
 			if (ret > 0)
-				return err_set(e, EINVAL, "modules.dep: nothing is said about %s",
-					dep);
+				return err_set(
+					e, EINVAL, "modules.dep: nothing is said about %s", dep);
 			if (ret < 0)
 				return ret;
 		}

@@ -28,8 +28,8 @@ int options_number(const char *text, unsigned min, unsigned max, unsigned *out)
 	return 0;
 }
 
-static const struct option_spec *options_find(const struct option_spec *specs, const char *word,
-	size_t len)
+static const struct option_spec *options_find(
+	const struct option_spec *specs, const char *word, size_t len)
 {
 	for (; specs->name; specs++) {
 		if (strlen(specs->name) == len && memcmp(specs->name, word, len) == 0)
@@ -40,8 +40,8 @@ static const struct option_spec *options_find(const struct option_spec *specs, c
 	return NULL;
 }
 
-static int options_store(const struct option_spec *spec, void *target, const char *value,
-	struct err *e)
+static int options_store(
+	const struct option_spec *spec, void *target, const char *value, struct err *e)
 {
 	void *place = (char *)target + spec->offset;
 
@@ -82,8 +82,8 @@ int options_parse(const struct option_spec *specs, void *target, int argc, char 
 		const char *value = word[len] ? word + len + 1 : NULL;
 		const struct option_spec *spec = options_find(specs, word, len);
 		if (!spec)
-			return err_set(e, EINVAL, "%.*s: no such option", (int)(word - argv[i]) +
-				(int)len, argv[i]);
+			return err_set(e, EINVAL, "%.*s: no such option",
+				(int)(word - argv[i]) + (int)len, argv[i]);
 		bool flag = spec->kind == OPTION_FLAG || spec->kind == OPTION_ACCEPT;
 		if (flag && value) {
 			if (strcmp(value, "false") == 0)
@@ -111,9 +111,9 @@ void options_help(const struct option_spec *specs)
 		char left[64];
 		if (!specs->help)
 			continue;
-		int n = specs->letter ?
-			snprintf(left, sizeof(left), "-%c, --%s", specs->letter, specs->name) :
-			snprintf(left, sizeof(left), "--%s", specs->name);
+		int n = specs->letter
+			? snprintf(left, sizeof(left), "-%c, --%s", specs->letter, specs->name)
+			: snprintf(left, sizeof(left), "--%s", specs->name);
 		if (specs->value_name)
 			n += snprintf(left + n, sizeof(left) - (size_t)n, " %s", specs->value_name);
 		printf("  %-*s", HELP_COLUMN, left);

@@ -62,9 +62,9 @@ int plan_open_disks(struct plan *plan, struct err *e)
 		const json_t *device = json_array_get(devices, i);
 		if (json_string_value(json_object_get(device, "type"))[0] != 'b')
 			continue;
-		int ret = plan->n_disks == PLAN_DISKS_MAX ?
-			err_set(e, ENOTSUP, "more than %d block devices", PLAN_DISKS_MAX) :
-			open_disk(&plan->disks[plan->n_disks], device, e);
+		int ret = plan->n_disks == PLAN_DISKS_MAX
+			? err_set(e, ENOTSUP, "more than %d block devices", PLAN_DISKS_MAX)
+			: open_disk(&plan->disks[plan->n_disks], device, e);
 		if (ret < 0)
 			return err_add(e, "config.json: linux.devices[%zu]", i);
 		plan->n_disks++;
@@ -102,8 +102,8 @@ static json_t *guest_disks(const struct plan *plan)
 
 	for (unsigned i = 0; i < plan->n_disks; i++) {
 		const json_t *device = plan->disks[i].device;
-		json_t *entry = json_pack("{s:O, s:i}", "path", json_object_get(device, "path"),
-			"disk", (int)i);
+		json_t *entry = json_pack(
+			"{s:O, s:i}", "path", json_object_get(device, "path"), "disk", (int)i);
 		static const char *const copied[] = {"fileMode", "uid", "gid"};
 		if (!entry || json_array_append_new(list, entry) < 0)
 			return NULL;
@@ -186,18 +186,19 @@ int plan_container_file(struct plan *plan, struct err *e)
 	for (unsigned i = 0; i < plan->n_disks; i++)
 		plan->disks[i].device = NULL; /* goes with what is dropped now */
 	drop_block_devices(config->linux_section);
-	json_t *stdio = streams->terminal >= 0 ?
-		json_pack("{s:i, s:i, s:i}", "terminal", PORT_STDIN, "rows", streams->rows,
-			"columns", streams->columns) :
-		json_pack("{s:i, s:i, s:i}", "stdin", PORT_STDIN, "stdout", PORT_STDOUT, "stderr",
-			PORT_STDERR);
+	json_t *stdio = streams->terminal >= 0
+		? json_pack("{s:i, s:i, s:i}", "terminal", PORT_STDIN, "rows", streams->rows,
+			  "columns", streams->columns)
+		: json_pack("{s:i, s:i, s:i}", "stdin", PORT_STDIN, "stdout", PORT_STDOUT, "stderr",
+			  PORT_STDERR);
 	json_t *guest = guest_config(config);
 	clock_gettime(CLOCK_REALTIME, &now);
-	cleanup_json json_t *message = json_pack("{s:s, s:s, s:b, s:I, s:{s:s, s:b}, s:o, s:o, s:o}",
-		"type", "create", "id", plan->id, "start", 1, "realtimeNs",
-		(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", "export", EXPORT_ROOTFS,
-		"readonly", (int)config->root_readonly, "stdio", stdio, "devices", disks, "config",
-		guest);
+	cleanup_json json_t *message =
+		json_pack("{s:s, s:s, s:b, s:I, s:{s:s, s:b}, s:o, s:o, s:o}", "type", "create",
+			"id", plan->id, "start", 1, "realtimeNs",
+			(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", "export",
+			EXPORT_ROOTFS, "readonly", (int)config->root_readonly, "stdio", stdio,
+			"devices", disks, "config", guest);
 	if (!message)
 		return err_sys(e, ENOMEM, "create message");
 	ret = msg_encode(message, MSG_MAX_BYTES, &frame, &len);
@@ -232,8 +233,9 @@ static json_t *initramfs_list(const struct guestkernel *kernel)
 
 	for (unsigned i = 0; i < kernel->n_files; i++) {
 		const struct guestkernel_file *file = &kernel->files[i];
-		json_array_append_new(list, json_pack("{s:s, s:i, s:i}", "path", file->path, "mode",
-			(int)file->mode_perms, "fd", file->fd));
+		json_array_append_new(list,
+			json_pack("{s:s, s:i, s:i}", "path", file->path, "mode",
+				(int)file->mode_perms, "fd", file->fd));
 	}
 	return list;
 }
@@ -245,8 +247,9 @@ static json_t *disk_list(const struct plan *plan)
 	for (unsigned i = 0; i < plan->n_disks; i++) {
 		char serial[16];
 		snprintf(serial, sizeof(serial), "disk-%u", i);
-		json_array_append_new(list, json_pack("{s:i, s:b, s:s}", "fd", plan->disks[i].fd,
-			"readonly", (int)plan->disks[i].readonly, "serial", serial));
+		json_array_append_new(list,
+			json_pack("{s:i, s:b, s:s}", "fd", plan->disks[i].fd, "readonly",
+				(int)plan->disks[i].readonly, "serial", serial));
 	}
 	return list;
 }
@@ -255,10 +258,9 @@ int plan_vmm_file(const struct plan *plan, struct err *e)
 {
 	const struct guestkernel *kernel = plan->kernel;
 	const struct streams *streams = plan->streams;
-	json_t *stdio = streams->terminal >= 0 ?
-		json_pack("{s:i}", "terminal", streams->terminal) :
-		json_pack("{s:i, s:i, s:i}", "in", streams->in, "out", streams->out, "err",
-			streams->err);
+	json_t *stdio = streams->terminal >= 0 ? json_pack("{s:i}", "terminal", streams->terminal)
+					       : json_pack("{s:i, s:i, s:i}", "in", streams->in,
+							 "out", streams->out, "err", streams->err);
 	json_t *json = json_pack("{s:i, s:s, s:s, s:i, s:I, s:{s:i, s:s}, s:s, s:s, s:o,"
 				 "s:{s:i, s:s}, s:o, s:{s:i}, s:o, s:{s:i}, s:b}",
 		"version", 1, "id", plan->id, "accel", accel_name(plan->settings->accel), "vcpus",

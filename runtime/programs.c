@@ -24,8 +24,8 @@ int programs_init(struct programs *programs, struct err *e)
 	return 0;
 }
 
-int programs_find(const struct programs *programs, const char *name, char path[PATH_MAX],
-	struct err *e)
+int programs_find(
+	const struct programs *programs, const char *name, char path[PATH_MAX], struct err *e)
 {
 	static const char *const places[] = {"", LIBEXEC};
 

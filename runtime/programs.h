@@ -11,11 +11,11 @@
 
 #include "base/err.h"
 
-#define PROGRAM_VMM	"hvrun-vmm"
-#define PROGRAM_FS	"hvrun-fs"
-#define PROGRAM_INIT	"guestinit"
-#define PROGRAM_KERNEL	"vmlinux"
-#define PROGRAM_QEMU	"qemu-system-x86_64"
+#define PROGRAM_VMM    "hvrun-vmm"
+#define PROGRAM_FS     "hvrun-fs"
+#define PROGRAM_INIT   "guestinit"
+#define PROGRAM_KERNEL "vmlinux"
+#define PROGRAM_QEMU   "qemu-system-x86_64"
 
 struct programs {
 	char self_dir[PATH_MAX]; /* of the running executable */

@@ -57,8 +57,8 @@ static void report_file(const struct report *report, const char *level, const ch
 			for (; text[n] && n + 1 < sizeof(plain); n++)
 				plain[n] = (unsigned char)text[n] < 0x80 ? text[n] : '?';
 			plain[n] = '\0';
-			json = json_pack("{s:s, s:s, s:s}", "level", level, "msg", plain, "time",
-				stamp);
+			json = json_pack(
+				"{s:s, s:s, s:s}", "level", level, "msg", plain, "time", stamp);
 		}
 		cleanup_free char *dump = json ? json_dumps(json, JSON_COMPACT) : NULL;
 		int n = snprintf(line, sizeof(line), "%s\n", dump ? dump : "{}");

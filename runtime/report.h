@@ -16,8 +16,8 @@ struct report {
 };
 
 /* file may be NULL; format is NULL, "text" or "json". */
-int report_open(struct report *report, const char *file, const char *format, struct err *e)
-	must_check;
+int report_open(
+	struct report *report, const char *file, const char *format, struct err *e) must_check;
 void report_close(struct report *report);
 
 /* level as in runc's log: "error", "warning". The text goes to stderr as well. */

@@ -35,8 +35,7 @@ static const struct oci_schema namespace_schema = WORDS(namespace_rules);
 static const struct oci_schema vcpus_schema = {.kind = OCI_INT, .min = 1, .max = VCPUS_MAX};
 static const struct oci_schema memory_schema = {
 	.kind = OCI_INT, .min = MEMORY_MIN_MIB, .max = MEMORY_MAX_MIB};
-static const struct oci_schema overhead_schema = {
-	.kind = OCI_INT, .min = 1, .max = MEMORY_MAX_MIB};
+static const struct oci_schema overhead_schema = {.kind = OCI_INT, .min = 1, .max = MEMORY_MAX_MIB};
 static const struct oci_schema threads_schema = {.kind = OCI_INT, .min = 1, .max = 64};
 
 static const struct oci_field settings_fields[] = {
@@ -111,8 +110,8 @@ static int settings_read_dir(struct settings *settings, struct err *e)
 
 	if (dir < 0)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "%s", SETTINGS_DIR);
-	int ret = settings_read(settings, dir, "config.json", SETTINGS_DIR "/config.json", false,
-		e);
+	int ret =
+		settings_read(settings, dir, "config.json", SETTINGS_DIR "/config.json", false, e);
 	struct dirent **names = NULL;
 	int n = ret < 0 ? 0 : scandirat(dir, "config.d", &names, is_settings_file, alphasort);
 	if (n < 0 && errno != ENOENT)
@@ -168,8 +167,8 @@ int settings_load(struct settings *settings, const char *file, struct err *e)
 	settings->json = json_object();
 	if (!settings->json)
 		return err_sys(e, ENOMEM, "settings");
-	int ret = file ? settings_read(settings, AT_FDCWD, file, file, true, e) :
-			 settings_read_dir(settings, e);
+	int ret = file ? settings_read(settings, AT_FDCWD, file, file, true, e)
+		       : settings_read_dir(settings, e);
 	if (ret == 0)
 		ret = settings_fill(settings, e);
 	if (ret < 0)
@@ -198,15 +197,15 @@ static int annotation_apply(struct settings *s, const char *name, const char *va
 	if (strcmp(name, "accel") == 0)
 		return settings_accel(value, &s->accel, e);
 	if (strcmp(name, "vcpus") == 0)
-		return options_number(value, 1, VCPUS_MAX, &s->vcpus_forced) < 0 ?
-			err_set(e, EINVAL, "must be a number from 1 to %u", VCPUS_MAX) :
-			0;
+		return options_number(value, 1, VCPUS_MAX, &s->vcpus_forced) < 0
+			? err_set(e, EINVAL, "must be a number from 1 to %u", VCPUS_MAX)
+			: 0;
 	if (strcmp(name, "memoryMiB") == 0)
-		return options_number(value, MEMORY_MIN_MIB, MEMORY_MAX_MIB,
-			       &s->memory_forced_mib) < 0 ?
-			err_set(e, EINVAL, "must be a number from %u to %u", MEMORY_MIN_MIB,
-				MEMORY_MAX_MIB) :
-			0;
+		return options_number(
+			       value, MEMORY_MIN_MIB, MEMORY_MAX_MIB, &s->memory_forced_mib) < 0
+			? err_set(e, EINVAL, "must be a number from %u to %u", MEMORY_MIN_MIB,
+				  MEMORY_MAX_MIB)
+			: 0;
 	if (strcmp(name, "kernel") == 0)
 		s->kernel = value;
 	else if (strcmp(name, "modules") == 0)
@@ -231,8 +230,7 @@ int settings_annotate(struct settings *settings, json_t *annotations, struct err
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(annotations, key, value)
-	{
+	json_object_foreach (annotations, key, value) {
 		if (strncmp(key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) != 0)
 			continue;
 		const char *name = key + strlen(ANNOTATION_PREFIX);

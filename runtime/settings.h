@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's configuration: /etc/hvrun/config.json, then the files config.d/NAME.json beside it
- * in the order of their names, each key of a later file replacing that of an earlier one. With --config FILE
- * that file alone counts. A key that is not known is a fault: a misspelt limit must not pass.
+ * in the order of their names, each key of a later file replacing that of an earlier one. With
+ * --config FILE that file alone counts. A key that is not known is a fault: a misspelt limit must
+ * not pass.
  */
 #ifndef RUNTIME_SETTINGS_H
 #define RUNTIME_SETTINGS_H
@@ -14,9 +15,9 @@
 
 #define SETTINGS_DIR "/etc/hvrun"
 
-#define VCPUS_MAX	64
-#define MEMORY_MIN_MIB	32
-#define MEMORY_MAX_MIB	(1u << 22) /* 4 TiB */
+#define VCPUS_MAX      64
+#define MEMORY_MIN_MIB 32
+#define MEMORY_MAX_MIB (1u << 22) /* 4 TiB */
 
 enum accel { ACCEL_KVM, ACCEL_EMULATION };
 const char *accel_name(enum accel accel);
@@ -33,7 +34,7 @@ struct settings {
 	const char *cache, *locks;
 	unsigned threads;
 	const json_t *annotations; /* names, behind "dev.hvrun.", that a bundle may use */
-	bool vm_namespaces; /* a namespace that is not asked for is the VM's, not an error */
+	bool vm_namespaces;	   /* a namespace that is not asked for is the VM's, not an error */
 	bool debug;
 };
 

@@ -92,13 +92,14 @@ static int memory_of(struct sizing *sizing, const struct oci_config *config,
 		bytes = (settings->memory_mib ? settings->memory_mib : MEMORY_DEFAULT_MIB) * MIB;
 	}
 	if (bytes < MEMORY_MIN_MIB * MIB)
-		return err_set(e, EINVAL, "%s: %llu bytes are too few: a virtual machine needs %u MiB",
-			where, (unsigned long long)bytes, MEMORY_MIN_MIB);
+		return err_set(e, EINVAL,
+			"%s: %llu bytes are too few: a virtual machine needs %u MiB", where,
+			(unsigned long long)bytes, MEMORY_MIN_MIB);
 	if (bytes > 2 * MEMORY_MAX_MIB * MIB)
 		return err_set(e, EINVAL, "%s: %llu bytes are more than a virtual machine can have",
 			where, (unsigned long long)bytes);
-	sizing->memory_bytes = (bytes + MEMORY_STEP_BYTES - 1) / MEMORY_STEP_BYTES *
-		MEMORY_STEP_BYTES;
+	sizing->memory_bytes =
+		(bytes + MEMORY_STEP_BYTES - 1) / MEMORY_STEP_BYTES * MEMORY_STEP_BYTES;
 	return 0;
 }
 
@@ -111,7 +112,8 @@ int sizing_make(struct sizing *sizing, const struct oci_config *config,
 	if (sizing->have_cpus &&
 		sizing_parse_list(config->cpus, sizing->cpus.__bits, CPU_SETSIZE) < 0)
 		return err_set(e, EINVAL,
-			"config.json: linux.resources.cpu.cpus: \"%.64s\" is not a list of CPUs like "
+			"config.json: linux.resources.cpu.cpus: \"%.64s\" is not a list of CPUs "
+			"like "
 			"0-3,7",
 			config->cpus);
 	if (sizing->have_mems &&

@@ -16,10 +16,10 @@ struct spawn {
 	char *const *argv;
 	const int *fds; /* kept under their numbers; -1 is skipped */
 	size_t n_fds;
-	int out, err;		  /* become stdout and stderr (2: inherited); stdin is /dev/null */
-	int death_signal;	  /* sent to it when the calling process dies; 0: none */
-	const sigset_t *mask;	  /* its signal mask */
-	const cpu_set_t *cpus;	  /* NULL: as the caller */
+	int out, err;		   /* become stdout and stderr (2: inherited); stdin is /dev/null */
+	int death_signal;	   /* sent to it when the calling process dies; 0: none */
+	const sigset_t *mask;	   /* its signal mask */
+	const cpu_set_t *cpus;	   /* NULL: as the caller */
 	const unsigned long *mems; /* memory nodes, NULL: as the caller */
 	size_t mems_bits;
 };

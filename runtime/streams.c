@@ -48,7 +48,8 @@ static int open_terminal(struct streams *streams, struct err *e)
 		streams->terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (streams->terminal < 0)
 		return err_set(e, ENOTTY,
-			"config.json: process.terminal: provided file is not a console: run hvrun in "
+			"config.json: process.terminal: provided file is not a console: run hvrun "
+			"in "
 			"a terminal, or set it to false");
 	streams->saved = tcgetattr(streams->terminal, &streams->settings) == 0;
 	streams_size(streams, &streams->rows, &streams->columns);

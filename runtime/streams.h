@@ -21,7 +21,8 @@ struct streams {
 	struct termios settings; /* of the terminal, before the session */
 };
 
-/* Makes sure that descriptors 0, 1 and 2 are open, so that no other file ever gets their numbers. */
+/* Makes sure that descriptors 0, 1 and 2 are open, so that no other file ever gets their numbers.
+ */
 int streams_sanitise(void) must_check;
 
 /*

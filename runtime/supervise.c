@@ -27,7 +27,7 @@
 
 #define EXIT_VM 125 /* the VM failed, not the container */
 
-#define of(ptr, member) \
+#define of(ptr, member)                                                                            \
 	((struct supervise *)(void *)((char *)(ptr)-offsetof(struct supervise, member)))
 
 static void supervise_fail(struct supervise *s, int code, const char *text)
@@ -236,10 +236,10 @@ static void signals_ready(struct loop_source *source, uint32_t events)
 		if (signal == SIGCHLD) {
 			supervise_reap(s);
 		} else if (signal == SIGWINCH) {
-			if (s->streams->terminal >= 0 &&
-				streams_size(s->streams, &rows, &columns))
-				supervise_send(s, json_pack("{s:s, s:i, s:i}", "op", "resize",
-							  "rows", rows, "columns", columns));
+			if (s->streams->terminal >= 0 && streams_size(s->streams, &rows, &columns))
+				supervise_send(s,
+					json_pack("{s:s, s:i, s:i}", "op", "resize", "rows", rows,
+						"columns", columns));
 		} else {
 			forward(s, signal);
 		}
@@ -248,9 +248,10 @@ static void signals_ready(struct loop_source *source, uint32_t events)
 
 int supervise_init(struct supervise *s, struct err *e)
 {
-	/* Not forwarded: faults of hvrun's own, and what the terminal or the kernel tell it alone. */
-	static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGPIPE,
-		SIGURG, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGPROF, SIGVTALRM};
+	/* Not forwarded: faults of hvrun's own, and what the terminal or the kernel tell it alone.
+	 */
+	static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS,
+		SIGPIPE, SIGURG, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGPROF, SIGVTALRM};
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t mask;
 

@@ -14,10 +14,12 @@ static const struct {
 } refused[] = {
 	{"linux.netDevices", "the host's network devices can't be moved into a virtual machine"},
 	{"linux.intelRdt", "cache and bandwidth allocation is not offered for virtual machines"},
-	{"linux.memoryPolicy", "a virtual machine has one memory node; bind it as a whole with "
-			       "linux.resources.cpu.mems"},
-	{"linux.seccomp.listenerPath", "a seccomp listener of the host can't supervise the "
-				       "processes of a virtual machine"},
+	{"linux.memoryPolicy",
+		"a virtual machine has one memory node; bind it as a whole with "
+		"linux.resources.cpu.mems"},
+	{"linux.seccomp.listenerPath",
+		"a seccomp listener of the host can't supervise the "
+		"processes of a virtual machine"},
 	{"linux.resources.rdma", "no RDMA device is passed into the virtual machine"},
 	{"linux.resources.network.classID", "needs cgroup v1; containers have cgroup v2"},
 	{"linux.resources.network.priorities", "needs cgroup v1; containers have cgroup v2"},
@@ -40,8 +42,9 @@ static const struct {
 		"the host's block devices are not the guest's"},
 	{"vm.hypervisor.parameters", "hvrun's monitor takes no parameters from a bundle"},
 	{"vm.kernel.initrd", "hvrun boots an initial RAM disk of its own, holding its init"},
-	{"vm.image", "hvrun's virtual machines boot no root image: the container's own root file "
-		     "system is root.path"},
+	{"vm.image",
+		"hvrun's virtual machines boot no root image: the container's own root file "
+		"system is root.path"},
 	{"vm.hwConfig.deviceTree", "virtual machines here have no device tree"},
 	{"vm.hwConfig.dtdevs", "no device of the host is passed through"},
 	{"vm.hwConfig.iomems", "no memory of the host is passed through"},
@@ -87,8 +90,8 @@ static int check_fields(const struct oci_config *config, struct err *e)
 	return 0;
 }
 
-static int check_namespaces(const struct oci_config *config, const struct settings *settings,
-	struct err *e)
+static int check_namespaces(
+	const struct oci_config *config, const struct settings *settings, struct err *e)
 {
 	const json_t *list = json_object_get(config->linux_section, "namespaces");
 	static const struct {
@@ -112,15 +115,18 @@ static int check_namespaces(const struct oci_config *config, const struct settin
 				"network namespace is not supported yet: leave the path out",
 				i, path);
 		return err_set(e, ENOTSUP,
-			"config.json: linux.namespaces[%zu].path: %s: a virtual machine can't join a "
+			"config.json: linux.namespaces[%zu].path: %s: a virtual machine can't join "
+			"a "
 			"%s namespace of the host: leave the path out",
 			i, path, type);
 	}
 	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]) && !settings->vm_namespaces; i++)
 		if (!(config->namespaces & shared[i].bit))
 			return err_set(e, ENOTSUP,
-				"config.json: linux.namespaces: there is no namespace of type %s, but "
-				"a virtual machine can't share the host's %s: add {\"type\": \"%s\"}",
+				"config.json: linux.namespaces: there is no namespace of type %s, "
+				"but "
+				"a virtual machine can't share the host's %s: add {\"type\": "
+				"\"%s\"}",
 				shared[i].type, shared[i].what, shared[i].type);
 	return 0;
 }
@@ -130,15 +136,15 @@ bool support_char_device(unsigned major, unsigned minor)
 	static const struct {
 		unsigned major, minor;
 	} known[] = {
-		{1, 3},	  /* null */
-		{1, 5},	  /* zero */
-		{1, 7},	  /* full */
-		{1, 8},	  /* random */
-		{1, 9},	  /* urandom */
-		{1, 11},  /* kmsg: the guest's own */
-		{5, 0},	  /* tty */
-		{5, 1},	  /* console */
-		{5, 2},	  /* ptmx */
+		{1, 3},	   /* null */
+		{1, 5},	   /* zero */
+		{1, 7},	   /* full */
+		{1, 8},	   /* random */
+		{1, 9},	   /* urandom */
+		{1, 11},   /* kmsg: the guest's own */
+		{5, 0},	   /* tty */
+		{5, 1},	   /* console */
+		{5, 2},	   /* ptmx */
 		{10, 200}, /* net/tun */
 		{10, 229}, /* fuse */
 		{10, 237}, /* loop-control */
@@ -163,9 +169,11 @@ static int check_devices(const struct oci_config *config, struct err *e)
 		unsigned minor = (unsigned)json_integer_value(json_object_get(device, "minor"));
 		if (!support_char_device(major, minor))
 			return err_set(e, ENOTSUP,
-				"config.json: linux.devices[%zu]: %s: character device %u:%u is not "
+				"config.json: linux.devices[%zu]: %s: character device %u:%u is "
+				"not "
 				"passed into the virtual machine",
-				i, json_string_value(json_object_get(device, "path")), major, minor);
+				i, json_string_value(json_object_get(device, "path")), major,
+				minor);
 	}
 	return 0;
 }
@@ -195,21 +203,23 @@ static int check_mounts(const struct oci_config *config, struct err *e)
 		if (json_array_size(json_object_get(mount, "uidMappings")))
 			return err_set(e, ENOTSUP,
 				"config.json: mounts[%zu].uidMappings: id-mapped mounts are not "
-				"supported", i);
+				"supported",
+				i);
 		if (support_has_option(mount, "idmap") || support_has_option(mount, "ridmap"))
 			return err_set(e, ENOTSUP,
-				"config.json: mounts[%zu].options: id-mapped mounts are not supported",
+				"config.json: mounts[%zu].options: id-mapped mounts are not "
+				"supported",
 				i);
 	}
 	return 0;
 }
 
-static int check_vm(const struct oci_config *config, const struct settings *settings,
-	struct err *e)
+static int check_vm(const struct oci_config *config, const struct settings *settings, struct err *e)
 {
 	if (config->vm_hypervisor_path && settings->accel == ACCEL_KVM)
 		return err_set(e, ENOTSUP,
-			"config.json: vm.hypervisor.path: %s: the kvm engine is hvrun's own monitor; "
+			"config.json: vm.hypervisor.path: %s: the kvm engine is hvrun's own "
+			"monitor; "
 			"another hypervisor (QEMU) can be named for --accel=emulation only",
 			config->vm_hypervisor_path);
 	if (config->vm_vcpus > VCPUS_MAX)
@@ -238,8 +248,8 @@ static int check_version(const struct oci_config *config, struct err *e)
 
 static void log_without_effect(const struct oci_config *config)
 {
-	static const char *const fields[] = {"linux.mountLabel", "process.selinuxLabel",
-		"process.apparmorProfile"};
+	static const char *const fields[] = {
+		"linux.mountLabel", "process.selinuxLabel", "process.apparmorProfile"};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		const json_t *value = oci_lookup(config->json, fields[i]);

@@ -18,8 +18,8 @@
  * -ENOTSUP or -EINVAL with e beginning with "config.json: PATH: ". Fields that are accepted but
  * have no effect in a VM are logged.
  */
-int support_check(const struct oci_config *config, const struct settings *settings, struct err *e)
-	must_check;
+int support_check(
+	const struct oci_config *config, const struct settings *settings, struct err *e) must_check;
 
 /* Whether the guest's kernel has this character device, with the host's meaning. */
 bool support_char_device(unsigned major, unsigned minor);
