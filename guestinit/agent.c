@@ -67,15 +67,17 @@ void agent_failed(struct agent *agent, const char *id, int exit_code, const char
 		log_error("%s: %s", id, message);
 		return;
 	}
-	agent_send(agent, json_pack("{ss ss si so}", "type", "failed", "id", id, "code", exit_code,
-				  "message", agent_text(message)));
+	agent_send(agent,
+		json_pack("{ss ss si so}", "type", "failed", "id", id, "code", exit_code, "message",
+			agent_text(message)));
 }
 
 void agent_exited(struct agent *agent, const char *id, int exit_code, bool oom)
 {
 	if (agent)
-		agent_send(agent, json_pack("{ss ss si sb}", "type", "exited", "id", id, "code",
-					  exit_code, "oom", oom));
+		agent_send(agent,
+			json_pack("{ss ss si sb}", "type", "exited", "id", id, "code", exit_code,
+				"oom", oom));
 }
 
 void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
@@ -91,8 +93,9 @@ void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
 		log_line(level, "%s", text);
 		return;
 	}
-	agent_send(agent, json_pack("{ss ss so}", "type", "log", "level", words[level], "message",
-				  agent_text(text)));
+	agent_send(agent,
+		json_pack("{ss ss so}", "type", "log", "level", words[level], "message",
+			agent_text(text)));
 }
 
 static const char *agent_string(const json_t *message, const char *key)
@@ -163,7 +166,7 @@ static void agent_resize(struct agent *agent, const json_t *message)
 
 	if (!c)
 		return;
-	int ret = streams_resize(
+	int ret = guest_streams_resize(
 		&c->streams, agent_u32(message, "rows"), agent_u32(message, "columns"));
 	if (ret < 0)
 		agent_log(agent, LOG_LEVEL_WARNING, "resize: %s", strerror(-ret));
@@ -282,9 +285,8 @@ static int agent_dial(struct err *e)
 
 static int agent_listen(struct err *e)
 {
-	struct sockaddr_vm any = {.svm_family = AF_VSOCK,
-		.svm_cid = VMADDR_CID_ANY,
-		.svm_port = MSG_STREAM_PORT};
+	struct sockaddr_vm any = {
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = MSG_STREAM_PORT};
 	cleanup_close int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 && errno == EAFNOSUPPORT)
@@ -312,8 +314,9 @@ int agent_connect(struct agent *agent, struct guest *guest, uint64_t tsc, struct
 	ret = loop_add(&guest->loop, &agent->listener, agent->listen_fd, EPOLLIN);
 	if (ret < 0)
 		return err_sys(e, -ret, "can't watch the streams' port");
-	agent_send(agent, json_pack("{ss si sI}", "type", "hello", "protocol", MSG_PROTOCOL, "tsc",
-				  (json_int_t)(tsc & INT64_MAX)));
+	agent_send(agent,
+		json_pack("{ss si sI}", "type", "hello", "protocol", MSG_PROTOCOL, "tsc",
+			(json_int_t)(tsc & INT64_MAX)));
 	return 0;
 }
 

@@ -39,8 +39,8 @@ struct agent {
 int agent_connect(struct agent *agent, struct guest *guest, uint64_t tsc, struct err *e) must_check;
 
 /* The same on a connected control socket (taken), without listening. */
-int agent_attach(struct agent *agent, struct guest *guest, int control_fd, struct err *e)
-	must_check;
+int agent_attach(
+	struct agent *agent, struct guest *guest, int control_fd, struct err *e) must_check;
 
 /* Takes the connection of a stream from the host's port. */
 void agent_stream(struct agent *agent, uint32_t port, int fd);

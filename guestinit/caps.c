@@ -77,8 +77,8 @@ int caps_bound(const struct cfg_capabilities *caps, struct err *e)
 			continue;
 		if (errno == EINVAL)
 			return 0; /* past the last that the kernel knows */
-		return err_sys(e, errno, "process.capabilities.bounding: can't drop number %lu",
-			cap);
+		return err_sys(
+			e, errno, "process.capabilities.bounding: can't drop number %lu", cap);
 	}
 	return 0;
 }

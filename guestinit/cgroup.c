@@ -95,11 +95,11 @@ static int limit_swap(int dir_fd, const struct cfg_resources *r, struct err *e)
 	if (!r->memory.swap.set || swap == 0)
 		return 0;
 	if (swap > 0 && (!r->memory.limit.set || limit == 0))
-		return err_set(e, EINVAL,
-			"config.linux.resources.%s: needs memory.limit as well", field);
+		return err_set(
+			e, EINVAL, "config.linux.resources.%s: needs memory.limit as well", field);
 	if (swap > 0 && limit > 0 && swap < limit)
-		return err_set(e, EINVAL,
-			"config.linux.resources.%s: less than memory.limit", field);
+		return err_set(
+			e, EINVAL, "config.linux.resources.%s: less than memory.limit", field);
 	if (faccessat(dir_fd, "memory.swap.max", F_OK, 0) < 0)
 		return 0;
 	int64_t value = swap < 0 || limit < 0 ? -1 : swap - limit;
@@ -111,11 +111,10 @@ static int limit_memory(int dir_fd, const struct cfg_resources *r, struct err *e
 	int ret = limit_swap(dir_fd, r, e);
 
 	if (ret == 0 && r->memory.limit.set && r->memory.limit.value)
-		ret = limit_bytes(
-			dir_fd, "memory.max", "memory.limit", r->memory.limit.value, e);
+		ret = limit_bytes(dir_fd, "memory.max", "memory.limit", r->memory.limit.value, e);
 	if (ret == 0 && r->memory.reservation.set && r->memory.reservation.value)
-		ret = limit_bytes(dir_fd, "memory.low", "memory.reservation",
-			r->memory.reservation.value, e);
+		ret = limit_bytes(
+			dir_fd, "memory.low", "memory.reservation", r->memory.reservation.value, e);
 	return ret;
 }
 
@@ -133,7 +132,8 @@ static int limit_quota(int dir_fd, const struct cfg_resources *r, struct err *e)
 {
 	uint64_t period = r->cpu.period.set && r->cpu.period.value ? r->cpu.period.value : 100000;
 
-	if (!(r->cpu.quota.set && r->cpu.quota.value) && !(r->cpu.period.set && r->cpu.period.value))
+	if (!(r->cpu.quota.set && r->cpu.quota.value) &&
+		!(r->cpu.period.set && r->cpu.period.value))
 		return 0;
 	if (r->cpu.quota.value > 0)
 		return limit_write(dir_fd, "cpu.max", "cpu.quota", e, "%" PRId64 " %" PRIu64,
@@ -146,8 +146,7 @@ static int limit_cpu(int dir_fd, const struct cfg_resources *r, struct err *e)
 	int ret = 0;
 
 	if (r->cpu.idle.set)
-		ret = limit_write(
-			dir_fd, "cpu.idle", "cpu.idle", e, "%" PRId64, r->cpu.idle.value);
+		ret = limit_write(dir_fd, "cpu.idle", "cpu.idle", e, "%" PRId64, r->cpu.idle.value);
 	if (ret == 0 && r->cpu.shares.set && r->cpu.shares.value &&
 		!(r->cpu.idle.set && r->cpu.idle.value)) /* an idle cgroup has no weight */
 		ret = limit_write(dir_fd, "cpu.weight", "cpu.shares", e, "%" PRIu64,
@@ -155,8 +154,8 @@ static int limit_cpu(int dir_fd, const struct cfg_resources *r, struct err *e)
 	if (ret == 0)
 		ret = limit_quota(dir_fd, r, e);
 	if (ret == 0 && r->cpu.burst.set)
-		ret = limit_write(dir_fd, "cpu.max.burst", "cpu.burst", e, "%" PRIu64,
-			r->cpu.burst.value);
+		ret = limit_write(
+			dir_fd, "cpu.max.burst", "cpu.burst", e, "%" PRIu64, r->cpu.burst.value);
 	if (ret == 0 && r->cpu.cpus && r->cpu.cpus[0])
 		ret = limit_write(dir_fd, "cpuset.cpus", "cpu.cpus", e, "%s", r->cpu.cpus);
 	if (ret == 0 && r->cpu.mems && r->cpu.mems[0])
@@ -172,10 +171,11 @@ static int limit_hugepages(int dir_fd, const struct cfg_resources *r, struct err
 
 		if (strchr(huge->page_size, '/') || strlen(huge->page_size) > 16)
 			return err_set(e, EINVAL,
-				"config.linux.resources.hugepageLimits[%zu].pageSize: malformed", i);
+				"config.linux.resources.hugepageLimits[%zu].pageSize: malformed",
+				i);
 		snprintf(file, sizeof(file), "hugetlb.%s.max", huge->page_size);
-		int ret = limit_write(dir_fd, file, "hugepageLimits", e, "%" PRIu64,
-			huge->limit.value);
+		int ret = limit_write(
+			dir_fd, file, "hugepageLimits", e, "%" PRIu64, huge->limit.value);
 		if (ret < 0)
 			return ret;
 		/* Reservations as well, or a fault beyond the limit would be a SIGBUS (runc). */
@@ -192,8 +192,8 @@ static int limit_throttle(int dir_fd, const struct cfg_blkio_device *v, size_t n
 {
 	for (size_t i = 0; i < n; i++) {
 		int ret = limit_write(dir_fd, "io.max", field, e,
-			"%" PRId64 ":%" PRId64 " %s=%" PRIu64, v[i].major.value,
-			v[i].minor.value, key, v[i].rate.value);
+			"%" PRId64 ":%" PRId64 " %s=%" PRIu64, v[i].major.value, v[i].minor.value,
+			key, v[i].rate.value);
 		if (ret < 0)
 			return ret;
 	}
@@ -242,8 +242,8 @@ static int limit_io(int dir_fd, const struct cfg_resources *r, struct err *e)
 		ret = limit_throttle(dir_fd, r->blkio.read_iops.v, r->blkio.read_iops.n, "riops",
 			"blockIO.throttleReadIOPSDevice", e);
 	if (ret == 0)
-		ret = limit_throttle(dir_fd, r->blkio.write_iops.v, r->blkio.write_iops.n,
-			"wiops", "blockIO.throttleWriteIOPSDevice", e);
+		ret = limit_throttle(dir_fd, r->blkio.write_iops.v, r->blkio.write_iops.n, "wiops",
+			"blockIO.throttleWriteIOPSDevice", e);
 	return ret;
 }
 

@@ -76,7 +76,7 @@ static bool child_needs_proc(const struct child *ch)
 	const struct create *c = ch->create;
 
 	return c->os.sysctl.n || c->os.monotonic.set || c->os.boottime.set ||
-	       (c->process.oom_score_adj.set && c->process.oom_score_adj.value);
+		(c->process.oom_score_adj.set && c->process.oom_score_adj.value);
 }
 
 static int child_set_stdio(const int fds[3], struct err *e)

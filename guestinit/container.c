@@ -44,7 +44,7 @@ void guest_container_free(struct container *c)
 	container_unlink(c);
 	loop_del(&guest->loop, &c->report);
 	fd_closep(&c->report_fd);
-	streams_close(&c->streams);
+	guest_streams_close(&c->streams);
 	if (c->cgroup_fd >= 0) {
 		guest_cgroup_kill(c->cgroup_fd);
 		fd_closep(&c->cgroup_fd);
@@ -68,8 +68,8 @@ static void container_over(struct container *c)
 
 static void container_drained(struct streams *streams)
 {
-	container_over((struct container *)(void *)((char *)streams -
-						     offsetof(struct container, streams)));
+	container_over((
+		struct container *)(void *)((char *)streams - offsetof(struct container, streams)));
 }
 
 static void container_fail(struct container *c, int exit_code, const struct err *e)
@@ -91,8 +91,7 @@ static void container_answer(struct container *c, int ret, const struct err *e)
 	kill(c->pid, SIGKILL);
 }
 
-static void container_report(
-	struct container *c, const struct child_report *report, int *fd)
+static void container_report(struct container *c, const struct child_report *report, int *fd)
 {
 	struct err e = {0};
 	int ret;
@@ -107,13 +106,14 @@ static void container_report(
 		container_answer(c, ret, &e);
 		break;
 	case CHILD_TERMINAL:
-		ret = *fd < 0 ? -EBADF : streams_set_terminal(&c->streams, steal_fd(fd));
+		ret = *fd < 0 ? -EBADF : guest_streams_set_terminal(&c->streams, steal_fd(fd));
 		/* It may have changed while the terminal was being made. */
 		if (ret == 0)
-			ret = streams_resize(&c->streams, c->streams.rows, c->streams.columns);
+			ret = guest_streams_resize(
+				&c->streams, c->streams.rows, c->streams.columns);
 		if (ret < 0)
-			agent_log(c->guest->agent, LOG_LEVEL_WARNING, "terminal: %s",
-				strerror(-ret));
+			agent_log(
+				c->guest->agent, LOG_LEVEL_WARNING, "terminal: %s", strerror(-ret));
 		break;
 	case CHILD_EXEC:
 		c->exec_tried = true;
@@ -140,8 +140,7 @@ static bool container_read_report(struct container *c, bool wait)
 		if (n < 0 && errno == EAGAIN)
 			return false;
 	}
-	ssize_t n = fd_recv_packet(
-		c->report_fd, &report, sizeof(report) - 1, &fd, &n_fds);
+	ssize_t n = fd_recv_packet(c->report_fd, &report, sizeof(report) - 1, &fd, &n_fds);
 	cleanup_close int got = n_fds ? fd : -1;
 	if (n < (ssize_t)offsetof(struct child_report, text))
 		return false;
@@ -196,7 +195,7 @@ static void container_reaped(struct container *c, int status)
 	c->exit_code = code;
 	if (c->create->disks.n)
 		sync(); /* the VM may be gone right after `exited` */
-	streams_end(&c->streams, container_drained);
+	guest_streams_end(&c->streams, container_drained);
 }
 
 void guest_container_reap(struct guest *guest)
@@ -226,7 +225,7 @@ int guest_container_attach(struct guest *guest, uint32_t port, int socket_fd)
 	int ret = 0;
 
 	for (struct container *c = guest->containers; c && ret == 0; c = c->next)
-		ret = streams_attach(&c->streams, port, socket_fd);
+		ret = guest_streams_attach(&c->streams, port, socket_fd);
 	return ret;
 }
 
@@ -248,7 +247,7 @@ int guest_container_create(
 	c->create = create;
 	c->report_fd = c->cgroup_fd = -1;
 	c->report = (struct loop_source){.fd = -1, .ready = container_report_ready};
-	streams_init(&c->streams);
+	guest_streams_init(&c->streams);
 	int ret = launch_container(c, e);
 	if (ret == 0) {
 		c->next = guest->containers;

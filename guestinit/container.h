@@ -17,10 +17,10 @@ struct container {
 	struct container *next;
 	struct guest *guest;
 	struct create *create;
-	pid_t pid;		  /* 0 once it is reaped */
+	pid_t pid;		   /* 0 once it is reaped */
 	struct loop_source report; /* of the child until its exec */
 	int report_fd;
-	int cgroup_fd;		  /* the directory of its cgroup, -1 */
+	int cgroup_fd; /* the directory of its cgroup, -1 */
 	bool exec_tried, started;
 	bool failed;
 	struct err failure;
@@ -34,8 +34,8 @@ struct container {
  * rest goes on in the event loop: `started` or `failed`, and `exited`, are sent from there.
  * *exit_code is the user's on failure.
  */
-int guest_container_create(struct guest *guest, struct create *create, int *exit_code,
-	struct err *e) must_check;
+int guest_container_create(
+	struct guest *guest, struct create *create, int *exit_code, struct err *e) must_check;
 
 struct container *guest_container_find(struct guest *guest, const char *id);
 

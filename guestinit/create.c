@@ -9,12 +9,13 @@
 
 #include "guestinit/syscalls.h"
 
-#define ID_MAPS(member)                                                                  \
-	.type = DECODE_LIST, .offset = offsetof(struct cfg_mount, member), .fields = create_id_map_fields, \
-		.elem_bytes = sizeof(struct cfg_id_map)
+#define ID_MAPS(member)                                                                            \
+	.type = DECODE_LIST, .offset = offsetof(struct cfg_mount, member),                         \
+	.fields = create_id_map_fields, .elem_bytes = sizeof(struct cfg_id_map)
 
 static const struct decode_field mount_fields[] = {
-	FIELD("destination", DECODE_STRING, offsetof(struct cfg_mount, destination), .required = true),
+	FIELD("destination", DECODE_STRING, offsetof(struct cfg_mount, destination),
+		.required = true),
 	FIELD("type", DECODE_STRING, offsetof(struct cfg_mount, type)),
 	FIELD("source", DECODE_STRING, offsetof(struct cfg_mount, source)),
 	FIELD("export", DECODE_STRING, offsetof(struct cfg_mount, export)),
@@ -27,8 +28,8 @@ static const struct decode_field mount_fields[] = {
 /* One component of a path: names below the exports and of cgroups. */
 static bool create_is_name(const char *name)
 {
-	return name[0] && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-	       !strchr(name, '/') && strlen(name) <= CREATE_ID_MAX;
+	return name[0] && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/') &&
+		strlen(name) <= CREATE_ID_MAX;
 }
 
 static int create_check_mount(struct decode *d, struct cfg_mount *m)
@@ -36,8 +37,8 @@ static int create_check_mount(struct decode *d, struct cfg_mount *m)
 	int ret = mount_options_parse(d->arena, &m->option_words, &m->options);
 
 	if (ret == -E2BIG)
-		return decode_fail(d, "options: more than %d words about propagation",
-			MOUNT_PROPAGATIONS_MAX);
+		return decode_fail(
+			d, "options: more than %d words about propagation", MOUNT_PROPAGATIONS_MAX);
 	if (ret < 0)
 		return decode_no_memory(d);
 	bool bind = m->options.bind || (m->type && strcmp(m->type, "bind") == 0);
@@ -140,7 +141,8 @@ static const struct decode_field message_fields[] = {
 	FIELD("start", DECODE_BOOL, offsetof(struct create, start), .required = true),
 	FIELD("realtimeNs", DECODE_I64, offsetof(struct create, realtime_ns)),
 	FIELD("root", DECODE_OBJECT, 0, .required = true, .fields = root_fields),
-	FIELD("stdio", DECODE_OBJECT, offsetof(struct create, stdio), .required = true, .fields = stdio_fields),
+	FIELD("stdio", DECODE_OBJECT, offsetof(struct create, stdio), .required = true,
+		.fields = stdio_fields),
 	FIELD("devices", DECODE_LIST, offsetof(struct create, disks), .fields = disk_fields,
 		.elem_bytes = sizeof(struct cfg_disk)),
 	FIELD("config", DECODE_CUSTOM, 0, .required = true, .custom = create_config),
@@ -181,8 +183,8 @@ static int create_check(struct decode *d, const struct create *c)
 	if (c->process.cwd[0] != '/')
 		return err_set(d->e, EINVAL, "config.process.cwd: must be absolute");
 	if ((c->hostname || c->domainname) && !(os->clone_flags & CLONE_NEWUTS))
-		return err_set(d->e, EINVAL,
-			"config.%s: needs a uts namespace", c->hostname ? "hostname" : "domainname");
+		return err_set(d->e, EINVAL, "config.%s: needs a uts namespace",
+			c->hostname ? "hostname" : "domainname");
 	bool user = os->clone_flags & CLONE_NEWUSER;
 	if (user != (os->uid_maps.n > 0) || user != (os->gid_maps.n > 0))
 		return err_set(d->e, EINVAL,

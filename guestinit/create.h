@@ -16,8 +16,8 @@
 #include "guestinit/decode.h"
 #include "guestinit/mount_options.h"
 
-#define CREATE_ID_MAX	     255
-#define CREATE_MOUNTS_MAX    2048
+#define CREATE_ID_MAX	      255
+#define CREATE_MOUNTS_MAX     2048
 #define CREATE_NAMESPACES_MAX 16
 
 struct cfg_gid {

@@ -7,13 +7,15 @@
 #include "guestinit/syscalls.h"
 
 const struct decode_field create_id_map_fields[] = {
-	FIELD("containerID", DECODE_U32, offsetof(struct cfg_id_map, container_id), .required = true),
+	FIELD("containerID", DECODE_U32, offsetof(struct cfg_id_map, container_id),
+		.required = true),
 	FIELD("hostID", DECODE_U32, offsetof(struct cfg_id_map, host_id), .required = true),
 	FIELD("size", DECODE_U32, offsetof(struct cfg_id_map, size), .required = true),
 	FIELD_END,
 };
 
-struct namespace {
+struct namespace
+{
 	const char *type, *path;
 };
 
@@ -84,7 +86,7 @@ static int create_pairs(struct decode *d, const json_t *value, void *out)
 	struct cfg_sysctl *v = arena_array(d->arena, json_object_size(value), sizeof(*v));
 	if (!v)
 		return decode_no_memory(d);
-	json_object_foreach((json_t *)(uintptr_t)value, key, child) {
+	json_object_foreach ((json_t *)(uintptr_t)value, key, child) {
 		if (!json_is_string(child)) {
 			decode_enter(d, ".%.100s", key);
 			return decode_fail(d, "must be a string");
@@ -191,7 +193,8 @@ static const struct decode_field seccomp_rule_fields[] = {
 };
 
 const struct decode_field create_seccomp_fields[] = {
-	FIELD("defaultAction", DECODE_STRING, offsetof(struct cfg_seccomp, default_action), .required = true),
+	FIELD("defaultAction", DECODE_STRING, offsetof(struct cfg_seccomp, default_action),
+		.required = true),
 	FIELD("defaultErrnoRet", DECODE_U64, offsetof(struct cfg_seccomp, default_errno)),
 	FIELD("architectures", DECODE_STRINGS, offsetof(struct cfg_seccomp, architectures)),
 	FIELD("flags", DECODE_STRINGS, offsetof(struct cfg_seccomp, flags)),
@@ -208,9 +211,9 @@ static int create_seccomp(struct decode *d, const json_t *value, void *out)
 	return decode_object(d, value, create_seccomp_fields, seccomp);
 }
 
-#define ID_MAP(member)                                                                      \
-	.type = DECODE_LIST, .offset = offsetof(struct cfg_linux, member), .fields = create_id_map_fields,    \
-		.elem_bytes = sizeof(struct cfg_id_map)
+#define ID_MAP(member)                                                                             \
+	.type = DECODE_LIST, .offset = offsetof(struct cfg_linux, member),                         \
+	.fields = create_id_map_fields, .elem_bytes = sizeof(struct cfg_id_map)
 
 /* There is no LSM in the guest: mountLabel has nothing to label for. */
 const struct decode_field create_linux_fields[] = {
@@ -222,7 +225,8 @@ const struct decode_field create_linux_fields[] = {
 	FIELD("devices", DECODE_LIST, offsetof(struct cfg_linux, devices), .fields = device_fields,
 		.elem_bytes = sizeof(struct cfg_device)),
 	FIELD("sysctl", DECODE_CUSTOM, offsetof(struct cfg_linux, sysctl), .custom = create_pairs),
-	FIELD("seccomp", DECODE_CUSTOM, offsetof(struct cfg_linux, seccomp), .custom = create_seccomp),
+	FIELD("seccomp", DECODE_CUSTOM, offsetof(struct cfg_linux, seccomp),
+		.custom = create_seccomp),
 	FIELD("rootfsPropagation", DECODE_CUSTOM, offsetof(struct cfg_linux, propagation),
 		.custom = create_propagation),
 	FIELD("maskedPaths", DECODE_STRINGS, offsetof(struct cfg_linux, masked_paths)),

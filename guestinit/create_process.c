@@ -122,7 +122,8 @@ static const struct decode_field user_fields[] = {
 	FIELD_END,
 };
 
-#define CAPS(set) .type = DECODE_CUSTOM, .offset = offsetof(struct cfg_capabilities, set), \
+#define CAPS(set)                                                                                  \
+	.type = DECODE_CUSTOM, .offset = offsetof(struct cfg_capabilities, set),                   \
 	.custom = create_caps
 static const struct decode_field caps_fields[] = {
 	{.key = "bounding", CAPS(bounding)},
@@ -159,7 +160,8 @@ static int create_rlimits(struct decode *d, const json_t *value, void *out)
 }
 
 static const struct decode_field io_fields[] = {
-	FIELD("class", DECODE_STRING, offsetof(struct cfg_io_priority, class_name), .required = true),
+	FIELD("class", DECODE_STRING, offsetof(struct cfg_io_priority, class_name),
+		.required = true),
 	FIELD("priority", DECODE_I64, offsetof(struct cfg_io_priority, priority)),
 	FIELD_END,
 };
@@ -181,7 +183,8 @@ static int create_io_priority(struct decode *d, const json_t *value, void *out)
 }
 
 static const struct decode_field scheduler_fields[] = {
-	FIELD("policy", DECODE_STRING, offsetof(struct cfg_scheduler, policy_name), .required = true),
+	FIELD("policy", DECODE_STRING, offsetof(struct cfg_scheduler, policy_name),
+		.required = true),
 	FIELD("nice", DECODE_I64, offsetof(struct cfg_scheduler, nice)),
 	FIELD("priority", DECODE_I64, offsetof(struct cfg_scheduler, priority)),
 	FIELD("flags", DECODE_STRINGS, offsetof(struct cfg_scheduler, flag_names)),
@@ -218,7 +221,8 @@ const struct decode_field create_process_fields[] = {
 	FIELD("env", DECODE_STRINGS, offsetof(struct cfg_process, env)),
 	FIELD("cwd", DECODE_STRING, offsetof(struct cfg_process, cwd), .required = true),
 	FIELD("user", DECODE_OBJECT, offsetof(struct cfg_process, user), .fields = user_fields),
-	FIELD("capabilities", DECODE_OBJECT, offsetof(struct cfg_process, caps), .fields = caps_fields),
+	FIELD("capabilities", DECODE_OBJECT, offsetof(struct cfg_process, caps),
+		.fields = caps_fields),
 	FIELD("rlimits", DECODE_CUSTOM, offsetof(struct cfg_process, rlimits),
 		.custom = create_rlimits),
 	FIELD("noNewPrivileges", DECODE_BOOL, offsetof(struct cfg_process, no_new_privileges)),

@@ -66,7 +66,8 @@ static const struct decode_field pids_fields[] = {
 };
 
 static const struct decode_field hugepage_fields[] = {
-	FIELD("pageSize", DECODE_STRING, offsetof(struct cfg_hugepage, page_size), .required = true),
+	FIELD("pageSize", DECODE_STRING, offsetof(struct cfg_hugepage, page_size),
+		.required = true),
 	FIELD("limit", DECODE_U64, offsetof(struct cfg_hugepage, limit), .required = true),
 	FIELD_END,
 };
@@ -85,9 +86,9 @@ static const struct decode_field throttle_fields[] = {
 	FIELD_END,
 };
 
-#define BLKIO(member, table)                                                    \
-	.type = DECODE_LIST, .offset = RES(blkio.member), .fields = (table),                      \
-		.elem_bytes = sizeof(struct cfg_blkio_device)
+#define BLKIO(member, table)                                                                       \
+	.type = DECODE_LIST, .offset = RES(blkio.member), .fields = (table),                       \
+	.elem_bytes = sizeof(struct cfg_blkio_device)
 
 static const struct decode_field blkio_fields[] = {
 	FIELD("weight", DECODE_U64, RES(blkio.weight)),
@@ -98,7 +99,6 @@ static const struct decode_field blkio_fields[] = {
 	{.key = "throttleWriteIOPSDevice", BLKIO(write_iops, throttle_fields)},
 	FIELD_END,
 };
-
 
 static const struct decode_field rdma_fields[] = {
 	FIELD("hcaHandles", DECODE_U64, offsetof(struct cfg_rdma, handles)),
@@ -118,7 +118,7 @@ static int create_rdma(struct decode *d, const json_t *value, void *out)
 	struct cfg_rdma *v = arena_array(d->arena, json_object_size(value), sizeof(*v));
 	if (!v)
 		return decode_no_memory(d);
-	json_object_foreach((json_t *)(uintptr_t)value, key, child) {
+	json_object_foreach ((json_t *)(uintptr_t)value, key, child) {
 		size_t old = decode_enter(d, ".%.100s", key);
 		int ret = decode_object(d, child, rdma_fields, &v[i]);
 		if (ret < 0)
@@ -143,7 +143,7 @@ static int create_unified(struct decode *d, const json_t *value, void *out)
 	struct cfg_sysctl *v = arena_array(d->arena, json_object_size(value), sizeof(*v));
 	if (!v)
 		return decode_no_memory(d);
-	json_object_foreach((json_t *)(uintptr_t)value, key, child) {
+	json_object_foreach ((json_t *)(uintptr_t)value, key, child) {
 		size_t old = decode_enter(d, "[\"%.100s\"]", key);
 		if (!json_is_string(child))
 			return decode_fail(d, "must be a string");

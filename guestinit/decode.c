@@ -99,8 +99,8 @@ int decode_list(struct decode *d, const json_t *value, const struct decode_field
 	return 0;
 }
 
-static int decode_number(struct decode *d, const json_t *value, int64_t min, int64_t max,
-	int64_t *out)
+static int decode_number(
+	struct decode *d, const json_t *value, int64_t min, int64_t max, int64_t *out)
 {
 	if (!json_is_integer(value))
 		return decode_fail(d, "must be an integer");
@@ -111,8 +111,7 @@ static int decode_number(struct decode *d, const json_t *value, int64_t min, int
 	return 0;
 }
 
-static int decode_scalar(
-	struct decode *d, const json_t *value, enum decode_type type, void *out)
+static int decode_scalar(struct decode *d, const json_t *value, enum decode_type type, void *out)
 {
 	struct opt_i64 *i64 = out;
 	struct opt_u64 *u64 = out;
@@ -179,7 +178,7 @@ static int decode_check_unknown(
 	const char *key;
 	json_t *child;
 
-	json_object_foreach((json_t *)(uintptr_t)value, key, child) {
+	json_object_foreach ((json_t *)(uintptr_t)value, key, child) {
 		const struct decode_field *field = fields;
 		while (field->key && strcmp(field->key, key) != 0)
 			field++;

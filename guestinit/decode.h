@@ -58,10 +58,10 @@ struct decode_list {
 	size_t n;
 };
 
-#define DECLARE_LIST(type)      \
-	struct {                \
-		struct type *v; \
-		size_t n;       \
+#define DECLARE_LIST(type)                                                                         \
+	struct {                                                                                   \
+		struct type *v;                                                                    \
+		size_t n;                                                                          \
 	}
 
 enum decode_type {
@@ -90,9 +90,14 @@ struct decode_field {
 };
 
 /* One entry of a table; further members behind the offset, by name. */
-#define FIELD(key_, type_, offset_, ...) \
-	{.key = (key_), .type = (type_), .offset = (offset_), ##__VA_ARGS__}
-#define FIELD_END {.key = NULL}
+#define FIELD(key_, type_, offset_, ...)                                                           \
+	{                                                                                          \
+		.key = (key_), .type = (type_), .offset = (offset_), ##__VA_ARGS__                 \
+	}
+#define FIELD_END                                                                                  \
+	{                                                                                          \
+		.key = NULL                                                                        \
+	}
 
 /* Fills *out from an object. The table ends with a NULL key. 0 or -errno with the error filled. */
 int decode_object(struct decode *d, const json_t *value, const struct decode_field *fields,

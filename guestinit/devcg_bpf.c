@@ -30,13 +30,13 @@ struct devcg_rule {
 static const struct devcg_rule devcg_default[] = {
 	{true, BPF_DEVCG_DEV_CHAR, DEVCG_ANY, DEVCG_ANY, BPF_DEVCG_ACC_MKNOD},
 	{true, BPF_DEVCG_DEV_BLOCK, DEVCG_ANY, DEVCG_ANY, BPF_DEVCG_ACC_MKNOD},
-	{true, BPF_DEVCG_DEV_CHAR, 1, 3, DEVCG_ALL},   /* null */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 5, DEVCG_ALL},   /* zero */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 7, DEVCG_ALL},   /* full */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 8, DEVCG_ALL},   /* random */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 9, DEVCG_ALL},   /* urandom */
-	{true, BPF_DEVCG_DEV_CHAR, 5, 0, DEVCG_ALL},   /* tty */
-	{true, BPF_DEVCG_DEV_CHAR, 5, 2, DEVCG_ALL},   /* ptmx */
+	{true, BPF_DEVCG_DEV_CHAR, 1, 3, DEVCG_ALL}, /* null */
+	{true, BPF_DEVCG_DEV_CHAR, 1, 5, DEVCG_ALL}, /* zero */
+	{true, BPF_DEVCG_DEV_CHAR, 1, 7, DEVCG_ALL}, /* full */
+	{true, BPF_DEVCG_DEV_CHAR, 1, 8, DEVCG_ALL}, /* random */
+	{true, BPF_DEVCG_DEV_CHAR, 1, 9, DEVCG_ALL}, /* urandom */
+	{true, BPF_DEVCG_DEV_CHAR, 5, 0, DEVCG_ALL}, /* tty */
+	{true, BPF_DEVCG_DEV_CHAR, 5, 2, DEVCG_ALL}, /* ptmx */
 	{true, BPF_DEVCG_DEV_CHAR, 136, DEVCG_ANY, DEVCG_ALL},
 };
 
@@ -45,8 +45,8 @@ struct devcg_program {
 	int n;
 };
 
-static void emit(struct devcg_program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off,
-	int32_t imm)
+static void emit(
+	struct devcg_program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
 {
 	p->insns[p->n++] = (struct bpf_insn){
 		.code = code, .dst_reg = dst & 0xf, .src_reg = src & 0xf, .off = off, .imm = imm};
@@ -104,8 +104,8 @@ static int64_t devcg_number(const struct opt_i64 *n)
 	return n->set ? n->value : DEVCG_ANY;
 }
 
-static int devcg_convert(const struct cfg_devcg_rule *in, size_t index, struct devcg_rule *out,
-	struct err *e)
+static int devcg_convert(
+	const struct cfg_devcg_rule *in, size_t index, struct devcg_rule *out, struct err *e)
 {
 	const char *type = in->type && in->type[0] ? in->type : "a";
 
@@ -120,20 +120,20 @@ static int devcg_convert(const struct cfg_devcg_rule *in, size_t index, struct d
 	else if (strcmp(type, "b") == 0)
 		out->type = BPF_DEVCG_DEV_BLOCK;
 	else
-		return err_set(e, EINVAL, "config.linux.resources.devices[%zu].type: \"%s\"",
-			index, type);
+		return err_set(
+			e, EINVAL, "config.linux.resources.devices[%zu].type: \"%s\"", index, type);
 	if (out->access < 0)
 		return err_set(e, EINVAL, "config.linux.resources.devices[%zu].access: \"%s\"",
 			index, in->access);
 	if (out->major < DEVCG_ANY || out->major > INT32_MAX || out->minor < DEVCG_ANY ||
 		out->minor > INT32_MAX)
-		return err_set(e, ERANGE, "config.linux.resources.devices[%zu]: device number",
-			index);
+		return err_set(
+			e, ERANGE, "config.linux.resources.devices[%zu]: device number", index);
 	return 0;
 }
 
-int devcg_generate(const struct cfg_devcg_rule *rules, size_t n_rules, struct bpf_insn *insns,
-	struct err *e)
+int devcg_generate(
+	const struct cfg_devcg_rule *rules, size_t n_rules, struct bpf_insn *insns, struct err *e)
 {
 	struct devcg_program p = {.insns = insns};
 	const int16_t type = offsetof(struct bpf_cgroup_dev_ctx, access_type);
@@ -177,8 +177,7 @@ static int devcg_load(const struct bpf_insn *insns, int n)
 	return fd < 0 ? -errno : fd;
 }
 
-int devcg_attach(
-	int cgroup_fd, const struct cfg_devcg_rule *rules, size_t n_rules, struct err *e)
+int devcg_attach(int cgroup_fd, const struct cfg_devcg_rule *rules, size_t n_rules, struct err *e)
 {
 	cleanup_free struct bpf_insn *insns = calloc(DEVCG_INSNS_MAX, sizeof(*insns));
 

@@ -47,8 +47,7 @@ static int device_type(const char *type, mode_t *mode)
 	return 0;
 }
 
-static int device_from_config(
-	struct create *c, size_t i, struct device_node *node, struct err *e)
+static int device_from_config(struct create *c, size_t i, struct device_node *node, struct err *e)
 {
 	const struct cfg_device *dev = &c->os.devices.v[i];
 	mode_t type;
@@ -57,8 +56,8 @@ static int device_from_config(
 	if (!node->field)
 		return err_set(e, ENOMEM, "out of memory");
 	if (device_type(dev->type, &type) < 0)
-		return err_set(e, EINVAL, "%s: type \"%s\" is not supported", node->field,
-			dev->type);
+		return err_set(
+			e, EINVAL, "%s: type \"%s\" is not supported", node->field, dev->type);
 	if (type != S_IFIFO && !(dev->major.set && dev->minor.set))
 		return err_set(e, EINVAL, "%s: major and minor are missing", node->field);
 	node->path = dev->path;
@@ -77,7 +76,8 @@ static int disk_number(uint32_t disk, dev_t *number, struct err *e)
 	size_t n = 0;
 	unsigned major, minor;
 
-	for (uint64_t rest = (uint64_t)disk + 1; rest && n < sizeof(letters); rest = (rest - 1) / 26)
+	for (uint64_t rest = (uint64_t)disk + 1; rest && n < sizeof(letters);
+		rest = (rest - 1) / 26)
 		letters[n++] = (char)('a' + (rest - 1) % 26);
 	size_t used = 0;
 	while (n)
@@ -147,8 +147,8 @@ static int device_prepare(const struct guest *guest, struct device_node *node)
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/node-%o-%u-%u-%u-%u", guest->nodes_dir,
-		(unsigned)node->mode, major(node->number), minor(node->number),
-		(unsigned)node->uid, (unsigned)node->gid);
+		(unsigned)node->mode, major(node->number), minor(node->number), (unsigned)node->uid,
+		(unsigned)node->gid);
 	if (mknod(path, node->mode, node->number) < 0 && errno != EEXIST)
 		return -errno;
 	if (chmod(path, node->mode & 07777) < 0 || chown(path, node->uid, node->gid) < 0)

@@ -17,15 +17,15 @@ struct container;
 
 struct guest {
 	struct loop loop;
-	struct agent *agent;		/* NULL in tests: messages go to the log */
+	struct agent *agent; /* NULL in tests: messages go to the log */
 	struct container *containers;
 	struct exports exports;
-	const char *null_path;		/* a null device, of which masks and absent streams are made */
-	const char *nodes_dir;		/* device nodes to bind into user namespaces are made here */
-	int proc_fd, cgroup_fd;		/* detached mounts, -1 until needed */
-	struct loop_source children;	/* SIGCHLD */
+	const char *null_path;	     /* a null device, of which masks and absent streams are made */
+	const char *nodes_dir;	     /* device nodes to bind into user namespaces are made here */
+	int proc_fd, cgroup_fd;	     /* detached mounts, -1 until needed */
+	struct loop_source children; /* SIGCHLD */
 	int child_fd;
-	bool network_taken;		/* a container has the VM's own network namespace */
+	bool network_taken; /* a container has the VM's own network namespace */
 	bool loopback_up;
 };
 

@@ -47,9 +47,8 @@ static void sources_close(struct sources *s)
 	devices_close(&s->devices);
 }
 
-static int launch_map_ids(
-	struct guest *guest, const struct create *c, const struct cfg_mount *m, int tree,
-	struct err *e)
+static int launch_map_ids(struct guest *guest, const struct create *c, const struct cfg_mount *m,
+	int tree, struct err *e)
 {
 	const struct cfg_id_maps *uids = m->uid_maps.n ? &m->uid_maps : &c->os.uid_maps;
 	const struct cfg_id_maps *gids = m->gid_maps.n ? &m->gid_maps : &c->os.gid_maps;
@@ -66,8 +65,8 @@ static int launch_map_ids(
 	if (user < 0)
 		return user;
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user};
-	if (mount_setattr(tree, "", AT_EMPTY_PATH | (all ? AT_RECURSIVE : 0), &attr,
-		    sizeof(attr)) < 0)
+	if (mount_setattr(tree, "", AT_EMPTY_PATH | (all ? AT_RECURSIVE : 0), &attr, sizeof(attr)) <
+		0)
 		return err_sys(e, errno, "can't map ids of this file system");
 	return 0;
 }
@@ -83,8 +82,7 @@ static int launch_clone_exports(
 		if (!m->export)
 			continue;
 		s->mount_trees[i] = exports_clone(&guest->exports, m->export, e);
-		if (s->mount_trees[i] < 0 ||
-			launch_map_ids(guest, c, m, s->mount_trees[i], e) < 0)
+		if (s->mount_trees[i] < 0 || launch_map_ids(guest, c, m, s->mount_trees[i], e) < 0)
 			return err_add(e, "config.mounts[%zu] (%s)", i, m->destination);
 	}
 	return 0;
@@ -129,8 +127,10 @@ static int launch_device_rules(struct container *c, const struct devices *device
 		const struct device_node *node = &devices->nodes[i];
 		if (!node->disk)
 			continue;
-		rules[n++] = (struct cfg_devcg_rule){.allow = true, .type = "b",
-			.major = {true, major(node->number)}, .minor = {true, minor(node->number)}};
+		rules[n++] = (struct cfg_devcg_rule){.allow = true,
+			.type = "b",
+			.major = {true, major(node->number)},
+			.minor = {true, minor(node->number)}};
 	}
 	int ret = devcg_attach(c->cgroup_fd, rules, n, e);
 	if (ret != -ENOSYS)
@@ -207,7 +207,8 @@ static int launch_show_pseudo(struct guest *guest, struct err *e)
 	for (int i = 0; i < 2; i++) {
 		if (mkdir(dirs[i], 0755) < 0 && errno != EEXIST)
 			return err_sys(e, errno, "%s", dirs[i]);
-		if (mount(types[i], dirs[i], types[i], MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 &&
+		if (mount(types[i], dirs[i], types[i], MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) <
+				0 &&
 			errno != EBUSY)
 			return err_sys(e, errno, "%s", dirs[i]);
 	}
@@ -269,7 +270,7 @@ static int launch_process(struct container *c, struct sources *s, struct err *e)
 	if (uid == (uint32_t)-1)
 		return err_set(e, EINVAL, "config.process.user.uid: %u is not mapped",
 			create->process.user.uid);
-	int ret = streams_prepare(&c->streams, &c->guest->loop, &create->stdio, uid,
+	int ret = guest_streams_prepare(&c->streams, &c->guest->loop, &create->stdio, uid,
 		c->guest->null_path, ch.stdio, e);
 	if (ret == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		ret = err_sys(e, errno, "can't make a socket");

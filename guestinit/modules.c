@@ -25,7 +25,7 @@ static bool modules_ends(const char *name, const char *end)
 int modules_flags(const char *name)
 {
 	bool packed = modules_ends(name, ".xz") || modules_ends(name, ".zst") ||
-		      modules_ends(name, ".gz");
+		modules_ends(name, ".gz");
 
 	return packed ? MODULE_INIT_COMPRESSED_FILE : 0;
 }

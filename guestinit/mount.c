@@ -27,7 +27,7 @@ int mount_set_attr(int fd, unsigned at_flags, uint64_t set, uint64_t clear)
 	if (!set && !clear)
 		return 0;
 	return mount_setattr(fd, "", AT_EMPTY_PATH | at_flags, &attr, sizeof(attr)) < 0 ? -errno
-											 : 0;
+											: 0;
 }
 
 int mount_set_propagation(int fd, uint64_t ms_flags)
@@ -36,13 +36,13 @@ int mount_set_propagation(int fd, uint64_t ms_flags)
 	unsigned at_flags = ms_flags & MS_REC ? AT_RECURSIVE : 0;
 
 	return mount_setattr(fd, "", AT_EMPTY_PATH | at_flags, &attr, sizeof(attr)) < 0 ? -errno
-											 : 0;
+											: 0;
 }
 
 int mount_clone(int fd, unsigned at_flags)
 {
-	int tree = open_tree(
-		fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | at_flags);
+	int tree =
+		open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | at_flags);
 
 	return tree < 0 ? -errno : tree;
 }
@@ -126,8 +126,8 @@ static int mount_fs_create(int fs, const char *type, uint64_t attrs, struct err 
 	return tree;
 }
 
-int mount_new(const char *type, uint64_t attrs, const char *const *words, size_t n_words,
-	struct err *e)
+int mount_new(
+	const char *type, uint64_t attrs, const char *const *words, size_t n_words, struct err *e)
 {
 	cleanup_close int fs = mount_fs_open(type, type, e);
 
@@ -227,8 +227,8 @@ static int mount_check_target(
 		cleanup_close int fd = path_open_nofollow(ctx->root_fd, clean);
 		struct stat st;
 		if (fd >= 0 && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode))
-			return err_set(e, EINVAL,
-				"%s must be mounted on an ordinary directory", m->type);
+			return err_set(
+				e, EINVAL, "%s must be mounted on an ordinary directory", m->type);
 	}
 	return 0;
 }

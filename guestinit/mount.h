@@ -28,8 +28,8 @@ struct mount_context {
  * Makes one mount. tree_fd is the detached tree of a bind mount, -1 for the others; it stays the
  * caller's. The error does not name the entry.
  */
-int mount_make(struct mount_context *ctx, const struct cfg_mount *m, int tree_fd, struct err *e)
-	must_check;
+int mount_make(struct mount_context *ctx, const struct cfg_mount *m, int tree_fd,
+	struct err *e) must_check;
 
 /* Turns what mount_make left writable to read-only. */
 int mount_finish(struct mount_context *ctx, struct err *e) must_check;

@@ -21,8 +21,8 @@ struct strings;
 enum mount_idmap { MOUNT_IDMAP_NONE, MOUNT_IDMAP_ONE, MOUNT_IDMAP_TREE };
 
 struct mount_options {
-	uint64_t attr_set, attr_clear; /* MOUNT_ATTR_*, of this mount */
-	uint64_t tree_set, tree_clear; /* MOUNT_ATTR_*, recursively */
+	uint64_t attr_set, attr_clear;		      /* MOUNT_ATTR_*, of this mount */
+	uint64_t tree_set, tree_clear;		      /* MOUNT_ATTR_*, recursively */
 	uint64_t propagation[MOUNT_PROPAGATIONS_MAX]; /* MS_* with MS_REC, in order */
 	size_t n_propagation;
 	bool bind, recursive, remount, tmpcopyup;
@@ -34,8 +34,8 @@ struct mount_options {
 };
 
 /* 0, -ENOMEM, or -E2BIG with too many words about propagation. Strings refer to the words. */
-int mount_options_parse(struct arena *arena, const struct strings *words,
-	struct mount_options *out) must_check;
+int mount_options_parse(
+	struct arena *arena, const struct strings *words, struct mount_options *out) must_check;
 
 /* The MS_ flags of a propagation word ("rslave"), or 0 when it is none. */
 uint64_t mount_options_propagation(const char *word);

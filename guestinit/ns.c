@@ -63,8 +63,8 @@ uint32_t ns_map_id(const struct cfg_id_maps *maps, uint32_t id)
 }
 
 /* A user namespace lives through a process in it: one that waits until it is opened. */
-int ns_open_user(int proc_fd, const struct cfg_id_maps *uids, const struct cfg_id_maps *gids,
-	struct err *e)
+int ns_open_user(
+	int proc_fd, const struct cfg_id_maps *uids, const struct cfg_id_maps *gids, struct err *e)
 {
 	struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
 	char path[64];

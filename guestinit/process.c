@@ -34,8 +34,8 @@ int process_set_limits(pid_t pid, const struct create *c, struct err *e)
 		const struct cfg_rlimit *limit = &c->process.rlimits.v[i];
 		struct rlimit r = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
 		if (prlimit(pid, (enum __rlimit_resource)limit->resource, &r, NULL) < 0)
-			return err_sys(e, errno, "config.process.rlimits[%zu] (%s)", i,
-				limit->type);
+			return err_sys(
+				e, errno, "config.process.rlimits[%zu] (%s)", i, limit->type);
 	}
 	return 0;
 }
@@ -193,8 +193,8 @@ static int process_not_found(const char *name, int code, int *exit_code, struct 
 	return err_sys(e, code, "exec: \"%s\"", name);
 }
 
-int process_find(const char *name, const char *const *env, char **path, int *exit_code,
-	struct err *e)
+int process_find(
+	const char *name, const char *const *env, char **path, int *exit_code, struct err *e)
 {
 	const char *dirs = PROCESS_DEFAULT_PATH;
 	int denied = 0;
@@ -230,8 +230,7 @@ int process_find(const char *name, const char *const *env, char **path, int *exi
 	return err_set(e, ENOENT, "exec: \"%s\": executable file not found in $PATH", name);
 }
 
-int process_become(
-	const struct create *c, char **path, char ***env, int *exit_code, struct err *e)
+int process_become(const struct create *c, char **path, char ***env, int *exit_code, struct err *e)
 {
 	const struct cfg_process *p = &c->process;
 	int ret = 0;

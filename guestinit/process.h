@@ -25,8 +25,8 @@ int process_make_cwd(int root_fd, const struct create *c, struct err *e) must_ch
  * no_new_privs, seccomp, bounding set, ids, capabilities, working directory, program: everything
  * up to the exec itself. *path and *env are what to exec, allocated.
  */
-int process_become(const struct create *c, char **path, char ***env, int *exit_code,
-	struct err *e) must_check;
+int process_become(
+	const struct create *c, char **path, char ***env, int *exit_code, struct err *e) must_check;
 
 /* The last filter, then execve(2). Returns only with an error, *exit_code 126 or 127. */
 int process_exec(const struct create *c, const char *path, char **env, int *exit_code,

@@ -20,8 +20,8 @@
  * on top of "/" does the same: it is what every later look-up in this namespace starts from, and
  * its ".." is itself.
  */
-int rootfs_enter(struct rootfs *r, int tree_fd, const char *null_path, const struct create *c,
-	struct err *e)
+int rootfs_enter(
+	struct rootfs *r, int tree_fd, const char *null_path, const struct create *c, struct err *e)
 {
 	memset(r, 0, sizeof(*r));
 	r->mounts.root_fd = r->null_fd = -1;
@@ -90,7 +90,8 @@ int rootfs_finish(struct rootfs *r, const struct create *c, struct err *e)
 	return 0;
 }
 
-/* A directory is covered by an empty read-only one; the first is made, the others are its clones. */
+/* A directory is covered by an empty read-only one; the first is made, the others are its clones.
+ */
 static int rootfs_mask_dir(int target, int *empty_fd, struct err *e)
 {
 	static const char *const words[] = {"nr_blocks=1", "nr_inodes=1", "mode=0755"};
@@ -178,8 +179,8 @@ int rootfs_restrict(struct rootfs *r, const struct create *c, struct err *e)
 
 	for (size_t i = 0; i < readonly->n; i++)
 		if (rootfs_make_readonly(r, readonly->v[i], e) < 0)
-			return err_add(e, "config.linux.readonlyPaths[%zu] (%s)", i,
-				readonly->v[i]);
+			return err_add(
+				e, "config.linux.readonlyPaths[%zu] (%s)", i, readonly->v[i]);
 	for (size_t i = 0; i < masked->n; i++)
 		if (rootfs_mask(r, masked->v[i], &empty, &first, e) < 0)
 			return err_add(e, "config.linux.maskedPaths[%zu] (%s)", i, masked->v[i]);

@@ -39,8 +39,8 @@ static int seccomp_action(
 	else if (strcmp(name, "SCMP_ACT_LOG") == 0)
 		*action = SCMP_ACT_LOG;
 	else
-		return err_set(e, ENOTSUP, "config.linux.seccomp: action \"%s\" is not supported",
-			name);
+		return err_set(
+			e, ENOTSUP, "config.linux.seccomp: action \"%s\" is not supported", name);
 	return 0;
 }
 
@@ -110,14 +110,13 @@ static int seccomp_add_archs(scmp_filter_ctx ctx, const struct strings *names, s
 			return err_set(e, EINVAL,
 				"config.linux.seccomp.architectures[%zu]: no architecture \"%s\"",
 				i, names->v[i]);
-		bool ours = arch == SCMP_ARCH_X86 || arch == SCMP_ARCH_X86_64 ||
-			    arch == SCMP_ARCH_X32;
+		bool ours =
+			arch == SCMP_ARCH_X86 || arch == SCMP_ARCH_X86_64 || arch == SCMP_ARCH_X32;
 		if (!ours)
 			continue;
 		int ret = seccomp_arch_add(ctx, arch);
 		if (ret < 0 && ret != -EEXIST)
-			return err_sys(
-				e, -ret, "config.linux.seccomp.architectures[%zu]", i);
+			return err_sys(e, -ret, "config.linux.seccomp.architectures[%zu]", i);
 	}
 	return 0;
 }
@@ -159,8 +158,8 @@ static int seccomp_args(const struct cfg_seccomp_rule *rule, struct scmp_arg_cmp
 			return err_set(e, EINVAL, "no argument number %u", arg->index);
 		*repeated |= seen >> arg->index & 1;
 		seen |= 1u << arg->index;
-		cmp[i] = (struct scmp_arg_cmp){arg->index, (enum scmp_compare)op, arg->value,
-			arg->value_two};
+		cmp[i] = (struct scmp_arg_cmp){
+			arg->index, (enum scmp_compare)op, arg->value, arg->value_two};
 	}
 	return 0;
 }
@@ -213,8 +212,8 @@ static int seccomp_add_rule(scmp_filter_ctx ctx, const struct cfg_seccomp_rule *
 int guest_seccomp_install(const struct cfg_seccomp *config, struct err *e)
 {
 	uint32_t default_action;
-	int ret = seccomp_action(
-		config->default_action, &config->default_errno, &default_action, e);
+	int ret =
+		seccomp_action(config->default_action, &config->default_errno, &default_action, e);
 
 	if (ret < 0)
 		return ret;

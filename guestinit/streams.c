@@ -10,7 +10,7 @@
 #include "guestinit/create.h"
 #include "guestinit/pty.h"
 
-void streams_init(struct streams *streams)
+void guest_streams_init(struct streams *streams)
 {
 	*streams = (struct streams){.master_fd = -1};
 	for (int i = 0; i < STREAM_COUNT; i++) {
@@ -21,7 +21,7 @@ void streams_init(struct streams *streams)
 	}
 }
 
-void streams_close(struct streams *streams)
+void guest_streams_close(struct streams *streams)
 {
 	for (int i = 0; i < STREAM_COUNT; i++) {
 		struct stream *s = &streams->v[i];
@@ -44,7 +44,8 @@ static void streams_check_drained(struct streams *streams)
 
 static void stream_done(struct relay *relay)
 {
-	struct stream *s = (struct stream *)(void *)((char *)relay - offsetof(struct stream, relay));
+	struct stream *s =
+		(struct stream *)(void *)((char *)relay - offsetof(struct stream, relay));
 
 	s->over = true;
 	streams_check_drained(s->streams);
@@ -58,8 +59,8 @@ static int stream_try_start(struct stream *s)
 	if (s->pipe_fd < 0 || s->socket_fd < 0)
 		return 0;
 	int pipe = steal_fd(&s->pipe_fd), sock = steal_fd(&s->socket_fd);
-	int ret = relay_start(&s->relay, s->streams->loop, in ? sock : pipe, in ? pipe : sock,
-		stream_done);
+	int ret = relay_start(
+		&s->relay, s->streams->loop, in ? sock : pipe, in ? pipe : sock, stream_done);
 	if (ret < 0)
 		s->over = true;
 	return ret;
@@ -79,8 +80,9 @@ static int stream_make_pipe(struct stream *s, bool in, uid_t uid, int *child_fd)
 	return fd_set_nonblock(s->pipe_fd, true);
 }
 
-int streams_prepare(struct streams *streams, struct loop *loop, const struct cfg_stdio *config,
-	uid_t uid, const char *null_path, int child_fds[STREAM_COUNT], struct err *e)
+int guest_streams_prepare(struct streams *streams, struct loop *loop,
+	const struct cfg_stdio *config, uid_t uid, const char *null_path,
+	int child_fds[STREAM_COUNT], struct err *e)
 {
 	const uint32_t ports[STREAM_COUNT] = {config->in, config->out, config->err};
 
@@ -114,7 +116,7 @@ int streams_prepare(struct streams *streams, struct loop *loop, const struct cfg
 	return 0;
 }
 
-int streams_set_terminal(struct streams *streams, int master_fd)
+int guest_streams_set_terminal(struct streams *streams, int master_fd)
 {
 	struct stream *in = &streams->v[STREAM_IN], *out = &streams->v[STREAM_OUT];
 	int ret = fd_set_nonblock(master_fd, true);
@@ -130,7 +132,7 @@ int streams_set_terminal(struct streams *streams, int master_fd)
 	return ret < 0 ? ret : stream_try_start(out);
 }
 
-int streams_attach(struct streams *streams, uint32_t port, int socket_fd)
+int guest_streams_attach(struct streams *streams, uint32_t port, int socket_fd)
 {
 	int taken = 0, ret = 0;
 
@@ -156,14 +158,14 @@ int streams_attach(struct streams *streams, uint32_t port, int socket_fd)
 	return ret < 0 ? ret : taken > 0;
 }
 
-int streams_resize(struct streams *streams, uint32_t rows, uint32_t columns)
+int guest_streams_resize(struct streams *streams, uint32_t rows, uint32_t columns)
 {
 	streams->rows = rows;
 	streams->columns = columns;
 	return streams->master_fd < 0 ? 0 : pty_resize(streams->master_fd, rows, columns);
 }
 
-void streams_end(struct streams *streams, void (*drained)(struct streams *streams))
+void guest_streams_end(struct streams *streams, void (*drained)(struct streams *streams))
 {
 	struct stream *in = &streams->v[STREAM_IN];
 

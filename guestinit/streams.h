@@ -22,9 +22,9 @@ enum { STREAM_IN, STREAM_OUT, STREAM_ERR, STREAM_COUNT };
 struct stream {
 	struct streams *streams;
 	struct relay relay;
-	uint32_t port;	/* of the host; 0: not wanted */
-	int pipe_fd;	/* our end, -1 while it is not there */
-	int socket_fd;	/* -1 while it is not there */
+	uint32_t port; /* of the host; 0: not wanted */
+	int pipe_fd;   /* our end, -1 while it is not there */
+	int socket_fd; /* -1 while it is not there */
 	bool over;
 };
 
@@ -42,21 +42,22 @@ struct streams {
  * Makes the pipes; child_fds get the container's ends (-1 for a terminal), owned by uid. A stream
  * that nobody wants gets null_path.
  */
-int streams_prepare(struct streams *streams, struct loop *loop, const struct cfg_stdio *config,
-	uid_t uid, const char *null_path, int child_fds[STREAM_COUNT], struct err *e) must_check;
+int guest_streams_prepare(struct streams *streams, struct loop *loop,
+	const struct cfg_stdio *config, uid_t uid, const char *null_path,
+	int child_fds[STREAM_COUNT], struct err *e) must_check;
 
 /* Takes the terminal's master. */
-int streams_set_terminal(struct streams *streams, int master_fd) must_check;
+int guest_streams_set_terminal(struct streams *streams, int master_fd) must_check;
 
 /* Takes a connection from the host's port if it is one of these: 1, 0 when it is not, -errno. */
-int streams_attach(struct streams *streams, uint32_t port, int socket_fd) must_check;
+int guest_streams_attach(struct streams *streams, uint32_t port, int socket_fd) must_check;
 
-int streams_resize(struct streams *streams, uint32_t rows, uint32_t columns) must_check;
+int guest_streams_resize(struct streams *streams, uint32_t rows, uint32_t columns) must_check;
 
 /* The container ended: input stops, `drained` is called when the output is through. */
-void streams_end(struct streams *streams, void (*drained)(struct streams *streams));
+void guest_streams_end(struct streams *streams, void (*drained)(struct streams *streams));
 
-void streams_init(struct streams *streams);
-void streams_close(struct streams *streams);
+void guest_streams_init(struct streams *streams);
+void guest_streams_close(struct streams *streams);
 
 #endif

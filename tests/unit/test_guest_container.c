@@ -17,20 +17,21 @@
 
 #include "tests/unit/support/guest_box.h"
 
-#define NAMESPACES                                                                               \
+#define NAMESPACES                                                                                 \
 	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},"              \
 	"{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\"}]"
 
-#define MOUNTS                                                                                   \
+#define MOUNTS                                                                                     \
 	"{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"                       \
-	"{\"destination\":\"/dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\"," \
-	"\"strictatime\",\"mode=755\",\"size=65536k\"]},"                                         \
+	"{\"destination\":\"/"                                                                     \
+	"dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\","                   \
+	"\"strictatime\",\"mode=755\",\"size=65536k\"]},"                                          \
 	"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":["    \
-	"\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]},"                \
+	"\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]},"                 \
 	"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":["        \
-	"\"nosuid\",\"noexec\",\"nodev\",\"mode=1777\",\"size=65536k\"]},"                        \
+	"\"nosuid\",\"noexec\",\"nodev\",\"mode=1777\",\"size=65536k\"]},"                         \
 	"{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":["          \
-	"\"nosuid\",\"noexec\",\"nodev\",\"ro\"]},"                                               \
+	"\"nosuid\",\"noexec\",\"nodev\",\"ro\"]},"                                                \
 	"{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","           \
 	"\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"relatime\",\"ro\"]}"
 
@@ -118,8 +119,9 @@ static void test_not_found(void **state)
 static void test_devices(void **state)
 {
 	(void)state;
-	run_script("for d in null zero full random urandom tty; do stat -c '%a %t %T' /dev/$d; "
-		   "done; for l in fd stdin ptmx core; do readlink /dev/$l; done; echo x >/dev/null");
+	run_script(
+		"for d in null zero full random urandom tty; do stat -c '%a %t %T' /dev/$d; "
+		"done; for l in fd stdin ptmx core; do readlink /dev/$l; done; echo x >/dev/null");
 	expect_output("666 1 3\n666 1 5\n666 1 7\n666 1 8\n666 1 9\n666 5 0\n"
 		      "/proc/self/fd\n/proc/self/fd/0\npts/ptmx\n/proc/kcore\n");
 }
@@ -294,16 +296,22 @@ static void test_terminal(void **state)
 
 static void test_user_namespace(void **state)
 {
-	struct guest_box_run run = {.config = "{\"process\":{\"args\":[\"sh\",\"-c\","
-		"\"id -u; cat /proc/self/uid_map | tr -s ' '; stat -c '%u' /bin/busybox /dev/null; "
-		"echo x >/dev/null; ulimit -Hn; cat /proc/self/oom_score_adj; echo y >/dev/stdout; "
-		"touch /nope 2>/dev/null || echo denied; grep CapEff /proc/self/status\"],"
-		"\"cwd\":\"/\",\"user\":{\"uid\":5},\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
-		"\"hard\":2048,\"soft\":1024}],\"oomScoreAdj\":5},\"mounts\":[" MOUNTS "],"
-		"\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"user\"},{\"type\":"
-		"\"ipc\"},{\"type\":\"network\"},{\"type\":\"uts\"},{\"type\":\"cgroup\"}],"
-		"\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":1000}],"
-		"\"gidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":1000}]}}"};
+	struct guest_box_run run = {
+		.config =
+			"{\"process\":{\"args\":[\"sh\",\"-c\","
+			"\"id -u; cat /proc/self/uid_map | tr -s ' '; stat -c '%u' /bin/busybox "
+			"/dev/null; "
+			"echo x >/dev/null; ulimit -Hn; cat /proc/self/oom_score_adj; echo y "
+			">/dev/stdout; "
+			"touch /nope 2>/dev/null || echo denied; grep CapEff /proc/self/status\"],"
+			"\"cwd\":\"/"
+			"\",\"user\":{\"uid\":5},\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
+			"\"hard\":2048,\"soft\":1024}],\"oomScoreAdj\":5},\"mounts\":[" MOUNTS "],"
+			"\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"user\"},{"
+			"\"type\":"
+			"\"ipc\"},{\"type\":\"network\"},{\"type\":\"uts\"},{\"type\":\"cgroup\"}],"
+			"\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":1000}],"
+			"\"gidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":1000}]}}"};
 	char command[256];
 
 	snprintf(command, sizeof(command), "chown -R -h 100000:100000 %s/rootfs",
@@ -343,8 +351,9 @@ static void test_orphans_and_leftovers(void **state)
 	run_script("setsid sleep 100 & (sleep 0 &) ; echo done");
 	expect_output("done\n");
 	/* Nor without a pid namespace of its own. */
-	run.config = "{\"process\":{\"args\":[\"/bin/sh\",\"-c\",\"setsid sleep 100 & echo shared\"],"
-		     "\"cwd\":\"/\"},\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]}}";
+	run.config =
+		"{\"process\":{\"args\":[\"/bin/sh\",\"-c\",\"setsid sleep 100 & echo shared\"],"
+		"\"cwd\":\"/\"},\"linux\":{\"namespaces\":[{\"type\":\"mount\"}]}}";
 	guest_box_run(&run, &result);
 	assert_string_equal(result.out, "shared\n");
 }
@@ -370,8 +379,9 @@ static void test_seccomp(void **state)
 
 static void test_cwd_and_home(void **state)
 {
-	struct guest_box_run run = {.config = "{\"process\":{\"args\":[\"/bin/sh\",\"-c\","
-		"\"pwd; echo $HOME\"],\"cwd\":\"/made/for/me\",\"user\":{\"uid\":33}}}"};
+	struct guest_box_run run = {
+		.config = "{\"process\":{\"args\":[\"/bin/sh\",\"-c\","
+			  "\"pwd; echo $HOME\"],\"cwd\":\"/made/for/me\",\"user\":{\"uid\":33}}}"};
 	char command[256];
 
 	snprintf(command, sizeof(command),

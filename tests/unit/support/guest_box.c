@@ -83,12 +83,12 @@ void guest_box_end(void)
 }
 
 /* In the child, cmocka's own assertions would run the other tests a second time. */
-#define box_check(what)                                                               \
-	do {                                                                          \
-		if (!(what)) {                                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);    \
-			_exit(99);                                                    \
-		}                                                                     \
+#define box_check(what)                                                                            \
+	do {                                                                                       \
+		if (!(what)) {                                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);                 \
+			_exit(99);                                                                 \
+		}                                                                                  \
 	} while (0)
 
 struct box {
@@ -230,14 +230,13 @@ static void box_child(const struct guest_box_run *run, struct guest_box_result *
 			continue;
 		agent_stream(&box.agent, 1025 + i, box_pair(&box.streams[i]));
 	}
-	const char *stdio = run->terminal
-				    ? "{\"terminal\":1025,\"rows\":24,\"columns\":80}"
-				    : "{\"stdin\":1025,\"stdout\":1026,\"stderr\":1027}";
+	const char *stdio = run->terminal ? "{\"terminal\":1025,\"rows\":24,\"columns\":80}"
+					  : "{\"stdin\":1025,\"stdout\":1026,\"stderr\":1027}";
 	cleanup_free char *text = NULL;
 	box_check(asprintf(&text,
-			    "{\"type\":\"create\",\"id\":\"%s\",\"start\":true,\"root\":{"
-			    "\"export\":\"rootfs\"%s},\"stdio\":%s,\"config\":%s}",
-			    box.id, run->root_extra ? run->root_extra : "", stdio, run->config) > 0);
+			  "{\"type\":\"create\",\"id\":\"%s\",\"start\":true,\"root\":{"
+			  "\"export\":\"rootfs\"%s},\"stdio\":%s,\"config\":%s}",
+			  box.id, run->root_extra ? run->root_extra : "", stdio, run->config) > 0);
 	json_t *message = json_parse(text, strlen(text), MSG_MAX_DEPTH, &e);
 	if (!message)
 		fprintf(stderr, "%s\n", e.text);

@@ -14,8 +14,8 @@
 struct guest_box_result {
 	bool failed, started, oom;
 	int code;
-	char message[2048];	   /* of a failure */
-	char log[4096];		   /* of `log` messages, a line each */
+	char message[2048]; /* of a failure */
+	char log[4096];	    /* of `log` messages, a line each */
 	char out[GUEST_BOX_TEXT], err[GUEST_BOX_TEXT];
 	size_t out_bytes, err_bytes;
 };
@@ -25,7 +25,7 @@ struct guest_box_run {
 	const char *root_extra; /* JSON members for `root`, as ",\"readonly\":true" */
 	const char *input;
 	bool terminal;
-	int kill_signal;	/* sent when the first output came, 0 for none */
+	int kill_signal; /* sent when the first output came, 0 for none */
 };
 
 /* Whether this machine lets us: NULL, or why not. */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any JSON text as a create message, and what guestinit computes from a good one. */
+#include <linux/bpf.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/msg.h"
+#include "guestinit/create.h"
+#include "guestinit/devcg_bpf.h"
+#include "guestinit/ns.h"
+#include "guestinit/path.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_good(const struct create *c)
+{
+	static struct bpf_insn insns[DEVCG_INSNS_MAX];
+	struct err e = {0};
+	char clean[256];
+	int n = devcg_generate(c->os.resources.devices.v, c->os.resources.devices.n, insns, &e);
+
+	if (n > DEVCG_INSNS_MAX || (n < 0 && !e.text[0]))
+		abort();
+	for (size_t i = 0; i < c->mounts.n; i++) {
+		const struct cfg_mount *m = &c->mounts.v[i];
+		if (path_clean(m->destination, clean, sizeof(clean)) == 0 &&
+			(clean[0] != '/' || strstr(clean, "/../") || strstr(clean, "//")))
+			abort();
+	}
+	ns_map_id(&c->os.uid_maps, c->process.user.uid);
+	if (c->process.args.v[c->process.args.n])
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct err e = {0};
+	cleanup_json json_t *message = json_parse((const char *)data, size, MSG_MAX_DEPTH, &e);
+
+	if (!message)
+		return 0;
+	struct create *c = create_decode(message, &e);
+	if (!c && !e.text[0])
+		abort();
+	if (c)
+		check_good(c);
+	create_free(c);
+	return 0;
+}
