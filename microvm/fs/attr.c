@@ -69,7 +69,6 @@ void attr_fill(const struct fuse_session *s, const struct node *node, const stru
 		.gid = attr_gid_to_guest(s, stx->stx_gid),
 		.rdev = encode_dev(stx->stx_rdev_major, stx->stx_rdev_minor),
 		.blksize = stx->stx_blksize,
-		.flags = node && node->submount ? FUSE_ATTR_SUBMOUNT : 0,
 	};
 }
 

@@ -43,7 +43,6 @@ int lookup_enter(const struct op_call *c, const struct node *dir, struct export 
 	memset(out, 0, sizeof(*out));
 	attr_fill(c->s, NULL, &stx, &out->attr);
 	out->attr.ino = entry.ino;
-	out->attr.flags = entry.submount ? FUSE_ATTR_SUBMOUNT : 0;
 	out->nodeid = entry.id;
 	switch (export->cache) {
 	case CACHE_AUTO:

@@ -14,6 +14,7 @@
 #define SLOT_FIRST     2u /* 0 is no id and 1 is the root's */
 #define HASH_SIZE_INIT 1024u
 #define MOUNTS_MAX     4096u
+#define INO_BITS       48u /* enough for the inode numbers of nearly all file systems */
 
 const char *fd_path_set(struct fd_path *path, const char *prefix, int fd)
 {
@@ -52,7 +53,7 @@ void nodes_fini(struct nodes *nodes)
 
 static uint32_t hash_of(const struct nodes *nodes, const struct mount *mount, uint64_t ino)
 {
-	uint64_t h = (ino + mount->index) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t h = (ino + mount->tag) * UINT64_C(0x9e3779b97f4a7c15);
 
 	return (uint32_t)(h >> 32) & (nodes->hash_size - 1);
 }
@@ -214,6 +215,8 @@ static struct mount *mount_find(
 	}
 	if (nodes->n_mounts == MOUNTS_MAX)
 		return NULL;
+	/* An export's own mount has the export's number, so that the first one's tag is 0. */
+	uint16_t tag = (uint16_t)(near ? EXPORTS_MAX + nodes->n_mounts : export->index);
 	struct mount **grown =
 		realloc(nodes->mounts, (nodes->n_mounts + 1) * sizeof(*nodes->mounts));
 	if (!grown)
@@ -223,7 +226,7 @@ static struct mount *mount_find(
 	if (!m)
 		return NULL;
 	*m = (struct mount){
-		.index = nodes->n_mounts,
+		.tag = tag,
 		.export = export,
 		.id = stx->stx_mnt_id,
 		.dev = dev,
@@ -234,10 +237,9 @@ static struct mount *mount_find(
 }
 
 /* Lock held. A new node without lookups in the table; it does not own fd yet. */
-static int node_create(struct nodes *nodes, struct mount *mount, const struct node *parent,
-	const struct statx *stx, struct node **out)
+static int node_create(
+	struct nodes *nodes, struct mount *mount, const struct statx *stx, struct node **out)
 {
-	mode_t type = stx->stx_mode & S_IFMT;
 	uint32_t slot;
 
 	if (nodes->count >= nodes->count_max)
@@ -253,19 +255,8 @@ static int node_create(struct nodes *nodes, struct mount *mount, const struct no
 	n->ino = stx->stx_ino;
 	n->slot = slot;
 	n->generation = nodes->slots[slot].generation;
-	n->type = type;
+	n->type = stx->stx_mode & S_IFMT;
 	n->fd = -1;
-	/*
-	 * For the guest a directory that starts a mount starts a file system, with inode numbers
-	 * of its own. What can't (old guests, a file mounted over a file) shares its parent's.
-	 */
-	bool crosses = !parent || parent->mount != mount;
-	if (crosses && S_ISDIR(type) && nodes->submounts)
-		n->submount = true;
-	else if (crosses)
-		n->mixed_ino = true;
-	else
-		n->mixed_ino = parent->mixed_ino;
 	nodes->slots[slot].node = n;
 	if (++nodes->count > nodes->hash_size)
 		hash_grow(nodes);
@@ -308,7 +299,7 @@ int node_enter(struct nodes *nodes, const struct node *parent, struct export *ex
 		n = NULL;
 	}
 	if (!n)
-		ret = node_create(nodes, mount, parent, stx, &n);
+		ret = node_create(nodes, mount, stx, &n);
 	if (ret < 0)
 		goto out;
 	if (n->fd < 0) {
@@ -324,7 +315,6 @@ int node_enter(struct nodes *nodes, const struct node *parent, struct export *ex
 	*out = (struct node_entry){
 		.id = node_id(n),
 		.ino = node_guest_ino(n, n->ino),
-		.submount = n->submount,
 	};
 	if (nodes->open_fds > nodes->fd_budget) {
 		n->uses++; /* not this one */
@@ -386,9 +376,24 @@ void node_unhold(struct nodes *nodes, struct node *node)
 	close_if(fd);
 }
 
+bool nodes_mount(struct nodes *nodes, unsigned index, struct mount *copy)
+{
+	pthread_mutex_lock(&nodes->lock);
+	bool there = index < nodes->n_mounts;
+	if (there)
+		*copy = *nodes->mounts[index];
+	pthread_mutex_unlock(&nodes->lock);
+	return there;
+}
+
 uint64_t node_guest_ino(const struct node *node, uint64_t ino)
 {
-	return node->mixed_ino ? ino ^ (uint64_t)(node->mount->index + 1) << 48 : ino;
+	uint64_t tag = node->mount->tag;
+
+	if (!(ino >> INO_BITS))
+		return ino | tag << INO_BITS;
+	uint64_t h = (ino ^ tag << 32 ^ tag) * UINT64_C(0x9e3779b97f4a7c15);
+	return (h ^ h >> 29) | UINT64_C(1) << 63;
 }
 
 void node_tell(struct nodes *nodes, struct node *node, const struct statx *stx)

@@ -28,10 +28,10 @@
 
 /* One host mount (and device: btrfs has several in one mount) met under one export. */
 struct mount {
-	unsigned index;
 	struct export *export;
 	uint64_t id, dev;
-	int fd;		/* readable directory in it, for open_by_handle_at; -1 */
+	uint16_t tag;	/* tells its inode numbers from those of others; see node_guest_ino */
+	int fd;		/* something opened in it, a directory if it is one; -1 */
 	bool no_handles; /* tried, and it does not work here */
 	bool handles_tried;
 };
@@ -45,8 +45,6 @@ struct node {
 	uint32_t slot, generation;
 	mode_t type;	 /* S_IFMT bits, never changes */
 	bool hashed;
-	bool submount;	 /* a directory that starts another file system for the guest */
-	bool mixed_ino;	 /* its inode number is not unique in the guest's file system */
 	bool referenced; /* since the clock's hand passed */
 	bool pinned;	 /* keeps its descriptor: no handle, or unlinked */
 	bool told;	 /* told_* hold what the guest knows of the file's state */
@@ -67,7 +65,6 @@ struct node_slot {
 struct nodes {
 	pthread_mutex_t lock;
 	const char *fd_prefix; /* "/proc/self/fd/" or where that is for this process */
-	bool submounts;	       /* the guest makes a file system of its own of each host mount */
 	struct node_slot *slots;
 	uint32_t n_slots, cap_slots, free_slot;
 	struct node **hash;
@@ -103,7 +100,6 @@ void node_unuse(struct node_use *use); /* fine on a zeroed use, and twice */
  */
 struct node_entry {
 	uint64_t id, ino;
-	bool submount;
 };
 int node_enter(struct nodes *nodes, const struct node *parent, struct export *export, int fd,
 	const struct statx *stx, bool tell, struct node_entry *out) must_check;
@@ -119,7 +115,12 @@ static inline uint64_t node_id(const struct node *node)
 	return (uint64_t)node->generation << 32 | node->slot;
 }
 
-/* The inode number that the guest sees for ino found in node's file system. */
+/*
+ * The inode number that the guest sees for ino found in node's mount. For the guest all exports and
+ * all mounts beneath them are one file system (the kernel could be told of mounts, FUSE_SUBMOUNTS, but
+ * then knows no ACLs in them), so equal numbers of different mounts must come out different: the
+ * mount's tag goes into the upper bits. Numbers that need those bits themselves are hashed.
+ */
 uint64_t node_guest_ino(const struct node *node, uint64_t ino);
 
 /* Remembers what the guest is told; whether stx is what it was told last. */
@@ -131,6 +132,12 @@ bool node_is_told(struct nodes *nodes, struct node *node, const struct statx *st
  * back for good, since a handle does not survive the last link.
  */
 void node_pin_name(struct nodes *nodes, const struct node_use *dir, const char *name);
+
+/*
+ * The mounts met so far, one by one: false behind the last. What is copied stays valid as long as the
+ * table does.
+ */
+bool nodes_mount(struct nodes *nodes, unsigned index, struct mount *copy);
 
 /* Frees descriptors in a hurry (after EMFILE): true when it is worth trying again. */
 bool nodes_shrink(struct nodes *nodes);

@@ -51,10 +51,12 @@ static int inode_open(const struct mount *mount, struct file_handle *h)
 
 void mount_prepare(struct nodes *nodes, struct mount *mount, int root_fd, mode_t type)
 {
+	struct fd_path path;
+
 	/* An export's own mount can be reached by its descriptor whenever that is needed. */
-	if (nodes->n_mounts == 1 || !S_ISDIR(type))
+	if (mount->tag < EXPORTS_MAX || (!S_ISDIR(type) && !S_ISREG(type)))
 		return;
-	mount->fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mount->fd = open(fd_path_set(&path, nodes->fd_prefix, root_fd), O_RDONLY | O_CLOEXEC);
 }
 
 /* Whether inodes of this mount can be found again by handle: found out at the first eviction. */

@@ -37,38 +37,42 @@ int op_statfs(const struct op_call *c)
 	return request_reply(c->r, &out, sizeof(out));
 }
 
-/* The file system that an O_PATH descriptor of a directory or regular file lies in. */
-static int sync_fs_of(const struct op_call *c, int path_fd, mode_t type)
+/* The file system of a mount that the guest has been to. */
+static int sync_mount(const struct op_call *c, const struct mount *mount)
 {
+	const struct export *x = mount->export;
 	struct fd_path path;
-	cleanup_close int fd = -1;
 
-	if (!S_ISDIR(type) && !S_ISREG(type))
-		return 0; /* can't be opened; holds no data itself */
-	fd = op_openat(c, AT_FDCWD, fd_path_set(&path, c->s->config.fd_prefix, path_fd), O_RDONLY, 0);
+	if (mount->fd >= 0)
+		return syncfs(mount->fd) < 0 ? -errno : 0;
+	if (mount->tag >= EXPORTS_MAX || (!S_ISDIR(x->type) && !S_ISREG(x->type)))
+		return 0; /* can't be opened, and holds no data */
+	fd_path_set(&path, c->s->config.fd_prefix, x->fd);
+	cleanup_close int fd = op_openat(c, AT_FDCWD, path.text, O_RDONLY, 0);
 	if (fd < 0)
 		return fd;
 	return syncfs(fd) < 0 ? -errno : 0;
 }
 
+/* For the guest it is one file system: each of the host's that it may have written to. */
 int op_syncfs(const struct op_call *c)
 {
-	cleanup_node struct node_use use = {0};
+	struct nodes *nodes = &c->s->nodes;
+	const struct mount *mount;
+	uint64_t synced[64];
+	unsigned n_synced = 0;
+	int ret = 0;
 
-	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
-	if (ret < 0)
-		return ret;
-	if (use.node) {
-		if (!node_export(use.node)->readonly)
-			ret = sync_fs_of(c, use.fd, use.node->type);
-	} else {
-		/* Exported directories are file systems of their own; files belong to the root. */
-		struct export *x;
-		for (unsigned i = 0; (x = exports_at(c->s->config.exports, i)); i++) {
-			bool own = S_ISDIR(x->type) && session_flags(c->s) & SESSION_SUBMOUNTS;
-			int one = own || x->readonly ? 0 : sync_fs_of(c, x->fd, x->type);
-			ret = ret ? ret : one;
-		}
+	for (unsigned i = 0; (mount = nodes_mount(nodes, i)); i++) {
+		bool again = false;
+		for (unsigned k = 0; k < n_synced && !again; k++)
+			again = synced[k] == mount->dev;
+		if (again || mount->export->readonly)
+			continue;
+		int one = sync_mount(c, mount);
+		ret = ret ? ret : one;
+		if (n_synced < 64)
+			synced[n_synced++] = mount->dev;
 	}
 	return ret < 0 ? ret : request_reply(c->r, NULL, 0);
 }

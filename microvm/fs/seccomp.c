@@ -36,6 +36,9 @@ static const uint16_t allowed[] = {
 	SYS_capget, SYS_capset, SYS_umask, SYS_getdents64, SYS_lseek, SYS_readlinkat,
 	/* names and attributes */
 	SYS_mkdirat, SYS_mknodat, SYS_unlinkat, SYS_symlinkat, SYS_linkat, SYS_renameat2,
+#ifdef SYS_renameat
+	SYS_renameat, /* what glibc makes of renameat2 without flags */
+#endif
 	SYS_fchmodat, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_ftruncate, SYS_setxattr,
 	SYS_getxattr, SYS_listxattr, SYS_removexattr, SYS_fstatfs,
 #ifdef SYS_chmod

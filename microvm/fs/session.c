@@ -18,13 +18,15 @@
  * What the server asks for when the guest offers it. Not among them:
  * WRITEBACK_CACHE, because data of a write(2) that returned would be lost with a killed VM;
  * NO_OPEN_SUPPORT, because files would not be checked at open, nor unlinked ones readable;
- * EXPORT_SUPPORT, for it asks the server for "." and "..".
+ * EXPORT_SUPPORT, for it asks the server for "." and "..";
+ * SUBMOUNTS, because Linux (6.18 still) gives the file systems that it makes then neither ACLs nor
+ * SB_NOSEC.
  */
 #define WANTED_FLAGS                                                                              \
 	(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |               \
 		FUSE_HAS_IOCTL_DIR | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |                 \
 		FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL |  \
-		FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SUBMOUNTS | \
+		FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 |                  \
 		FUSE_SETXATTR_EXT | FUSE_DIRECT_IO_ALLOW_MMAP)
 #define HOST_LOCK_FLAGS (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS)
 
@@ -65,14 +67,10 @@ static int op_init(const struct op_call *c)
 		wanted |= FUSE_INIT_EXT;
 
 	session_reset(s); /* a guest that rebooted has forgotten everything */
-	pthread_mutex_lock(&s->nodes.lock);
-	s->nodes.submounts = wanted & FUSE_SUBMOUNTS;
-	pthread_mutex_unlock(&s->nodes.lock);
 	atomic_store(&s->flags,
 		(unsigned)SESSION_INITIALIZED |
 			((wanted & HOST_LOCK_FLAGS) == HOST_LOCK_FLAGS ? SESSION_HOST_LOCKS : 0u) |
-			(wanted & FUSE_DIRECT_IO_ALLOW_MMAP ? SESSION_DIRECT_MMAP : 0u) |
-			(wanted & FUSE_SUBMOUNTS ? SESSION_SUBMOUNTS : 0u));
+			(wanted & FUSE_DIRECT_IO_ALLOW_MMAP ? SESSION_DIRECT_MMAP : 0u));
 
 	if (in->minor < out.minor)
 		out.minor = in->minor;

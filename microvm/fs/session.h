@@ -49,7 +49,6 @@ enum session_flag {
 	SESSION_INITIALIZED = 1,
 	SESSION_HOST_LOCKS = 2,	 /* locks of the guest are locks of the host */
 	SESSION_DIRECT_MMAP = 4, /* FOPEN_DIRECT_IO does not forbid shared mappings */
-	SESSION_SUBMOUNTS = 8,
 };
 
 struct fuse_session {
