@@ -58,21 +58,21 @@ static int sync_mount(const struct op_call *c, const struct mount *mount)
 int op_syncfs(const struct op_call *c)
 {
 	struct nodes *nodes = &c->s->nodes;
-	const struct mount *mount;
+	struct mount mount;
 	uint64_t synced[64];
 	unsigned n_synced = 0;
 	int ret = 0;
 
-	for (unsigned i = 0; (mount = nodes_mount(nodes, i)); i++) {
+	for (unsigned i = 0; nodes_mount(nodes, i, &mount); i++) {
 		bool again = false;
 		for (unsigned k = 0; k < n_synced && !again; k++)
-			again = synced[k] == mount->dev;
-		if (again || mount->export->readonly)
+			again = synced[k] == mount.dev;
+		if (again || mount.export->readonly)
 			continue;
-		int one = sync_mount(c, mount);
+		int one = sync_mount(c, &mount);
 		ret = ret ? ret : one;
 		if (n_synced < 64)
-			synced[n_synced++] = mount->dev;
+			synced[n_synced++] = mount.dev;
 	}
 	return ret < 0 ? ret : request_reply(c->r, NULL, 0);
 }

@@ -19,7 +19,7 @@
  * WRITEBACK_CACHE, because data of a write(2) that returned would be lost with a killed VM;
  * NO_OPEN_SUPPORT, because files would not be checked at open, nor unlinked ones readable;
  * EXPORT_SUPPORT, for it asks the server for "." and "..";
- * SUBMOUNTS, because Linux (6.18 still) gives the file systems that it makes then neither ACLs nor
+ * SUBMOUNTS, because Linux (6.1, 6.12) gives the file systems that it makes then neither ACLs nor
  * SB_NOSEC.
  */
 #define WANTED_FLAGS                                                                              \
