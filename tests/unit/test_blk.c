@@ -278,28 +278,31 @@ static void test_without_status(void **state)
 	assert_int_equal(n, 1);
 }
 
-/* Many requests in flight, a reset among them, and the device works on. */
+/*
+ * A reset while requests are in flight: the last byte of each one's data is marked after the stop,
+ * and a read that still went on would overwrite the mark.
+ */
 static void test_reset_in_flight(void **state)
 {
 	struct fixture *f = *state;
-	const uint32_t each = DISK_BYTES / 16;
-	uint8_t *statuses = fake_alloc(&f->fake, 16);
+	const uint32_t each = DISK_BYTES;
+	uint8_t *data = fake_alloc(&f->fake, 4 * each), *statuses = fake_alloc(&f->fake, 4);
 
-	for (unsigned round = 0; round < 50; round++) {
+	for (unsigned round = 0; round < 100; round++) {
 		set_header(f, VIRTIO_BLK_T_IN, 0);
-		for (unsigned i = 0; i < 16; i++) {
+		for (unsigned i = 0; i < 4; i++) {
 			const struct fake_segment s[] = {{f->header, 16, false},
-				{f->data + i * each, each, true}, {statuses + i, 1, true}};
+				{data + i * each, each, true}, {statuses + i, 1, true}};
 			assert_true(fake_add(&f->fake, 0, s, 3) >= 0);
 		}
 		fake_kick(&f->fake, 0);
-		usleep(round * 20);
+		usleep(round * 10);
 		fake_transport_stop(&f->fake);
-		memset(f->data, 0x55, DISK_BYTES);
-		usleep(200);
-		/* Nothing is touched after the stop. */
-		assert_int_equal(f->data[0], 0x55);
-		assert_int_equal(f->data[DISK_BYTES - 1], 0x55);
+		for (unsigned i = 1; i <= 4; i++)
+			data[i * each - 1] = 0x55;
+		usleep(1000);
+		for (unsigned i = 1; i <= 4; i++)
+			assert_int_equal(data[i * each - 1], 0x55);
 		assert_int_equal(fake_transport_start(&f->fake, f->dev->offered), 0);
 	}
 	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, 512), VIRTIO_BLK_S_OK);

@@ -100,7 +100,10 @@ static void test_memory_hole(void **state)
 		guest_memory_map(&other, dup(m.regions[0].fd), 4 * gib, 2 * gib, 3 * gib), 0);
 	assert_int_equal(*(uint8_t *)guest_memory_at(&other, 4 * gib, 1), 42);
 	assert_int_equal(guest_memory_map(&other, dup(m.regions[0].fd), 5 * gib, gib, 0), -EINVAL);
-	assert_int_equal(guest_memory_map(&other, dup(m.regions[0].fd), 0, 6 * gib, 0), -EINVAL);
+	assert_int_equal(
+		guest_memory_map(&other, dup(m.regions[0].fd), 8 * gib, 6 * gib, 0), -EINVAL);
+	assert_int_equal(
+		guest_memory_map(&other, dup(m.regions[0].fd), 8 * gib, gib, 5 * gib), -EINVAL);
 	assert_int_equal(
 		guest_memory_map(&other, dup(m.regions[0].fd), 0, gib, UINT64_MAX - 4095), -EINVAL);
 	assert_int_equal(guest_memory_map(&other, dup(m.regions[0].fd), 100, gib, 0), -EINVAL);

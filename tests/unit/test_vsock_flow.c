@@ -240,6 +240,51 @@ static void test_back_pressure(void **state)
 	assert_int_equal(out, in);
 }
 
+/* Buffers popped for a read that needed fewer go back: none is lost, none waits for a kick. */
+static void test_unused_buffers_go_back(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t bytes[2 * (DRIVER_RX_BYTES - sizeof(struct virtio_vsock_hdr))];
+
+	f->d.rx_repost = false;
+	open_pipes(f, 5, O_NONBLOCK);
+	/* A full read makes the next one ask for more buffers than there are. */
+	assert_int_equal(write(f->in, bytes, sizeof(bytes)), sizeof(bytes));
+	expect(f, RW);
+	expect(f, RW);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(write(f->in, bytes, 10), 10);
+		expect(f, RW);
+		assert_int_equal(f->p.data_bytes, 10);
+	}
+	f->d.rx_repost = true;
+	for (unsigned i = 0; i < 4; i++)
+		driver_post(&f->d, DRIVER_RX_BYTES);
+	fake_kick(&f->d.fake, 0);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(write(f->in, bytes, 10), 10);
+		expect(f, RW);
+	}
+}
+
+/* What was buffered for a reader that went away is credit again. */
+static void test_reader_gone_with_bytes_waiting(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t bytes[DRIVER_TX_BYTES];
+
+	open_pipes(f, 16, O_NONBLOCK);
+	for (unsigned i = 0; i < 4; i++)
+		driver_send(&f->d, RW, 0, bytes, sizeof(bytes));
+	close(f->out);
+	f->out = -1;
+	while (driver_recv(&f->d, &f->p) && f->p.hdr.op != SHUTDOWN)
+		;
+	assert_int_equal(f->p.hdr.op, SHUTDOWN);
+	assert_int_equal(f->p.hdr.flags, VIRTIO_VSOCK_SHUTDOWN_RCV);
+	assert_int_equal(f->p.hdr.fwd_cnt, 4 * sizeof(bytes));
+}
+
 static void test_drained_after_slow_reader(void **state)
 {
 	struct fixture *f = *state;
@@ -478,6 +523,8 @@ int main(void)
 		with(test_our_credit_is_enforced),
 		with(test_credit_update_when_drained),
 		with(test_back_pressure),
+		with(test_unused_buffers_go_back),
+		with(test_reader_gone_with_bytes_waiting),
 		with(test_drained_after_slow_reader),
 		with(test_bulk),
 		with_plain(test_bulk),
