@@ -44,14 +44,19 @@ static size_t path_put(const struct oci_path *path, char *buf, size_t cap, size_
 	return n < 0 ? at : at + (size_t)n;
 }
 
+/* Texts come from the document: what could disturb a terminal or a log line is masked. */
+static void mask(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 void oci_path_format(const struct oci_path *path, char *buf, size_t cap_bytes)
 {
 	buf[0] = '\0';
 	path_put(path, buf, cap_bytes, 0);
-	/* Names come from the document: what could disturb a terminal or a log line is masked. */
-	for (char *c = buf; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	mask(buf);
 }
 
 int oci_fault(const struct oci_path *path, struct err *e, const char *fmt, ...)
@@ -63,16 +68,17 @@ int oci_fault(const struct oci_path *path, struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	mask(text);
 	return err_set(e, EINVAL, "%s%s%s", where, *where ? ": " : "", text);
 }
 
-/* The beginning of a text of the document, fit for a message. */
+/* The beginning of a text of the document, short enough for a message. */
 static const char *quote(const char *text, char *buf)
 {
 	size_t n = 0;
 
 	for (; text[n] && n < OCI_QUOTE_BYTES - 4; n++)
-		buf[n] = (unsigned char)text[n] < ' ' || text[n] == 0x7f ? '?' : text[n];
+		buf[n] = text[n];
 	strcpy(buf + n, text[n] ? "..." : "");
 	return buf;
 }

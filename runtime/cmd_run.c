@@ -240,8 +240,9 @@ static int check_engine(struct run *run, struct err *e)
 			"boundary); see `hvrun check`",
 			reason.text);
 	}
-	cleanup_close int fd = openat(
+	int fd = openat(
 		run->lock.root, KVM_STAMP, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd_closep(&fd); /* if it can't be made, the next run asks again */
 	return 0;
 }
 

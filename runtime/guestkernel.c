@@ -156,7 +156,7 @@ static int add_modules(struct guestkernel *kernel, const char *path, struct err 
 		return err_add(e, "modules");
 	for (unsigned i = 0; i < modules.n && ret == 0; i++) {
 		const char *file = modules.files[i], *slash = strrchr(file, '/');
-		char name[64];
+		char name[80];
 		int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 		if (fd < 0) {
 			ret = err_sys(e, errno, "modules: %s/%s", path, file);

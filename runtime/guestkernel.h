@@ -18,7 +18,7 @@
 #define GUESTKERNEL_CMDLINE_BYTES 2048
 
 struct guestkernel_file {
-	char path[64]; /* in the initramfs */
+	char path[80]; /* in the initramfs */
 	unsigned mode_perms;
 	int fd;
 };

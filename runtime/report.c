@@ -69,8 +69,15 @@ static void report_file(const struct report *report, const char *level, const ch
 	(void)ignored; /* there is nowhere left to say it */
 }
 
-void report_line(const struct report *report, const char *level, const char *text)
+void report_line(const struct report *report, const char *level, const char *message)
 {
+	char text[ERR_TEXT_BYTES];
+
+	/* Parts of it may come from a bundle or a guest, and must not reach the terminal as codes. */
+	snprintf(text, sizeof(text), "%s", message);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	if (strcmp(level, "error") == 0)
 		log_error("%s", text);
 	else

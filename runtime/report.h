@@ -20,7 +20,7 @@ int report_open(
 	struct report *report, const char *file, const char *format, struct err *e) must_check;
 void report_close(struct report *report);
 
-/* level as in runc's log: "error", "warning". The text goes to stderr as well. */
-void report_line(const struct report *report, const char *level, const char *text);
+/* level as in runc's log: "error", "warning". The line goes to stderr as well. */
+void report_line(const struct report *report, const char *level, const char *message);
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * config.json: whatever it holds is accepted or refused with a message; what is accepted can be
+ * checked, sized and pruned without a fault.
+ */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "oci/config.h"
+#include "oci/schema.h"
+#include "runtime/settings.h"
+#include "runtime/sizing.h"
+#include "runtime/support.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct settings settings = {.memory_overhead_mib = 64};
+	struct oci_config config;
+	struct sizing sizing;
+	struct err e = {0};
+
+	if (oci_config_parse(&config, (const char *)data, size, "config.json", &e) < 0) {
+		if (!e.text[0] || config.json)
+			abort();
+		return 0;
+	}
+	if (support_check(&config, &settings, &e) == 0 &&
+		sizing_make(&sizing, &config, &settings, &e) == 0 &&
+		(!sizing.vcpus || sizing.vcpus > VCPUS_MAX || sizing.memory_bytes % (2u << 20)))
+		abort();
+	if (settings_annotate(&settings, config.annotations, &e) < 0 && !e.text[0])
+		abort();
+	/* Pruning leaves what passes the schema. */
+	oci_schema_prune(&oci_config_schema, config.json);
+	char *text = json_dumps(config.json, JSON_COMPACT);
+	if (!text)
+		abort();
+	free(text);
+	oci_config_fini(&config);
+	return 0;
+}
