@@ -56,7 +56,7 @@ out2"
 @test "a terminal: size, its changes, Ctrl-C, raw mode restored" {
 	config '.process.terminal = true'
 	args /bin/bash -c 'trap "stty size; echo resized" WINCH; trap "echo interrupted; exit 9" INT; tty; stty size; echo ready; while :; do sleep 0.1; done'
-	run "$FIXTURES/terminal" 40 100 "$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" tty
+	run "$HELPERS/terminal" 40 100 "$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" tty
 	echo "$output"
 	[ "$status" -eq 0 ]
 }

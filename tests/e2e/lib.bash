@@ -8,7 +8,7 @@ setup() {
 	STATE="$BATS_TEST_TMPDIR/state"
 	ERR="$BATS_TEST_TMPDIR/stderr"
 	OUT="$BATS_TEST_TMPDIR/stdout"
-	mkdir -p "$BUNDLE"
+	mkdir -p "$BUNDLE" "$STATE"
 	new_bundle "$FIXTURES/rootfs"
 }
 
@@ -103,7 +103,7 @@ expect_refusal() {
 # What a run may leave behind, as text: processes of ours, mounts, shared-memory and state files,
 # sockets. Compared before and after.
 leftovers() {
-	ps -eo comm= | grep -E '^(hvrun|qemu-system)' | sort | uniq -c || true
+	ps -s "$(ps -o sid= -p $$)" -o comm= | grep -E '^(hvrun|qemu-system)' | sort | uniq -c || true
 	cat /proc/self/mountinfo | cut -d' ' -f4- | sort
 	ls -A /dev/shm
 	ls -AR "$STATE" 2>/dev/null || true
