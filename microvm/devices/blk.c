@@ -158,8 +158,8 @@ static int measure(int fd, uint64_t *len_bytes, uint32_t *block_bytes, struct er
 
 static int blk_fill(struct blk *blk, const struct blk_config *config, struct err *e)
 {
-	uint64_t len_bytes;
-	uint32_t block_bytes;
+	uint64_t len_bytes = 0;
+	uint32_t block_bytes = BLK_SECTOR_BYTES;
 	int ret = measure(config->fd, &len_bytes, &block_bytes, e);
 
 	if (ret < 0)

@@ -9,10 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "microvm/devices/work.h"
 
-#define QUEUE_INPUT	0u
 #define QUEUE_OUTPUT	1u
 #define QUEUE_SIZE	64u
 #define CONFIG_BYTES	12u /* 5.3.4: cols, rows, max_nr_ports, emerg_wr: unused, all zero */
