@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a bundle to the documents that start a container: exports with their flags, the VM plan,
+ * and a create message that guestinit's own decoder takes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/msg.h"
+#include "guestinit/create.h"
+#include "runtime/plan.h"
+
+struct box {
+	char path[64];
+	int dir;
+	struct oci_config config;
+	struct exports exports;
+};
+
+static void make(struct box *box, const char *inner)
+{
+	char text[8192];
+	struct err e;
+
+	strcpy(box->path, "/tmp/plan.XXXXXX");
+	assert_non_null(mkdtemp(box->path));
+	box->dir = open(box->path, O_RDONLY | O_DIRECTORY);
+	assert_true(box->dir >= 0);
+	assert_int_equal(mkdirat(box->dir, "rootfs", 0755), 0);
+	assert_int_equal(mkdirat(box->dir, "data", 0755), 0);
+	assert_int_equal(close(openat(box->dir, "file", O_CREAT | O_WRONLY, 0600)), 0);
+	assert_int_equal(symlinkat("data", box->dir, "link"), 0);
+	snprintf(text, sizeof(text), "{'ociVersion':'1.0.0',%s}", inner);
+	for (char *c = text; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	if (oci_config_parse(&box->config, text, strlen(text), "config.json", &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void destroy(struct box *box)
+{
+	char command[128];
+
+	exports_close(&box->exports);
+	oci_config_fini(&box->config);
+	close(box->dir);
+	snprintf(command, sizeof(command), "rm -rf %s", box->path);
+	assert_int_equal(system(command), 0);
+}
+
+static void open_exports(struct box *box)
+{
+	struct err e;
+
+	if (exports_open(&box->exports, &box->config, box->dir, box->path, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void test_exports(void **state)
+{
+	struct box box = {0};
+	const struct export *list;
+
+	(void)state;
+	make(&box,
+		"'root':{'path':'rootfs'},'mounts':["
+		"{'destination':'/proc','type':'proc'},"
+		"{'destination':'/a','source':'data','type':'bind','options':['ro','nodev']},"
+		"{'destination':'/b','source':'link','options':['rbind','ro','rw','nosuid']},"
+		"{'destination':'/c','source':'file','options':['bind','rro']},"
+		"{'destination':'/d','source':'/dev/null','options':['bind']}]");
+	open_exports(&box);
+	list = box.exports.list;
+	assert_int_equal(box.exports.n, 5);
+	assert_string_equal(list[0].name, "rootfs");
+	assert_false(list[0].readonly);
+	assert_string_equal(list[1].name, "mount-1");
+	assert_true(list[1].readonly && list[1].nodev && !list[1].nosuid);
+	assert_string_equal(list[2].name, "mount-2");
+	assert_true(!list[2].readonly && list[2].nosuid);
+	assert_true(list[3].readonly);
+	assert_string_equal(list[4].path, "/dev/null");
+	assert_true(fcntl(list[2].fd, F_GETFL) & O_PATH);
+	destroy(&box);
+}
+
+/* root.readonly is enforced by the host when nothing is left to be made in the root. */
+static void test_readonly_root(void **state)
+{
+	static const char config[] =
+		"'root':{'path':'rootfs','readonly':true},'mounts':["
+		"{'destination':'/dev','type':'tmpfs'},{'destination':'/dev/shm','type':'tmpfs'}]";
+	struct box box = {0};
+
+	(void)state;
+	make(&box, config);
+	open_exports(&box);
+	assert_false(box.exports.list[0].readonly);
+	destroy(&box);
+	make(&box, config);
+	assert_int_equal(mkdirat(box.dir, "rootfs/dev", 0755), 0);
+	open_exports(&box);
+	assert_true(box.exports.list[0].readonly);
+	destroy(&box);
+	/* A link to outside means the container's own outside. */
+	make(&box, config);
+	assert_int_equal(symlinkat("/proc", box.dir, "rootfs/dev"), 0);
+	open_exports(&box);
+	assert_false(box.exports.list[0].readonly);
+	destroy(&box);
+}
+
+static void test_bad_sources(void **state)
+{
+	static const char *const bad[][2] = {
+		{"none", "config.json: mounts[0].source: none: no such file or directory"},
+		{"sock", "is a Unix socket"},
+		{"fifo", "is a named pipe"},
+		{"/dev/mem", "which is not passed into the virtual machine"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct box box = {0};
+		struct err e;
+		char text[256];
+		if (bad[i][0][0] == '/' && access(bad[i][0], F_OK) < 0)
+			continue;
+		snprintf(text, sizeof(text),
+			"'root':{'path':'rootfs'},'mounts':[{'destination':'/a','source':'%s',"
+			"'options':['bind']}]",
+			bad[i][0]);
+		make(&box, text);
+		assert_int_equal(mkfifoat(box.dir, "fifo", 0600), 0);
+		struct sockaddr_un address = {.sun_family = AF_UNIX};
+		snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", box.path);
+		cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+		assert_int_equal(bind(sock, (void *)&address, sizeof(address)), 0);
+		assert_true(exports_open(&box.exports, &box.config, box.dir, box.path, &e) < 0);
+		if (!strstr(e.text, bad[i][1]))
+			fail_msg("%s", e.text);
+		assert_int_equal(strncmp(e.text, "config.json: mounts[0].source: ", 31), 0);
+		destroy(&box);
+	}
+	struct box box = {0};
+	struct err e;
+	make(&box, "'root':{'path':'file'}");
+	assert_int_equal(exports_open(&box.exports, &box.config, box.dir, box.path, &e), -ENOTDIR);
+	assert_non_null(strstr(e.text, "config.json: root.path: "));
+	destroy(&box);
+}
+
+static json_t *read_json(int fd, size_t skip)
+{
+	cleanup_free char *text = NULL;
+	size_t len;
+	struct err e;
+
+	assert_true(fd >= 0);
+	assert_int_equal(fd_slurp(fd, 1 << 20, &text, &len), 0);
+	json_t *json = json_parse(text + skip, len - skip, MSG_MAX_DEPTH, &e);
+	if (!json)
+		fail_msg("%s", e.text);
+	return json;
+}
+
+/* All that the specification has, in one configuration: the guest must know every key of it. */
+static const char everything[] =
+	"'root':{'path':'rootfs','readonly':true},'hostname':'h','domainname':'d','process':{"
+	"'args':['sh','-c','x'],'cwd':'/','env':['A=b'],'terminal':false,'consoleSize':{'height':1,"
+	"'width':2},'user':{'uid':1,'gid':2,'umask':18,'additionalGids':[3],'username':'u'},"
+	"'capabilities':{'bounding':['CAP_KILL'],'permitted':[],'effective':[],'inheritable':[],"
+	"'ambient':[]},'rlimits':[{'type':'RLIMIT_CORE','soft':0,'hard':18446744073709551615}],"
+	"'noNewPrivileges':true,'oomScoreAdj':5,'apparmorProfile':'a','selinuxLabel':'s',"
+	"'ioPriority':{'class':'IOPRIO_CLASS_BE','priority':4},'scheduler':{'policy':'SCHED_OTHER',"
+	"'nice':1},'execCPUAffinity':{'initial':'0'},'commandLine':'w','x-unknown':{}},"
+	"'mounts':[{'destination':'/proc','type':'proc','source':'proc','x-unknown':1},"
+	"{'destination':'/data','source':'data','options':['rbind','ro']}],"
+	"'linux':{'namespaces':[{'type':'pid'},{'type':'network'},{'type':'ipc'},{'type':'uts'},"
+	"{'type':'mount'},{'type':'cgroup'},{'type':'time'},{'type':'user'}],'uidMappings':[{"
+	"'containerID':0,'hostID':0,'size':65536}],'gidMappings':[{'containerID':0,'hostID':0,"
+	"'size':65536}],'timeOffsets':{'monotonic':{'secs':1,'nanosecs':2}},'devices':[{'type':'c',"
+	"'path':'/dev/fuse','major':10,'minor':229,'fileMode':438,'uid':0,'gid':0}],'cgroupsPath':"
+	"'/"
+	"x','resources':{'devices':[{'allow':false,'access':'rwm'}],'pids':{'limit':10},'memory':{"
+	"'limit':1000000,'reservation':500000,'swap':2000000,'checkBeforeUpdate':true,"
+	"'useHierarchy':true},'cpu':{'shares':512,'quota':1000,'period':10000,'burst':0,'cpus':'0',"
+	"'mems':'0','idle':0},'hugepageLimits':[{'pageSize':'2MB','limit':0}],'unified':{"
+	"'memory.high':'1000'}},'sysctl':{'net.ipv4.ip_forward':'1'},'seccomp':{'defaultAction':"
+	"'SCMP_ACT_ERRNO','defaultErrnoRet':1,'architectures':['SCMP_ARCH_X86_64'],'flags':["
+	"'SECCOMP_FILTER_FLAG_LOG'],'syscalls':[{'names':['read'],'action':'SCMP_ACT_ALLOW','args':"
+	"[{"
+	"'index':0,'value':18446744073709551615,'valueTwo':1,'op':'SCMP_CMP_MASKED_EQ'}]}]},"
+	"'rootfsPropagation':'private','maskedPaths':['/proc/kcore'],'readonlyPaths':['/proc/sys'],"
+	"'mountLabel':'m','personality':{'domain':'LINUX','flags':[]},'x-unknown':[]}";
+
+static void fill(struct plan *plan, struct box *box, struct settings *settings,
+	struct sizing *sizing, struct guestkernel *kernel, struct streams *streams)
+{
+	*settings = (struct settings){.accel = ACCEL_EMULATION, .cache = "never"};
+	*sizing = (struct sizing){.vcpus = 2, .memory_bytes = 64 << 20};
+	kernel->fd = 5;
+	strcpy(kernel->path, "/k");
+	strcpy(kernel->cmdline, "quiet");
+	kernel->discovery = "acpi";
+	kernel->n_files = 1;
+	strcpy(kernel->files[0].path, "init");
+	kernel->files[0].mode_perms = 0755;
+	kernel->files[0].fd = 6;
+	*streams = (struct streams){.in = 10, .out = 11, .err = 12, .terminal = -1};
+	*plan = (struct plan){
+		.id = "id-1",
+		.config = &box->config,
+		.settings = settings,
+		.sizing = sizing,
+		.kernel = kernel,
+		.exports = &box->exports,
+		.streams = streams,
+		.qemu = "/q",
+		.vmm_fs_socket = 20,
+		.vmm_control = 21,
+		.fs_vmm_socket = 22,
+		.fs_control = 23,
+		.container = 24,
+	};
+}
+
+static void test_create_message(void **state)
+{
+	struct box box = {0};
+	struct settings settings;
+	struct sizing sizing;
+	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
+	struct streams streams;
+	struct plan plan;
+	struct err e = {0};
+
+	(void)state;
+	make(&box, everything);
+	open_exports(&box);
+	fill(&plan, &box, &settings, &sizing, kernel, &streams);
+	cleanup_close int fd = plan_container_file(&plan, &e);
+	if (fd < 0)
+		fail_msg("%s", e.text);
+	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
+	struct create *create = create_decode(message, &e);
+	if (!create)
+		fail_msg("%s", e.text);
+	assert_string_equal(create->id, "id-1");
+	assert_true(create->start);
+	assert_string_equal(create->root_export, "rootfs");
+	assert_true(create->root_readonly);
+	assert_int_equal(create->stdio.in, 1025);
+	assert_int_equal(create->stdio.err, 1027);
+	assert_int_equal(create->process.rlimits.n, 1);
+	assert_true(create->process.rlimits.v[0].hard == UINT64_MAX);
+	assert_true(create->os.seccomp.rules.v[0].args.v[0].value == UINT64_MAX);
+	assert_int_equal(create->mounts.n, 2);
+	assert_string_equal(create->mounts.v[1].export, "mount-1");
+	assert_null(create->mounts.v[1].source);
+	/* The host's CPUs are not the guest's. */
+	assert_null(create->os.resources.cpu.cpus);
+	assert_true(create->os.resources.cpu.shares.set);
+	create_free(create);
+	free(kernel);
+	destroy(&box);
+}
+
+static void test_terminal_message(void **state)
+{
+	struct box box = {0};
+	struct settings settings;
+	struct sizing sizing;
+	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
+	struct streams streams;
+	struct plan plan;
+	struct err e;
+
+	(void)state;
+	make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/','terminal':true}");
+	open_exports(&box);
+	fill(&plan, &box, &settings, &sizing, kernel, &streams);
+	streams = (struct streams){
+		.in = -1, .out = -1, .err = -1, .terminal = 7, .rows = 24, .columns = 80};
+	cleanup_close int fd = plan_container_file(&plan, &e);
+	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
+	struct create *create = create_decode(message, &e);
+	if (!create)
+		fail_msg("%s", e.text);
+	assert_true(create->stdio.terminal);
+	assert_int_equal(create->stdio.rows, 24);
+	create_free(create);
+	cleanup_close int vmm = plan_vmm_file(&plan, &e);
+	cleanup_json json_t *json = read_json(vmm, 0);
+	assert_int_equal(json_integer_value(oci_lookup(json, "stdio.terminal")), 7);
+	free(kernel);
+	destroy(&box);
+}
+
+static void test_plans(void **state)
+{
+	struct box box = {0};
+	struct settings settings;
+	struct sizing sizing;
+	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
+	struct streams streams;
+	struct plan plan;
+	struct err e;
+
+	(void)state;
+	make(&box,
+		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'mounts':["
+		"{'destination':'/a','source':'data','options':['bind','ro']}]");
+	open_exports(&box);
+	fill(&plan, &box, &settings, &sizing, kernel, &streams);
+	cleanup_close int vmm = plan_vmm_file(&plan, &e), fs = plan_fs_file(&plan, &e);
+	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
+	static const struct {
+		const char *path;
+		json_int_t number;
+	} numbers[] = {
+		{"version", 1},
+		{"vcpus", 2},
+		{"memoryBytes", 64 << 20},
+		{"kernel.fd", 5},
+		{"fs.fd", 20},
+		{"control.fd", 21},
+		{"container.fd", 24},
+		{"stdio.in", 10},
+		{"stdio.out", 11},
+		{"stdio.err", 12},
+	};
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		assert_int_equal(
+			json_integer_value(oci_lookup(json, numbers[i].path)), numbers[i].number);
+	assert_string_equal(json_string_value(oci_lookup(json, "accel")), "emulation");
+	assert_string_equal(json_string_value(oci_lookup(json, "qemu")), "/q");
+	assert_string_equal(json_string_value(oci_lookup(json, "fs.tag")), "hvrun");
+	assert_string_equal(json_string_value(oci_lookup(json, "discovery")), "acpi");
+	const json_t *init = json_array_get(oci_lookup(json, "initramfs"), 0);
+	assert_string_equal(json_string_value(json_object_get(init, "path")), "init");
+	assert_int_equal(json_integer_value(json_object_get(init, "mode")), 0755);
+	assert_int_equal(json_integer_value(oci_lookup(files, "socket")), 22);
+	assert_int_equal(json_integer_value(oci_lookup(files, "control")), 23);
+	assert_int_equal(json_integer_value(oci_lookup(files, "threads")), 4);
+	const json_t *list = oci_lookup(files, "exports");
+	assert_int_equal(json_array_size(list), 2);
+	const json_t *mount = json_array_get(list, 1);
+	assert_string_equal(json_string_value(json_object_get(mount, "name")), "mount-0");
+	assert_string_equal(json_string_value(json_object_get(mount, "cache")), "never");
+	assert_true(json_is_true(json_object_get(mount, "readonly")));
+	assert_true(json_is_false(json_object_get(mount, "nodev")));
+	free(kernel);
+	destroy(&box);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_exports),
+		cmocka_unit_test(test_readonly_root),
+		cmocka_unit_test(test_bad_sources),
+		cmocka_unit_test(test_create_message),
+		cmocka_unit_test(test_terminal_message),
+		cmocka_unit_test(test_plans),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
