@@ -68,11 +68,6 @@ static void supervise_stop(struct supervise *s)
 		log_debug("timer: %s", strerror(errno));
 }
 
-static void supervise_timer(struct loop_timer *timer)
-{
-	supervise_stop(of(timer, timer));
-}
-
 static void event_handle(struct supervise *s, const json_t *event)
 {
 	const char *name = json_string_value(json_object_get(event, "event"));
@@ -180,28 +175,54 @@ static void vmm_ended(struct supervise *s, int status)
 		kill(s->fs, SIGKILL);
 }
 
-static void fs_ended(struct supervise *s, int status)
+static void fs_blame(struct supervise *s)
 {
 	char text[160];
 
-	s->fs = 0;
-	if (!s->vmm || s->told)
-		return;
-	describe(text, sizeof(text), "the file server (hvrun-fs)", status);
+	describe(text, sizeof(text), "the file server (hvrun-fs)", s->fs_status);
 	supervise_fail(s, EXIT_VM, text);
 	if (s->grace == 0)
+		supervise_stop(s);
+}
+
+/*
+ * A file server that exits in good order has seen the end of its socket: then it is the monitor
+ * that is on its way out, even if it is not reaped yet, and whose reason counts.
+ */
+static void fs_ended(struct supervise *s, int status)
+{
+	s->fs = 0;
+	s->fs_status = status;
+	if (!s->vmm || s->told)
+		return;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
+		loop_timer_set(&s->timer, GRACE_NS, GRACE_NS) < 0)
+		fs_blame(s);
+}
+
+static void supervise_timer(struct loop_timer *timer)
+{
+	struct supervise *s = of(timer, timer);
+
+	if (!s->fs && s->vmm && !s->told && !s->failed)
+		fs_blame(s);
+	else
 		supervise_stop(s);
 }
 
 static void supervise_reap(struct supervise *s)
 {
 	int status;
+	bool end;
 
+	/* What the monitor has said comes before what its end brings about. */
+	while (control_take(s, &end))
+		;
 	/* Only these two: what else a parent left us is none of our business. */
-	if (s->fs && waitpid(s->fs, &status, WNOHANG) == s->fs)
-		fs_ended(s, status);
 	if (s->vmm && waitpid(s->vmm, &status, WNOHANG) == s->vmm)
 		vmm_ended(s, status);
+	if (s->fs && waitpid(s->fs, &status, WNOHANG) == s->fs)
+		fs_ended(s, status);
 	if (!s->vmm && !s->fs)
 		loop_stop(&s->loop);
 }

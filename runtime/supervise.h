@@ -23,6 +23,7 @@ struct supervise {
 	int signal_fd, control_fd;
 	int fs_control_fd;
 	pid_t vmm, fs; /* 0 once reaped or never started */
+	int fs_status; /* of waitpid */
 	sigset_t old_mask;
 	bool started; /* the container's process runs: signals are its own from here on */
 	bool told;    /* the monitor has said how it ended */
