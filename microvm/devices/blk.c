@@ -103,8 +103,6 @@ static int blk_start(struct virtio_device *dev)
 {
 	struct blk *blk = blk_of(dev);
 
-	if (!dev->queues[QUEUE_REQUESTS].running)
-		return -EINVAL;
 	/* 5.2.6.2: a driver that does not know flushes relies on writes being stable. */
 	blk->disk.write_through = !(dev->features & FEATURE(VIRTIO_BLK_F_FLUSH));
 	blk_kick(dev, QUEUE_REQUESTS); /* chains may wait already */

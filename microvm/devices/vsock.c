@@ -109,8 +109,22 @@ static void call_event(struct vsock *v, struct vsock_conn *c, unsigned call)
 		events->connected(c->arg);
 	else if (call == VSOCK_CALL_DRAINED && events->drained)
 		events->drained(c->arg);
-	else if (call == VSOCK_CALL_CLOSED && events->closed)
-		events->closed(c->arg, c->reason);
+	pthread_mutex_lock(&v->dev.lock);
+}
+
+/* The last call. The connection goes first, so that its ports are free for the callback. */
+static void call_closed(struct vsock *v, struct vsock_conn *c)
+{
+	const struct vsock_conn_events *events = c->events;
+	void *arg = c->arg;
+	int reason = c->reason;
+
+	if (vsock_conn_over(c)) /* else it still owes the guest a reset */
+		vsock_conn_free(c);
+	if (!events || !events->closed)
+		return;
+	pthread_mutex_unlock(&v->dev.lock);
+	events->closed(arg, reason);
 	pthread_mutex_lock(&v->dev.lock);
 }
 
@@ -130,14 +144,18 @@ static void make_calls(struct vsock *v)
 			i++;
 			continue;
 		}
+		i = 0;
 		c->calls &= ~call;
+		if (call == VSOCK_CALL_CLOSED) {
+			call_closed(v, c);
+			continue;
+		}
 		c->busy = true;
 		if (call == VSOCK_CALL_ACCEPT)
 			call_accept(v, c);
 		else
 			call_event(v, c, call);
 		c->busy = false;
-		i = 0;
 	}
 }
 
@@ -165,8 +183,7 @@ static int vsock_start(struct virtio_device *dev)
 {
 	struct vsock *v = vsock_of(dev);
 
-	if (!vsock_running(v))
-		return -EINVAL; /* a driver that enabled only some of the queues */
+	/* With vhost-user a queue may come later; its first kick does what is left out here. */
 	v->rx_stalled = v->tx_blocked = false;
 	work_post(&v->work); /* requests may wait, and we may be on a vCPU's thread */
 	return 0;

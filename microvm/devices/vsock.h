@@ -36,7 +36,7 @@ struct vsock_conn_events {
 	 * The last call, exactly once (not at all when vsock_free ends the connection). reason: 0
 	 * after an orderly end, -ECONNREFUSED when the guest refused, -ECONNRESET when it reset
 	 * the connection or itself, -EPROTO when it broke the protocol, -ENOMEM. What the guest
-	 * had sent before has been written to wr_fd.
+	 * had sent before has been written to wr_fd, and its ports are free again.
 	 */
 	void (*closed)(void *arg, int reason);
 };
