@@ -12,11 +12,11 @@
 #include "microvm/devices/work.h"
 
 #define QUEUE_OUTPUT	1u
-#define QUEUE_SIZE	64u
+#define QUEUE_SIZE	16u /* the guest fills its input queue at start: small */
 #define CONFIG_BYTES	12u /* 5.3.4: cols, rows, max_nr_ports, emerg_wr: unused, all zero */
 #define COPY_BYTES	4096u
 #define CHAIN_BYTES_MAX (64u << 10) /* of one chain; a longer one is cut */
-#define SHARE_CHAINS	QUEUE_SIZE  /* served in one go, then others have their turn */
+#define SHARE_CHAINS	64u	    /* served in one go, then others have their turn */
 
 struct console {
 	struct virtio_device dev;

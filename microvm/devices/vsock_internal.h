@@ -32,7 +32,8 @@
 #define VSOCK_QUEUE_RX	  0u
 #define VSOCK_QUEUE_TX	  1u
 #define VSOCK_QUEUE_EVENT 2u
-#define VSOCK_QUEUE_SIZE  128u
+/* Guests fill the receive queue at start, 4 KiB each: enough for the credit of one connection. */
+#define VSOCK_QUEUE_SIZE 64u
 
 #define VSOCK_HEADER_BYTES sizeof(struct virtio_vsock_hdr)
 #define VSOCK_RESETS_MAX   64u

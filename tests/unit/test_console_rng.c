@@ -40,7 +40,7 @@ static int setup_console(void **state)
 	const struct console_config config = {.loop = &f->loop, .output = on_output, .arg = f};
 	*state = f;
 	return console_create(&config, &f->dev, NULL) < 0 ||
-		fake_transport_init(&f->fake, f->dev, 64, FEATURES) < 0;
+		fake_transport_init(&f->fake, f->dev, 16, FEATURES) < 0;
 }
 
 static int setup_rng(void **state)
