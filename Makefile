@@ -57,6 +57,9 @@ $(O)/static/%.o: %.c Makefile
 	$(call say,CC,$< (static))
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out $(SANFLAGS),$(CFLAGS)) -c -o $@ $<
 
+# The kernel's command line is part of the program.
+$(O)/obj/runtime/guestkernel.o: kernel-config/cmdline
+
 $(O)/hvrun: $(call obj,$(runtime_src) $(oci_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson
