@@ -48,7 +48,7 @@ load lib
 
 @test "running out of memory ends that container only, and is said" {
 	config '.linux.resources.memory = {limit: 67108864}'
-	run_script 'exec perl -e "my \$x = \"x\" x 200_000_000; print length(\$x)"'
+	run_script 'exec perl -e "my @x; push @x, \"x\" x 1_000_000 while 1"'
 	expect_status 137
 	expect_err 'out of memory|memory limit'
 	args true

@@ -103,7 +103,9 @@ expect_refusal() {
 # What a run may leave behind, as text: processes of ours, mounts, shared-memory and state files,
 # sockets. Compared before and after.
 leftovers() {
-	ps -s "$(ps -o sid= -p $$)" -o comm= | grep -E '^(hvrun|qemu-system)' | sort | uniq -c || true
+	# Orphans, wherever they come from, and what is still in the tests' own session.
+	ps -eo ppid=,sid=,comm= | awk -v sid="$(ps -o sid= -p $$)" \
+		'$3 ~ /^(hvrun|qemu-system)/ && ($1 == 1 || $2 == sid + 0) { print $3 }' | sort | uniq -c
 	cat /proc/self/mountinfo | cut -d' ' -f4- | sort
 	ls -A /dev/shm
 	ls -AR "$STATE" 2>/dev/null || true

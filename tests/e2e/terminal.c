@@ -83,7 +83,7 @@ static int play(int master, int slave, pid_t pid, const char *size)
 int main(int argc, char **argv)
 {
 	int master, slave;
-	struct termios before, after;
+	struct termios before = {0}, after = {0}; /* padding included: compared as bytes */
 	char size[64];
 
 	if (argc < 4)
