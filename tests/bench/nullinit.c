@@ -15,7 +15,7 @@ int main(void)
 	unsigned long long tsc = __builtin_ia32_rdtsc();
 
 	if (getenv("report"))
-		printf("tsc=%llu\n", tsc);
+		printf("time stamp counter %llu\n", tsc);
 	fflush(stdout);
 	while (getenv("stay"))
 		pause();

@@ -6,7 +6,8 @@
  *
  * Each line of FILE is NAME and the words of a command, separated by tabs. Every round runs each of
  * them once. A run gives one line: NAME, round, instructions from fork to the end of
- * wait, exit code, and the number behind the first "tsc=" that the command printed (0: none).
+ * wait, exit code, and the number behind the first "time stamp
+ * counter " that the command printed (0: none).
  * What a command that failed has printed goes to stderr.
  */
 #include <err.h>
@@ -59,7 +60,7 @@ static int rows_read(const char *path, struct row *rows)
 	return count;
 }
 
-/* The number behind "tsc=" in a run's output, which goes to stderr if the run failed. */
+/* The number behind "time stamp counter " in a run's output, which goes to stderr if the run failed. */
 static unsigned long long output_read(int fd, int failed)
 {
 	unsigned long long tsc = 0;
@@ -71,9 +72,9 @@ static unsigned long long output_read(int fd, int failed)
 	text = calloc(1, (size_t)st.st_size + 1);
 	if (!text || pread(fd, text, (size_t)st.st_size, 0) != st.st_size)
 		err(1, "output");
-	at = strstr(text, "tsc=");
+	at = strstr(text, "time stamp counter ");
 	if (at)
-		tsc = strtoull(at + 4, NULL, 10);
+		tsc = strtoull(at + strlen("time stamp counter "), NULL, 10);
 	if (failed)
 		fputs(text, stderr);
 	free(text);
