@@ -175,7 +175,7 @@ static int check_kernel(const struct vm_config *config, struct err *e)
 
 	if (pread(config->kernel_fd, head, sizeof(head), 0) < 0)
 		return err_sys(e, errno, "%s", config->kernel_path);
-	if (memcmp(head, "\177ELF", 4) && memcmp(head + 0x202, "HdrS", 4))
+	if (memcmp(head, "\177ELF", 4) != 0 && memcmp(head + 0x202, "HdrS", 4) != 0)
 		return err_set(e, ENOEXEC, "%s: not a Linux kernel: neither ELF nor bzImage",
 			config->kernel_path);
 	return 0;

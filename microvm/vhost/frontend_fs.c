@@ -135,7 +135,7 @@ static int check_back_end(struct frontend_fs *fs, struct err *e)
 {
 	static const uint32_t questions[] = {
 		VHOST_GET_FEATURES, VHOST_GET_PROTOCOL_FEATURES, VHOST_GET_QUEUE_NUM};
-	uint64_t answers[3];
+	uint64_t answers[3] = {0};
 	uint64_t needed = fs->dev.features | UINT64_C(1) << VHOST_F_PROTOCOL_FEATURES;
 	int ret = 0;
 

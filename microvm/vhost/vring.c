@@ -160,7 +160,7 @@ int vhost_vring_update(struct vhost_backend *b, unsigned index)
 void vhost_vrings_stop(struct vhost_backend *b)
 {
 	struct virtio_device *dev = b->dev;
-	bool was_running[VIRTIO_QUEUES_MAX];
+	bool was_running[VIRTIO_QUEUES_MAX] = {false};
 
 	for (unsigned i = 0; i < dev->n_queues; i++)
 		was_running[i] = dev->queues[i].running;

@@ -131,7 +131,7 @@ static int handle_log(struct session *s, const json_t *message)
 	if (!text || !level)
 		return -EPROTO;
 	for (int i = 0; i <= LOG_LEVEL_DEBUG; i++) {
-		if (strcmp(level, levels[i]))
+		if (strcmp(level, levels[i]) != 0)
 			continue;
 		if ((int)log_level() < i || !log_allowed(s))
 			return 0;
@@ -158,7 +158,7 @@ int events_handle(struct session *session, const json_t *message, char *why, siz
 	char cleaned[64];
 
 	for (size_t i = 0; type && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (strcmp(type, kinds[i].type))
+		if (strcmp(type, kinds[i].type) != 0)
 			continue;
 		if (!session->hello && i > 0 && kinds[i].handle != handle_log)
 			break; /* nothing is said before the greeting */

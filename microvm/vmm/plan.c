@@ -106,7 +106,7 @@ static int take_string(
 {
 	const json_t *value = take(o, key, required);
 
-	*out = NULL;
+	*out = required ? "" : NULL;
 	if (!value)
 		return required ? -EINVAL : 0;
 	if (!json_is_string(value))
@@ -152,7 +152,7 @@ static int take_fd(struct object *o, const char *key, int *out)
 
 static int read_kernel(struct plan *plan, struct object *top)
 {
-	struct object o;
+	struct object o = {0};
 	int ret = take_object(top, "kernel", "kernel.", &o);
 
 	if (!ret)
@@ -178,7 +178,7 @@ static int read_initramfs(struct plan *plan, struct object *top)
 		struct vm_file *file = &plan->initramfs[i];
 		struct object o = {
 			.json = json_array_get(list, i), .path = "initramfs[].", .e = top->e};
-		json_int_t mode;
+		json_int_t mode = 0;
 		plan->n_initramfs++;
 		if (!json_is_object(o.json))
 			return wrong(top, "initramfs", "a list of objects");
@@ -198,7 +198,7 @@ static int read_initramfs(struct plan *plan, struct object *top)
 
 static int read_fs(struct plan *plan, struct object *top)
 {
-	struct object o;
+	struct object o = {0};
 	int ret = take_object(top, "fs", "fs.", &o);
 
 	if (!ret)
@@ -243,7 +243,7 @@ static int read_disks(struct plan *plan, struct object *top)
 
 static int read_stdio(struct plan *plan, struct object *top)
 {
-	struct object o;
+	struct object o = {0};
 	int ret = take_object(top, "stdio", "stdio.", &o);
 
 	if (ret < 0)
@@ -263,7 +263,7 @@ static int read_stdio(struct plan *plan, struct object *top)
 /* {"fd": N}, what several keys are. */
 static int read_fd_object(struct object *top, const char *key, const char *path, int *fd)
 {
-	struct object o;
+	struct object o = {0};
 	int ret = take_object(top, key, path, &o);
 
 	if (!ret)
@@ -273,15 +273,15 @@ static int read_fd_object(struct object *top, const char *key, const char *path,
 
 static int read_machine(struct plan *plan, struct object *top)
 {
-	const char *accel, *discovery;
-	json_int_t version, vcpus, memory;
+	const char *accel = "", *discovery = "";
+	json_int_t version = 0, vcpus = 0, memory = 0;
 	int ret = take_integer(top, "version", 1, 1, &version);
 
 	if (!ret)
 		ret = take_string(top, "id", true, PLAN_ID_MAX, &plan->id);
 	if (!ret)
 		ret = take_string(top, "accel", true, 16, &accel);
-	if (!ret && strcmp(accel, "kvm") && strcmp(accel, "emulation"))
+	if (!ret && strcmp(accel, "kvm") != 0 && strcmp(accel, "emulation") != 0)
 		ret = wrong(top, "accel", "\"kvm\" or \"emulation\"");
 	if (!ret)
 		ret = take_integer(top, "vcpus", 1, VM_VCPUS_MAX, &vcpus);
@@ -294,7 +294,7 @@ static int read_machine(struct plan *plan, struct object *top)
 		ret = take_string(top, "cmdline", true, PLAN_CMDLINE_MAX, &plan->cmdline);
 	if (!ret)
 		ret = take_string(top, "discovery", true, 16, &discovery);
-	if (!ret && strcmp(discovery, "cmdline") && strcmp(discovery, "acpi"))
+	if (!ret && strcmp(discovery, "cmdline") != 0 && strcmp(discovery, "acpi") != 0)
 		ret = wrong(top, "discovery", "\"cmdline\" or \"acpi\"");
 	if (!ret)
 		ret = take_string(top, "qemu", false, PLAN_PATH_MAX, &plan->qemu);
@@ -302,10 +302,10 @@ static int read_machine(struct plan *plan, struct object *top)
 		ret = take_bool(top, "debug", &plan->debug);
 	if (ret < 0)
 		return ret;
-	plan->emulation = !strcmp(accel, "emulation");
+	plan->emulation = strcmp(accel, "emulation") == 0;
 	plan->vcpus = (unsigned)vcpus;
 	plan->memory_bytes = (uint64_t)memory;
-	plan->discovery = strcmp(discovery, "acpi") ? VM_DISCOVERY_CMDLINE : VM_DISCOVERY_ACPI;
+	plan->discovery = strcmp(discovery, "acpi") == 0 ? VM_DISCOVERY_ACPI : VM_DISCOVERY_CMDLINE;
 	if (plan->emulation && (!plan->qemu || plan->qemu[0] != '/'))
 		return wrong(top, "qemu", "the absolute path of qemu-system-x86_64");
 	return 0;
