@@ -3,6 +3,22 @@
 # programs that lean on one.
 load lib
 
+# A host's file system as people have it: inside kvmbox that is an ext4 of the test's own.
+setup_file() {
+	[ -n "${KVMBOX:-}" ] || return 0
+	export FILES=/tmp/files
+	truncate -s 1G /tmp/files.img
+	mkfs.ext4 -q /tmp/files.img
+	mkdir -p "$FILES"
+	mount -o loop /tmp/files.img "$FILES"
+}
+
+teardown_file() {
+	[ -n "${KVMBOX:-}" ] || return 0
+	umount /tmp/files
+	rm -f /tmp/files.img
+}
+
 @test "each file operation gives what the host's file system gives" {
 	local host="$FILES/host" guest="$FILES/guest"
 	rm -rf "$host" "$guest"
@@ -12,6 +28,7 @@ load lib
 	bind "$guest/../fsexercise" /fsexercise bind,ro
 	grant CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETGID CAP_SETUID \
 		CAP_SETPCAP CAP_SETFCAP CAP_MKNOD CAP_SYS_ADMIN CAP_SYS_CHROOT CAP_LINUX_IMMUTABLE CAP_LEASE
+	config '.linux.resources.devices = [{allow: true, access: "rwm"}]'
 	args /fsexercise /work
 	"$HELPERS/fsexercise" "$host" >"$BATS_TEST_TMPDIR/native"
 	run_bundle </dev/null

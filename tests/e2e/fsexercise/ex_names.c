@@ -95,7 +95,7 @@ static void exercise_links(void)
 	result("symlink over something", symlink("file", "link"));
 	result("dangling", symlink("nowhere", "dangling"));
 	result("open dangling", open("dangling", O_RDONLY));
-	result("create through dangling", open("dangling", O_WRONLY | O_CREAT, 0644));
+	result("create through dangling", open("dangling", O_WRONLY | O_CREAT, 0644) < 0 ? -1 : 0);
 	say("what it made", "%s", stat_text("nowhere"));
 	result("O_NOFOLLOW", open("link", O_RDONLY | O_NOFOLLOW));
 	symlink("loop2", "loop1");
