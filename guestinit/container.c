@@ -17,6 +17,7 @@
 #include "guestinit/child.h"
 #include "guestinit/guest.h"
 #include "guestinit/launch.h"
+#include "guestinit/syscalls.h"
 
 struct container *guest_container_find(struct guest *guest, const char *id)
 {
@@ -46,7 +47,8 @@ void guest_container_free(struct container *c)
 	fd_closep(&c->report_fd);
 	guest_streams_close(&c->streams);
 	if (c->cgroup_fd >= 0) {
-		guest_cgroup_kill(c->cgroup_fd);
+		if (c->pid)
+			guest_cgroup_kill(c->cgroup_fd);
 		fd_closep(&c->cgroup_fd);
 		guest_cgroup_remove(guest->cgroup_fd, c->create->id);
 	}
@@ -169,7 +171,10 @@ static void container_report_ready(struct loop_source *source, uint32_t events)
 		container_end_reports(c);
 }
 
-/* The main process has ended: nothing else of the container survives it. */
+/*
+ * The main process has ended: nothing else of the container survives it. With a pid namespace the
+ * kernel has seen to that.
+ */
 static void container_reaped(struct container *c, int status)
 {
 	while (c->report_fd >= 0 && container_read_report(c, false))
@@ -177,7 +182,8 @@ static void container_reaped(struct container *c, int status)
 	if (c->report_fd >= 0)
 		container_end_reports(c);
 	c->pid = 0;
-	guest_cgroup_kill(c->cgroup_fd);
+	if (!(c->create->os.clone_flags & CLONE_NEWPID))
+		guest_cgroup_kill(c->cgroup_fd);
 	c->oom = guest_cgroup_oom(c->cgroup_fd);
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (!c->started && !c->failed) {

@@ -26,20 +26,6 @@ struct devcg_rule {
 	int32_t access;
 };
 
-/* What runc grants always: making nodes, and the harmless devices. 136… are the pts. */
-static const struct devcg_rule devcg_default[] = {
-	{true, BPF_DEVCG_DEV_CHAR, DEVCG_ANY, DEVCG_ANY, BPF_DEVCG_ACC_MKNOD},
-	{true, BPF_DEVCG_DEV_BLOCK, DEVCG_ANY, DEVCG_ANY, BPF_DEVCG_ACC_MKNOD},
-	{true, BPF_DEVCG_DEV_CHAR, 1, 3, DEVCG_ALL}, /* null */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 5, DEVCG_ALL}, /* zero */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 7, DEVCG_ALL}, /* full */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 8, DEVCG_ALL}, /* random */
-	{true, BPF_DEVCG_DEV_CHAR, 1, 9, DEVCG_ALL}, /* urandom */
-	{true, BPF_DEVCG_DEV_CHAR, 5, 0, DEVCG_ALL}, /* tty */
-	{true, BPF_DEVCG_DEV_CHAR, 5, 2, DEVCG_ALL}, /* ptmx */
-	{true, BPF_DEVCG_DEV_CHAR, 136, DEVCG_ANY, DEVCG_ALL},
-};
-
 struct devcg_program {
 	struct bpf_insn *insns;
 	int n;
@@ -52,30 +38,79 @@ static void emit(
 		.code = code, .dst_reg = dst & 0xf, .src_reg = src & 0xf, .off = off, .imm = imm};
 }
 
+static void emit_return(struct devcg_program *p, int value)
+{
+	emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, value);
+	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+}
+
+static void emit_jump(struct devcg_program *p, uint8_t op, uint8_t reg, int value, int16_t off)
+{
+	emit(p, BPF_JMP | op | BPF_K, reg, 0, off, value);
+}
+
+/*
+ * What runc grants always: null, zero, full, random, urandom (1:3, 5, 7, 8, 9), tty, ptmx (5:0, 2),
+ * the terminals (136), and the making of any node. The kernel checks a program by following
+ * all its paths, at a start's expense: hence few branches, not a rule for each device.
+ */
+static void devcg_emit_default(struct devcg_program *p)
+{
+	enum { TTY = 10, ALLOW = 13, MKNOD = 15, NEXT = 19 }; /* where jumps lead */
+#define TO(label) ((int16_t)((label) - (p->n - start) - 1))
+	int start = p->n;
+
+	emit_jump(p, BPF_JNE, BPF_REG_2, BPF_DEVCG_DEV_CHAR, TO(MKNOD));
+	emit_jump(p, BPF_JEQ, BPF_REG_4, 136, TO(ALLOW));
+	emit_jump(p, BPF_JEQ, BPF_REG_4, 5, TO(TTY));
+	emit_jump(p, BPF_JNE, BPF_REG_4, 1, TO(MKNOD));
+	emit_jump(p, BPF_JEQ, BPF_REG_5, 3, TO(ALLOW));
+	for (int minor = 5; minor <= 9; minor++)
+		if (minor != 6)
+			emit_jump(p, BPF_JEQ, BPF_REG_5, minor, TO(ALLOW));
+	emit(p, BPF_JMP | BPF_JA, 0, 0, TO(MKNOD), 0);
+	/* TTY */
+	emit_jump(p, BPF_JEQ, BPF_REG_5, 0, TO(ALLOW));
+	emit_jump(p, BPF_JEQ, BPF_REG_5, 2, TO(ALLOW));
+	emit(p, BPF_JMP | BPF_JA, 0, 0, TO(MKNOD), 0);
+	/* ALLOW */
+	emit_return(p, 1);
+	/* MKNOD */
+	emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_3, 0, 0, ~BPF_DEVCG_ACC_MKNOD);
+	emit_jump(p, BPF_JNE, BPF_REG_3, 0, TO(NEXT));
+	emit_return(p, 1);
+#undef TO
+}
+
+/* Whether the rule decides all that is left, so that no rule before it matters. */
+static bool devcg_is_final(const struct devcg_rule *rule)
+{
+	return rule->type == DEVCG_ANY && rule->major == DEVCG_ANY && rule->minor == DEVCG_ANY &&
+		rule->access == DEVCG_ALL;
+}
+
 /* The jumps of one rule that lead to the next one are patched when its end is known. */
 static void devcg_emit_rule(struct devcg_program *p, const struct devcg_rule *rule)
 {
 	int first = p->n;
 
 	if (rule->type != DEVCG_ANY)
-		emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_2, 0, 0, rule->type);
+		emit_jump(p, BPF_JNE, BPF_REG_2, rule->type, 0);
 	if (rule->major != DEVCG_ANY)
-		emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_4, 0, 0, (int32_t)rule->major);
+		emit_jump(p, BPF_JNE, BPF_REG_4, (int)rule->major, 0);
 	if (rule->minor != DEVCG_ANY)
-		emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_5, 0, 0, (int32_t)rule->minor);
+		emit_jump(p, BPF_JNE, BPF_REG_5, (int)rule->minor, 0);
 	int last_test = p->n;
-	if (rule->allow) {
+	if (rule->access != DEVCG_ALL && rule->allow) {
 		/* These accesses are settled; with nothing left, the answer is yes. */
 		emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_3, 0, 0, ~rule->access);
-		emit(p, BPF_JMP | BPF_JNE | BPF_K, BPF_REG_3, 0, 2, 0);
-		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 1);
-	} else {
+		emit_jump(p, BPF_JNE, BPF_REG_3, 0, 2);
+	} else if (rule->access != DEVCG_ALL) {
 		emit(p, BPF_ALU64 | BPF_MOV | BPF_X, BPF_REG_6, BPF_REG_3, 0, 0);
 		emit(p, BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_6, 0, 0, rule->access);
-		emit(p, BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_6, 0, 2, 0);
-		emit(p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
+		emit_jump(p, BPF_JEQ, BPF_REG_6, 0, 2);
 	}
-	emit(p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	emit_return(p, rule->allow);
 	for (int i = first; i < last_test; i++)
 		p->insns[i].off = (int16_t)(p->n - i - 1);
 }
@@ -149,17 +184,20 @@ int devcg_generate(
 	emit(&p, BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_3, 0, 0, 16);
 	emit(&p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_4, BPF_REG_1, major, 0);
 	emit(&p, BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1, minor, 0);
-	for (size_t i = sizeof(devcg_default) / sizeof(devcg_default[0]); i-- > 0;)
-		devcg_emit_rule(&p, &devcg_default[i]);
+	devcg_emit_default(&p);
+	bool final = false;
 	for (size_t i = n_rules; i-- > 0;) {
-		struct devcg_rule rule;
+		struct devcg_rule rule = {0};
 		int ret = devcg_convert(&rules[i], i, &rule, e);
 		if (ret < 0)
 			return ret;
-		devcg_emit_rule(&p, &rule);
+		/* The kernel refuses what can't be reached. */
+		if (!final)
+			devcg_emit_rule(&p, &rule);
+		final |= devcg_is_final(&rule);
 	}
-	emit(&p, BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, 0);
-	emit(&p, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	if (!final)
+		emit_return(&p, 0);
 	return p.n;
 }
 
@@ -179,10 +217,10 @@ static int devcg_load(const struct bpf_insn *insns, int n)
 
 int devcg_attach(int cgroup_fd, const struct cfg_devcg_rule *rules, size_t n_rules, struct err *e)
 {
-	cleanup_free struct bpf_insn *insns = calloc(DEVCG_INSNS_MAX, sizeof(*insns));
+	cleanup_free struct bpf_insn *insns = calloc(DEVCG_INSNS(n_rules), sizeof(*insns));
 
 	if (!insns)
-		return err_set(e, ENOMEM, "device rules: out of memory");
+		return err_set(e, ENOMEM, "config.linux.resources.devices: out of memory");
 	int n = devcg_generate(rules, n_rules, insns, e);
 	if (n < 0)
 		return n;

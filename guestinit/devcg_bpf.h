@@ -16,11 +16,12 @@
 struct cfg_devcg_rule;
 
 #define DEVCG_RULES_MAX 256
-/* At most: 6 to read the context, 9 for each rule, 2 to refuse. */
-#define DEVCG_INSNS_MAX ((DEVCG_RULES_MAX + 32) * 9 + 8)
+/* 6 to read the context, 19 for the default devices, at most 8 for each rule, 2 to refuse. */
+#define DEVCG_INSNS(n_rules) ((n_rules)*8 + 32)
+#define DEVCG_INSNS_MAX	     DEVCG_INSNS(DEVCG_RULES_MAX)
 
 /*
- * Generates the program into insns (DEVCG_INSNS_MAX of them). Returns their number, or -errno
+ * Generates the program into insns (DEVCG_INSNS(n_rules) of them). Returns their number, or -errno
  * with the error naming the rule.
  */
 int devcg_generate(const struct cfg_devcg_rule *rules, size_t n_rules, struct bpf_insn *insns,

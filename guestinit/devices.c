@@ -185,28 +185,62 @@ static int device_bind(int root_fd, const struct device_node *node)
 	return mount_attach(node->tree_fd, target);
 }
 
+/* The directory of the node before this one, most often the same: /dev. */
+struct device_dir {
+	char path[PATH_MAX];
+	int fd;
+};
+
+static void device_dir_close(struct device_dir *dir)
+{
+	fd_closep(&dir->fd);
+}
+
+static int device_dir_enter(
+	struct device_dir *dir, int root_fd, const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+
+	if (slash && dir->fd >= 0 && strlen(dir->path) == len && !memcmp(dir->path, path, len) &&
+		slash[1] && strcmp(slash, "/.") != 0 && strcmp(slash, "/..") != 0) {
+		*name = slash + 1;
+		return 0;
+	}
+	fd_closep(&dir->fd);
+	int fd = path_make_parent(root_fd, path, name);
+	if (fd < 0)
+		return fd;
+	dir->fd = fd;
+	memcpy(dir->path, path, len);
+	dir->path[len] = '\0';
+	return 0;
+}
+
 /* mknod obeys the umask, which is 0 while a container is set up. */
-static int device_mknod(int root_fd, const struct device_node *node)
+static int device_mknod(struct device_dir *dir, int root_fd, const struct device_node *node)
 {
 	const char *name;
-	cleanup_close int parent = path_make_parent(root_fd, node->path, &name);
 
-	if (parent < 0)
-		return parent;
-	if (mknodat(parent, name, node->mode, node->number) < 0)
+	int ret = device_dir_enter(dir, root_fd, node->path, &name);
+	if (ret < 0)
+		return ret;
+	if (mknodat(dir->fd, name, node->mode, node->number) < 0)
 		return errno == EEXIST ? 0 : -errno; /* the image's, or one listed before */
 	if ((node->uid || node->gid) &&
-		fchownat(parent, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		fchownat(dir->fd, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
 }
 
 int devices_make(int root_fd, const struct devices *devices, struct err *e)
 {
+	__attribute__((cleanup(device_dir_close))) struct device_dir dir = {.fd = -1};
+
 	for (size_t i = 0; i < devices->n; i++) {
 		const struct device_node *node = &devices->nodes[i];
 		int ret = node->tree_fd >= 0 ? device_bind(root_fd, node)
-					     : device_mknod(root_fd, node);
+					     : device_mknod(&dir, root_fd, node);
 		if (ret < 0)
 			return err_sys(e, -ret, "%s: can't make the device", node->field);
 	}

@@ -107,9 +107,7 @@ static int walk_create(struct path_walk *w, int parent_fd, const char *name, boo
 	int ret = 0;
 
 	if (last && S_ISREG(w->type)) {
-		cleanup_close int fd = openat(parent_fd, name,
-			O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0644);
-		ret = fd < 0 ? -errno : 0;
+		ret = mknodat(parent_fd, name, S_IFREG | 0644, 0) < 0 ? -errno : 0;
 	} else if (mkdirat(parent_fd, name, 0755) < 0) {
 		ret = -errno;
 	}
@@ -143,10 +141,33 @@ static int walk_step(struct path_walk *w, const char *name, bool last)
 	return walk_follow(w, fd);
 }
 
+/* Mostly, only the last component is missing. -ENOENT when it takes a walk. */
+static int path_make_last(int root_fd, const char *path, mode_t type)
+{
+	struct path_walk w = {.root_fd = root_fd, .type = type};
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t len = (size_t)(name - path);
+
+	if (!name[0] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || len >= sizeof(w.done))
+		return -ENOENT;
+	memcpy(w.done, path, len);
+	w.done[len] = '\0';
+	cleanup_close int parent = path_openat2(root_fd, w.done, O_DIRECTORY);
+	if (parent < 0)
+		return -ENOENT;
+	int ret = S_ISREG(type) ? mknodat(parent, name, S_IFREG | 0644, 0)
+				: mkdirat(parent, name, 0755);
+	if (ret < 0) /* EEXIST: a symlink that leads to nothing */
+		return errno == EEXIST ? -ENOENT : -errno;
+	return path_openat2(parent, name, O_NOFOLLOW);
+}
+
 int path_make(int root_fd, const char *path, mode_t type)
 {
 	int fd = path_open(root_fd, path);
 
+	if (fd == -ENOENT)
+		fd = path_make_last(root_fd, path, type);
 	if (fd != -ENOENT)
 		return fd;
 	struct path_walk w = {.root_fd = root_fd, .type = type};

@@ -41,6 +41,10 @@ static uint64_t run_program(const struct bpf_cgroup_dev_ctx *ctx)
 
 		if (i->code == (BPF_JMP | BPF_EXIT))
 			return r[0];
+		if (i->code == (BPF_JMP | BPF_JA)) {
+			pc += i->off;
+			continue;
+		}
 		if (i->code == (BPF_LDX | BPF_MEM | BPF_W)) {
 			uint32_t word;
 			memcpy(&word, (const char *)ctx + i->off, sizeof(word));
@@ -101,6 +105,12 @@ static void test_default(void **state)
 	assert_false(allowed('b', 8, 0, "mr"));
 	assert_false(allowed('c', 1, 1, "r"));
 	assert_false(allowed('b', 1, 3, "r"));
+	for (unsigned minor = 0; minor < 12; minor++) {
+		bool one = minor == 3 || minor == 5 || (minor >= 7 && minor <= 9);
+		assert_int_equal(allowed('c', 1, minor, "rw"), one);
+		assert_int_equal(allowed('c', 5, minor, "rw"), minor == 0 || minor == 2);
+		assert_true(allowed('c', 1, minor, "m"));
+	}
 }
 
 static void test_rules(void **state)
