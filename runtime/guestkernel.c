@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 
@@ -114,6 +115,17 @@ static int add_own_words(struct guestkernel *kernel, struct err *e)
 	return 0;
 }
 
+/* Without a namespace of its own the container has the host's name, as it would have there. */
+static int add_host_name(struct guestkernel *kernel, struct err *e)
+{
+	char name[HOST_NAME_MAX + 1] = "", word[sizeof(name) + 16];
+
+	if (gethostname(name, sizeof(name) - 1) < 0 || !name[0] || strpbrk(name, " \"\n"))
+		return 0;
+	snprintf(word, sizeof(word), "hostname=%s", name);
+	return add_words(kernel, word, e);
+}
+
 static int make_cmdline(struct guestkernel *kernel, const struct settings *settings,
 	const struct oci_config *config, struct err *e)
 {
@@ -123,6 +135,8 @@ static int make_cmdline(struct guestkernel *kernel, const struct settings *setti
 	if (ret == 0 && settings->debug)
 		ret = add_words(kernel, CMDLINE_DEBUG, e);
 
+	if (ret == 0 && !(config->namespaces & OCI_NS_UTS))
+		ret = add_host_name(kernel, e);
 	for (size_t i = 0; ret == 0 && i < json_array_size(config->vm_kernel_parameters); i++) {
 		ret = add_words(kernel,
 			json_string_value(json_array_get(config->vm_kernel_parameters, i)), e);

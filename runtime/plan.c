@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -16,7 +17,8 @@
 #include "oci/schema.h"
 #include "runtime/support.h"
 
-#define PLAN_MAX_BYTES (1u << 20)
+#define PLAN_MAX_BYTES	 (1u << 20)
+#define UEVENT_MAX_BYTES 4096
 
 /* Host ports of the first container's streams. */
 #define PORT_STDIN  1025
@@ -27,31 +29,50 @@
 #define FS_THREADS_MIN 2
 #define FS_THREADS_MAX 8
 
+/* The node of a block device: what udev made, else what the kernel calls it. */
+static void disk_node(unsigned major_number, unsigned minor_number, char *node, size_t cap)
+{
+	char path[64];
+	cleanup_free char *text = NULL;
+	const char *name;
+
+	snprintf(node, cap, "/dev/block/%u:%u", major_number, minor_number);
+	if (access(node, F_OK) == 0)
+		return;
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/uevent", major_number, minor_number);
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fd_slurp(fd, UEVENT_MAX_BYTES, &text, NULL) < 0)
+		return;
+	name = strstr(text, "DEVNAME=");
+	if (!name)
+		return;
+	name += strlen("DEVNAME=");
+	snprintf(node, cap, "/dev/%.*s", (int)strcspn(name, "\n"), name);
+}
+
 static int open_disk(struct plan_disk *disk, const json_t *device, struct err *e)
 {
 	const char *path = json_string_value(json_object_get(device, "path"));
 	unsigned major_number = (unsigned)json_integer_value(json_object_get(device, "major"));
 	unsigned minor_number = (unsigned)json_integer_value(json_object_get(device, "minor"));
-	char node[64];
+	char node[256];
 	struct stat st;
 
-	snprintf(node, sizeof(node), "/dev/block/%u:%u", major_number, minor_number);
-	for (int try = 0; try < 4; try++) {
-		const char *name = try < 2 ? node : path;
-		disk->readonly = try & 1;
-		int fd = open(name, (disk->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-		if (fd < 0)
-			continue;
-		if (fstat(fd, &st) == 0 && S_ISBLK(st.st_mode) &&
-			st.st_rdev == makedev(major_number, minor_number)) {
-			disk->fd = fd;
-			disk->device = device;
-			return 0;
-		}
-		fd_closep(&fd);
-	}
-	return err_set(e, ENODEV, "%s: block device %u:%u of the host can't be opened", path,
-		major_number, minor_number);
+	disk_node(major_number, minor_number, node, sizeof(node));
+	cleanup_close int fd = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	disk->readonly = fd < 0;
+	if (fd < 0)
+		fd = open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return err_sys(e, errno, "%s: block device %u:%u of the host, %s", path,
+			major_number, minor_number, node);
+	if (fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode) ||
+		st.st_rdev != makedev(major_number, minor_number))
+		return err_set(e, ENODEV, "%s: %s is not block device %u:%u", path, node,
+			major_number, minor_number);
+	disk->fd = steal_fd(&fd);
+	disk->device = device;
+	return 0;
 }
 
 int plan_open_disks(struct plan *plan, struct err *e)
