@@ -103,11 +103,8 @@ static void mptable_entries(struct writer *w, unsigned vcpus, unsigned n_devices
 		.type = MP_IOAPIC, .id = ioapic_id, .version = 0x11, .flags = 1,
 		.gpa = X86_IOAPIC_GPA};
 	writer_put(w, &ioapic, sizeof(ioapic));
-	/*
-	 * Only the pins that a device has: a kernel sets each of them up, at several exits. Pins
-	 * above 15 have no ISA line in hardware, but kernels take them so.
-	 */
-	for (unsigned pin = X86_IRQ_FIRST; pin < X86_IRQ_FIRST + n_devices; pin++) {
+	/* Pins above 15 have no ISA line in hardware, but kernels take them so. */
+	for (unsigned pin = X86_IRQ_FIRST; pin < X86_IRQ_PINS(n_devices); pin++) {
 		struct mp_interrupt irq = {
 			.type = MP_INTERRUPT, .interrupt = MP_INT, .flags = MP_EDGE_HIGH,
 			.bus_irq = (uint8_t)pin, .destination = ioapic_id, .pin = (uint8_t)pin};

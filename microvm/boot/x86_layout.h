@@ -38,8 +38,13 @@
 #define X86_MMIO_STRIDE		0x1000ull
 #define X86_IOAPIC_GPA		0xfec00000ull
 #define X86_LAPIC_GPA		0xfee00000ull
-#define X86_IRQ_FIRST		5u /* below are the legacy timer, cascade and serial pins */
-#define X86_IRQ_PINS		24u
+/*
+ * The IO-APIC has a pin for each device and no more: a kernel that starts visits every pin several
+ * times, at an exit each. Pins 0 to 2 stay free: kernels keep interrupts 0 and 2 for the legacy
+ * timer and the cascade of 8259s, whether these are there or not.
+ */
+#define X86_IRQ_FIRST		3u
+#define X86_IRQ_PINS(n_devices) (X86_IRQ_FIRST + (n_devices))
 
 /* Ports. */
 #define X86_PORT_SERIAL		0x3f8u

@@ -71,10 +71,11 @@ static void engine_kvm_stop(struct engine *engine)
 	for (unsigned i = 0; i < engine->n_mmio; i++)
 		virtio_mmio_reset(&engine->mmio[i]);
 	log_debug("exits: %llu serial, %llu other ports, %llu device reads, %llu device writes, "
-		  "%llu other MMIO, %llu signals",
+		  "%llu interrupt controller, %llu other MMIO, %llu signals",
 		(unsigned long long)exits[VM_EXIT_SERIAL], (unsigned long long)exits[VM_EXIT_PORT],
 		(unsigned long long)exits[VM_EXIT_DEVICE_READ],
 		(unsigned long long)exits[VM_EXIT_DEVICE_WRITE],
+		(unsigned long long)exits[VM_EXIT_IRQCHIP],
 		(unsigned long long)exits[VM_EXIT_MMIO_UNKNOWN],
 		(unsigned long long)exits[VM_EXIT_SIGNAL]);
 }
@@ -100,7 +101,7 @@ static int engine_init(struct engine *engine, const struct vm_config *config, st
 	struct sigaction kick = {.sa_handler = kick_ignored};
 
 	engine->config = *config;
-	engine->kvm_fd = engine->vm_fd = -1;
+	engine->kvm_fd = engine->vm_fd = engine->ack_fd = -1;
 	engine->ended.fd = -1;
 	engine->ended.ready = engine_ended;
 	int ret = -pthread_mutex_init(&engine->lock, NULL);
@@ -119,6 +120,9 @@ static int engine_kvm_create(const struct vm_config *config, struct engine **out
 
 	if (!config->vcpus || config->vcpus > VM_VCPUS_MAX)
 		return err_set(e, EINVAL, "%u vCPUs: a VM has 1 to %d", config->vcpus, VM_VCPUS_MAX);
+	if (config->n_devices > VM_DEVICES_MAX)
+		return err_set(e, E2BIG, "%u devices: a VM has at most %d", config->n_devices,
+			VM_DEVICES_MAX);
 	engine = calloc(1, sizeof(*engine));
 	if (!engine)
 		return err_sys(e, ENOMEM, "KVM engine");

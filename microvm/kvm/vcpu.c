@@ -38,6 +38,9 @@ static void exit_mmio(struct vcpu *vcpu)
 	uint32_t within = (uint32_t)(offset % X86_MMIO_STRIDE);
 
 	if (run->mmio.phys_addr < X86_MMIO_GPA || slot >= vcpu->engine->n_mmio) {
+		if (x86_mmio(vcpu, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+			    run->mmio.is_write))
+			return;
 		vcpu->exits[VM_EXIT_MMIO_UNKNOWN]++;
 		if (!run->mmio.is_write)
 			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ int vm_open_kvm(int *kvm_fd, struct err *e)
 		{KVM_CAP_IOEVENTFD, "ioeventfd"},
 		{KVM_CAP_IMMEDIATE_EXIT, "immediate exit"},
 		{KVM_CAP_USER_MEMORY, "user memory"},
+		{KVM_CAP_SPLIT_IRQCHIP, "split interrupt controllers"},
 	};
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
@@ -127,26 +129,28 @@ int vm_create(struct engine *engine, struct err *e)
 	return ret;
 }
 
-/* A device's writes to QueueNotify become events in the kernel; the vCPU runs on. */
-static int vm_attach_kicks(struct engine *engine, struct virtio_mmio *mmio, uint64_t gpa)
+/* Writes of this word to this register become events in the kernel; the vCPU runs on. */
+static int vm_attach_event(struct engine *engine, uint64_t gpa, uint32_t value, int fd)
 {
-	for (unsigned i = 0; i < mmio->dev->n_queues; i++) {
-		struct kvm_ioeventfd event = {
-			.datamatch = i,
-			.addr = gpa + VIRTIO_MMIO_QUEUE_NOTIFY,
-			.len = 4,
-			.fd = mmio->queues[i].kick_fd,
-			.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
-		};
-		if (ioctl(engine->vm_fd, KVM_IOEVENTFD, &event) < 0)
-			return -errno;
-	}
-	return 0;
+	struct kvm_ioeventfd event = {
+		.datamatch = value,
+		.addr = gpa,
+		.len = 4,
+		.fd = fd,
+		.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+	};
+
+	return ioctl(engine->vm_fd, KVM_IOEVENTFD, &event) < 0 ? -errno : 0;
 }
 
+/*
+ * Attaches a device: its kicks, its interrupt, and the acknowledgement of used buffers, which tells
+ * nobody anything (mmio.h) and so need not leave the kernel.
+ */
 static int vm_attach(struct engine *engine, unsigned slot)
 {
 	struct virtio_mmio *mmio = &engine->mmio[slot];
+	uint64_t gpa = X86_MMIO_GPA + slot * X86_MMIO_STRIDE;
 	int ret = virtio_mmio_init(mmio, engine->config.devices[slot], engine->config.memory,
 		engine->registers + slot * X86_MMIO_STRIDE);
 
@@ -156,7 +160,11 @@ static int vm_attach(struct engine *engine, unsigned slot)
 	struct kvm_irqfd irq = {.fd = (uint32_t)mmio->irq_fd, .gsi = X86_IRQ_FIRST + slot};
 	if (ioctl(engine->vm_fd, KVM_IRQFD, &irq) < 0)
 		return -errno;
-	return vm_attach_kicks(engine, mmio, X86_MMIO_GPA + slot * X86_MMIO_STRIDE);
+	for (unsigned i = 0; ret == 0 && i < mmio->dev->n_queues; i++)
+		ret = vm_attach_event(
+			engine, gpa + VIRTIO_MMIO_QUEUE_NOTIFY, i, mmio->queues[i].kick_fd);
+	return ret < 0 ? ret : vm_attach_event(engine, gpa + VIRTIO_MMIO_INTERRUPT_ACK,
+				       VIRTIO_MMIO_INT_VRING, engine->ack_fd);
 }
 
 int vm_attach_devices(struct engine *engine, struct err *e)
@@ -164,11 +172,11 @@ int vm_attach_devices(struct engine *engine, struct err *e)
 	unsigned n = engine->config.n_devices;
 	size_t len_bytes = n * X86_MMIO_STRIDE;
 
-	if (n > VM_DEVICES_MAX)
-		return err_set(e, E2BIG, "%u devices, more than the %u that a VM can have", n,
-			VM_DEVICES_MAX);
 	if (!n)
 		return 0;
+	engine->ack_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (engine->ack_fd < 0)
+		return err_sys(e, errno, "device registers");
 	void *pages = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (pages == MAP_FAILED)
 		return err_sys(e, errno, "device registers");
@@ -198,9 +206,11 @@ void vm_destroy(struct engine *engine)
 	}
 	free(engine->vcpus);
 	engine->vcpus = NULL;
+	fd_closep(&engine->ack_fd);
 	fd_closep(&engine->vm_fd);
 	fd_closep(&engine->kvm_fd);
 	if (engine->registers)
 		munmap(engine->registers, engine->config.n_devices * X86_MMIO_STRIDE);
 	engine->registers = NULL;
+	x86_vm_fini(engine);
 }

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "microvm/kvm/x86_machine.h"
 #include "microvm/virtio/mmio.h"
 #include "microvm/vmm/engine.h"
 
@@ -24,12 +25,11 @@ enum vm_exit_kind {
 	VM_EXIT_PORT,
 	VM_EXIT_DEVICE_READ,
 	VM_EXIT_DEVICE_WRITE,
+	VM_EXIT_IRQCHIP,
 	VM_EXIT_MMIO_UNKNOWN,
 	VM_EXIT_SIGNAL,
 	VM_EXIT_KINDS,
 };
-
-struct engine;
 
 struct vcpu {
 	struct engine *engine;
@@ -49,9 +49,10 @@ struct engine {
 	bool pages_mapped;   /* the guest reads the registers without an exit */
 	unsigned n_mmio;
 	struct virtio_mmio mmio[VM_DEVICES_MAX];
+	int ack_fd; /* swallows acknowledgements of interrupts; nobody reads it */
 	struct vcpu *vcpus;
 	atomic_bool stopping;
-	atomic_bool uart_divisor; /* the serial port's data register is its divisor's now */
+	struct x86_machine x86;
 
 	/* The end: told by any thread, delivered by the loop. */
 	pthread_mutex_t lock; /* of the end and of the console callback */
@@ -81,12 +82,5 @@ void *vcpu_run(void *arg);
 
 /* exits.c: an exit that nobody can serve, in words. The vCPU is not running. */
 void exit_describe(int vcpu_fd, const struct kvm_run *run, char *text, size_t cap_bytes);
-
-/* x86_machine.c: what a VM and its vCPUs need on this architecture. */
-int x86_vm_init(struct engine *engine, struct err *e) must_check;
-int x86_vcpus_init(struct engine *engine, struct err *e) must_check;
-/* x86_ports.c: one access to a port; our ports are bytes, so only the low one is looked at. */
-void x86_port_out(struct vcpu *vcpu, uint16_t port, uint8_t value);
-void x86_port_in(struct vcpu *vcpu, uint16_t port, void *dst, unsigned len);
 
 #endif

@@ -1,30 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The x86 part of making a VM: interrupt controllers in the kernel (local APICs, IO-APIC; the two
- * 8259s come with them), no PIT (the local APIC's deadline timer and kvmclock do its work), and the
- * state in which the vCPUs start. vCPUs but the first wait in KVM for INIT and SIPI.
+ * The x86 part of making a VM: local APICs in the kernel, the IO-APIC here (x86_ioapic.h), no
+ * 8259s and no PIT (the local APIC's deadline timer and kvmclock do its work), and the state in
+ * which the vCPUs start. vCPUs but the first wait in KVM for INIT and SIPI.
  */
-#include "microvm/kvm/vm.h"
+#include "microvm/kvm/x86_machine.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/virtio_mmio.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "microvm/boot/x86_boot.h"
+#include "microvm/boot/x86_layout.h"
+#include "microvm/kvm/vm.h"
 #include "microvm/kvm/x86_cpuid.h"
 #include "microvm/kvm/x86_vcpu.h"
 
 /* Three pages that Intel CPUs without "unrestricted guest" need for real mode; nothing is there. */
 #define X86_TSS_GPA 0xfffbd000ul
 
+_Static_assert(X86_IRQ_PINS(VM_DEVICES_MAX) <= X86_IOAPIC_PINS_MAX, "a pin for each device");
+
 int x86_vm_init(struct engine *engine, struct err *e)
 {
+	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP};
 	struct kvm_enable_cap no_pmu = {.cap = KVM_CAP_PMU_CAPABILITY, .args = {KVM_PMU_CAP_DISABLE}};
 
+	int ret = -pthread_mutex_init(&engine->x86.lock, NULL);
+
+	if (ret < 0)
+		return err_sys(e, -ret, "KVM");
+	x86_ioapic_init(&engine->x86.ioapic, X86_IRQ_PINS(engine->config.n_devices));
 	if (ioctl(engine->vm_fd, KVM_SET_TSS_ADDR, X86_TSS_GPA) < 0)
 		return err_sys(e, errno, "KVM: can't set the TSS's address");
-	if (ioctl(engine->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
-		return err_sys(e, errno, "KVM: can't make the interrupt controllers");
+	/* No pins reserved: KVM need not watch for ends of interrupts on behalf of an IO-APIC. */
+	if (ioctl(engine->vm_fd, KVM_ENABLE_CAP, &split) < 0)
+		return err_sys(e, errno, "KVM: can't make the local APICs");
 	/* Older kernels can't; CPUID hides the counters there. */
 	(void)ioctl(engine->vm_fd, KVM_ENABLE_CAP, &no_pmu);
 	return 0;
@@ -53,4 +69,97 @@ int x86_vcpus_init(struct engine *engine, struct err *e)
 	}
 	ret = x86_boot_write(&engine->config, &boot, e);
 	return ret < 0 ? ret : x86_vcpu_enter(engine->vcpus[0].fd, &boot, 0, e);
+}
+
+void x86_vm_fini(struct engine *engine)
+{
+	pthread_mutex_destroy(&engine->x86.lock);
+}
+
+/* Tells KVM which message each device's pin sends now; those of masked pins go nowhere. */
+static void routes_update(struct engine *engine)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entries[X86_IRQ_PINS(VM_DEVICES_MAX)];
+	} routes = {0};
+
+	for (unsigned i = 0; i < engine->n_mmio; i++) {
+		unsigned pin = X86_IRQ_FIRST + i;
+		struct x86_msi msi;
+
+		if (!x86_ioapic_message(&engine->x86.ioapic, pin, &msi))
+			continue;
+		routes.entries[routes.head.nr++] = (struct kvm_irq_routing_entry){
+			.gsi = pin,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = {
+				.address_lo = (uint32_t)msi.address,
+				.address_hi = (uint32_t)(msi.address >> 32),
+				.data = msi.data,
+			},
+		};
+	}
+	if (ioctl(engine->vm_fd, KVM_SET_GSI_ROUTING, &routes) < 0)
+		log_warn("KVM: can't route interrupts: %s", strerror(errno));
+}
+
+/*
+ * A device's event is lost while its pin is masked, so unmasking (after a move to another CPU,
+ * say) makes up for it: with no harm, as a driver looks at its rings and finds them empty.
+ */
+static void pin_unmasked(struct engine *engine, unsigned pin)
+{
+	struct virtio_mmio *mmio = &engine->mmio[pin - X86_IRQ_FIRST];
+	uint32_t status;
+	uint64_t one = 1;
+
+	memcpy(&status, mmio->page + VIRTIO_MMIO_INTERRUPT_STATUS, sizeof(status));
+	if (!status)
+		return;
+	ssize_t ignored = write(mmio->irq_fd, &one, sizeof(one));
+	(void)ignored; /* a full counter means that the interrupt is pending already */
+}
+
+static void ioapic_write(struct engine *engine, uint32_t offset, uint32_t value)
+{
+	struct x86_ioapic *ioapic = &engine->x86.ioapic;
+	struct x86_msi msi;
+
+	pthread_mutex_lock(&engine->x86.lock);
+	const struct x86_ioapic old = *ioapic;
+	int pin = x86_ioapic_write(ioapic, offset, value);
+	if (pin >= (int)X86_IRQ_FIRST && pin < (int)(X86_IRQ_FIRST + engine->n_mmio)) {
+		bool was = x86_ioapic_message(&old, (unsigned)pin, &msi);
+		bool is = x86_ioapic_message(ioapic, (unsigned)pin, &msi);
+
+		if (was || is)
+			routes_update(engine);
+		if (is && !was)
+			pin_unmasked(engine, (unsigned)pin);
+	}
+	pthread_mutex_unlock(&engine->x86.lock);
+}
+
+bool x86_mmio(struct vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
+{
+	struct engine *engine = vcpu->engine;
+	uint32_t value;
+
+	if (gpa < X86_IOAPIC_GPA || gpa >= X86_IOAPIC_GPA + 0x1000)
+		return false;
+	vcpu->exits[VM_EXIT_IRQCHIP]++;
+	if (len != sizeof(value)) {
+		if (!is_write)
+			memset(data, 0xff, len);
+	} else if (is_write) {
+		memcpy(&value, data, sizeof(value));
+		ioapic_write(engine, (uint32_t)(gpa - X86_IOAPIC_GPA), value);
+	} else {
+		pthread_mutex_lock(&engine->x86.lock);
+		value = x86_ioapic_read(&engine->x86.ioapic, (uint32_t)(gpa - X86_IOAPIC_GPA));
+		pthread_mutex_unlock(&engine->x86.lock);
+		memcpy(data, &value, sizeof(value));
+	}
+	return true;
 }

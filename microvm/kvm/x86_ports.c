@@ -40,10 +40,10 @@ void x86_port_out(struct vcpu *vcpu, uint16_t port, uint8_t value)
 {
 	if (port >= X86_PORT_SERIAL && port < X86_PORT_SERIAL + 8) {
 		vcpu->exits[VM_EXIT_SERIAL]++;
-		if (port == UART_DATA && !vcpu->engine->uart_divisor)
+		if (port == UART_DATA && !vcpu->engine->x86.uart_divisor)
 			serial_out(vcpu, value);
 		else if (port == UART_LCR)
-			vcpu->engine->uart_divisor = value & 0x80;
+			vcpu->engine->x86.uart_divisor = value & 0x80;
 		return;
 	}
 	vcpu->exits[VM_EXIT_PORT]++;

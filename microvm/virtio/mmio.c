@@ -90,9 +90,10 @@ static void page_init(struct virtio_mmio *mmio)
 static void irq_raise(struct virtio_mmio *mmio, uint32_t bits)
 {
 	uint64_t one = 1;
+	uint32_t status = reg_get(mmio, VIRTIO_MMIO_INTERRUPT_STATUS);
 
-	reg_set(mmio, VIRTIO_MMIO_INTERRUPT_STATUS,
-		reg_get(mmio, VIRTIO_MMIO_INTERRUPT_STATUS) | bits);
+	if ((status & bits) != bits)
+		reg_set(mmio, VIRTIO_MMIO_INTERRUPT_STATUS, status | bits);
 	ssize_t ignored = write(mmio->irq_fd, &one, sizeof(one));
 	(void)ignored; /* a full counter means that the interrupt is pending already */
 }
@@ -180,8 +181,7 @@ static void device_start(struct virtio_mmio *mmio)
 {
 	struct virtio_device *dev = mmio->dev;
 
-	if (dev->remote)
-		reg_set(mmio, VIRTIO_MMIO_INTERRUPT_STATUS, VIRTIO_MMIO_INT_VRING);
+	reg_set(mmio, VIRTIO_MMIO_INTERRUPT_STATUS, VIRTIO_MMIO_INT_VRING);
 	/* A failure has marked the device broken and come to mmio_needs_reset. */
 	int ret = virtio_device_start(dev, mmio->memory, mmio->driver_features, NULL);
 	(void)ret;
@@ -268,7 +268,7 @@ static void ack_write(struct virtio_mmio *mmio, uint32_t bits)
 {
 	uint32_t pending = reg_get(mmio, VIRTIO_MMIO_INTERRUPT_STATUS) & ~bits;
 
-	if (mmio->dev->remote && mmio->dev->started)
+	if (mmio->status & VIRTIO_CONFIG_S_DRIVER_OK)
 		pending |= VIRTIO_MMIO_INT_VRING;
 	reg_set(mmio, VIRTIO_MMIO_INTERRUPT_STATUS, pending);
 }

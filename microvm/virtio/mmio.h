@@ -7,11 +7,12 @@
  * then never leave it; only writes come here.
  *
  * Interrupts are events on one eventfd per device, which KVM turns into edges (irqfd). virtio-mmio
- * looks level-triggered, but an edge for each event is enough, and needs no resampling: bits of
- * InterruptStatus are set before the event, so an interrupt handler that reads the status either
- * sees them or is still to be run for the edge, which the IO-APIC keeps while one is in service.
- * For a remote device (vhost-user) the back end writes the eventfd itself; the used-buffer bit
- * then reads as always set, as nobody here knows when it is.
+ * looks level-triggered, but an edge for each event is enough, and needs no resampling.
+ * The used-buffer bit of InterruptStatus reads as set for as long as the driver runs: for a remote
+ * device (vhost-user) nobody here could know when it is, as its back end writes the eventfd itself;
+ * and acknowledging a bit that never changes tells nothing, so an engine may have the kernel
+ * swallow those writes (InterruptACK = 1). A driver that is interrupted without need looks at its
+ * rings and finds them empty. The configuration bit is set and acknowledged as usual.
  */
 #ifndef MICROVM_VIRTIO_MMIO_H
 #define MICROVM_VIRTIO_MMIO_H
