@@ -60,15 +60,15 @@ struct acpi_fadt { /* 5.2.9 */
 
 _Static_assert(sizeof(struct acpi_fadt) == 276, "FADT revision 6");
 
-#define FADT_DSDT_OFFSET	40 /* the 32-bit address, within legacy */
-#define FADT_BOOT_NO_VGA	(1u << 2)
-#define FADT_BOOT_NO_ASPM	(1u << 4)
-#define FADT_BOOT_NO_RTC	(1u << 5)
-#define FADT_WBINVD		(1u << 0)
-#define FADT_PWR_BUTTON		(1u << 4) /* "not a fixed feature": there is none */
-#define FADT_SLP_BUTTON		(1u << 5)
-#define FADT_RESET_REGISTER	(1u << 10)
-#define FADT_HW_REDUCED		(1u << 20)
+#define FADT_DSDT_OFFSET    40 /* the 32-bit address, within legacy */
+#define FADT_BOOT_NO_VGA    (1u << 2)
+#define FADT_BOOT_NO_ASPM   (1u << 4)
+#define FADT_BOOT_NO_RTC    (1u << 5)
+#define FADT_WBINVD	    (1u << 0)
+#define FADT_PWR_BUTTON	    (1u << 4) /* "not a fixed feature": there is none */
+#define FADT_SLP_BUTTON	    (1u << 5)
+#define FADT_RESET_REGISTER (1u << 10)
+#define FADT_HW_REDUCED	    (1u << 20)
 
 struct acpi_madt { /* 5.2.12 */
 	struct acpi_header header;
@@ -132,7 +132,7 @@ static uint64_t tables_add(struct tables *tables, void *table, size_t len_bytes)
 static uint64_t madt_add(struct tables *tables, unsigned vcpus)
 {
 	uint8_t buf[sizeof(struct acpi_madt) + 256 * sizeof(struct acpi_madt_lapic) +
-		    sizeof(struct acpi_madt_ioapic)];
+		sizeof(struct acpi_madt_ioapic)];
 	struct acpi_madt madt = {.lapic_gpa = X86_LAPIC_GPA};
 	size_t used = sizeof(madt);
 
@@ -141,13 +141,18 @@ static uint64_t madt_add(struct tables *tables, unsigned vcpus)
 	header_init(&madt.header, "APIC", 5);
 	memcpy(buf, &madt, sizeof(madt));
 	for (unsigned i = 0; i < vcpus; i++) {
-		struct acpi_madt_lapic lapic = {.type = 0, .len_bytes = sizeof(lapic),
-			.uid = (uint8_t)i, .apic_id = (uint8_t)i, .flags = 1};
+		struct acpi_madt_lapic lapic = {.type = 0,
+			.len_bytes = sizeof(lapic),
+			.uid = (uint8_t)i,
+			.apic_id = (uint8_t)i,
+			.flags = 1};
 		memcpy(buf + used, &lapic, sizeof(lapic));
 		used += sizeof(lapic);
 	}
-	struct acpi_madt_ioapic ioapic = {.type = 1, .len_bytes = sizeof(ioapic),
-		.id = (uint8_t)vcpus, .gpa = X86_IOAPIC_GPA};
+	struct acpi_madt_ioapic ioapic = {.type = 1,
+		.len_bytes = sizeof(ioapic),
+		.id = (uint8_t)vcpus,
+		.gpa = X86_IOAPIC_GPA};
 	memcpy(buf + used, &ioapic, sizeof(ioapic));
 	used += sizeof(ioapic);
 	return tables_add(tables, buf, used);
@@ -188,8 +193,7 @@ static uint64_t dsdt_add(struct tables *tables, unsigned n_devices)
 {
 	uint8_t buf[4096];
 	struct acpi_header header;
-	struct aml aml = {
-		.buf = buf, .len_bytes = sizeof(header), .cap_bytes = sizeof(buf)};
+	struct aml aml = {.buf = buf, .len_bytes = sizeof(header), .cap_bytes = sizeof(buf)};
 
 	header_init(&header, "DSDT", 2);
 	memcpy(buf, &header, sizeof(header));
@@ -210,7 +214,7 @@ static uint64_t fadt_add(struct tables *tables, uint64_t dsdt_gpa)
 	struct acpi_fadt fadt = {
 		.boot_flags = FADT_BOOT_NO_VGA | FADT_BOOT_NO_ASPM | FADT_BOOT_NO_RTC,
 		.flags = FADT_WBINVD | FADT_PWR_BUTTON | FADT_SLP_BUTTON | FADT_RESET_REGISTER |
-			 FADT_HW_REDUCED,
+			FADT_HW_REDUCED,
 		.reset_register = {ACPI_SPACE_IO, 8, 0, 1, X86_PORT_I8042},
 		.reset_value = 0xfe,
 		.minor_version = 5,
@@ -226,8 +230,7 @@ static uint64_t fadt_add(struct tables *tables, uint64_t dsdt_gpa)
 	return tables_add(tables, &fadt, sizeof(fadt));
 }
 
-int acpi_write(
-	const struct guest_memory *memory, unsigned vcpus, unsigned n_devices, struct err *e)
+int acpi_write(const struct guest_memory *memory, unsigned vcpus, unsigned n_devices, struct err *e)
 {
 	struct tables tables = {
 		.base = guest_memory_at(memory, X86_ACPI_GPA, X86_ACPI_BYTES),

@@ -24,8 +24,8 @@ int cmdline_add(struct cmdline *cmdline, struct err *e, const char *fmt, ...)
 	size_t space = cmdline->len_bytes ? 1 : 0;
 	if (len < 0 || (size_t)len >= sizeof(words) ||
 		cmdline->len_bytes + space + (size_t)len > cmdline->max_bytes)
-		return err_set(e, E2BIG, "kernel command line: longer than %zu bytes",
-			cmdline->max_bytes);
+		return err_set(
+			e, E2BIG, "kernel command line: longer than %zu bytes", cmdline->max_bytes);
 	for (int i = 0; i < len; i++)
 		if ((unsigned char)words[i] < ' ')
 			return err_set(e, EINVAL, "kernel command line: control character");

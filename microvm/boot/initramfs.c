@@ -53,9 +53,9 @@ static int cpio_entry(
 	size_t name_bytes = strlen(name) + 1;
 
 	snprintf(header, sizeof(header),
-		"070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
-		++cpio->inode, mode, 0u, 0u, S_ISDIR(mode) ? 2u : 1u, 0u, len_bytes, 0u, 0u,
-		rdev_minor ? 5u : 0u, rdev_minor, (unsigned)name_bytes, 0u);
+		"070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", ++cpio->inode, mode,
+		0u, 0u, S_ISDIR(mode) ? 2u : 1u, 0u, len_bytes, 0u, 0u, rdev_minor ? 5u : 0u,
+		rdev_minor, (unsigned)name_bytes, 0u);
 	int ret = cpio_put(cpio, header, NEWC_HEADER_BYTES);
 	if (ret == 0)
 		ret = cpio_put(cpio, name, name_bytes);
@@ -119,8 +119,8 @@ static int cpio_file(struct cpio *cpio, const struct vm_file *file, struct err *
 		return err_set(e, EINVAL, "initramfs: %s: not a regular file", file->path);
 	if ((uint64_t)st.st_size > cpio->cap_bytes)
 		return err_set(e, EFBIG, "initramfs: %s: too large", file->path);
-	int ret = cpio_entry(cpio, file->path, S_IFREG | (file->mode_perms & 07777),
-		(uint32_t)st.st_size, 0);
+	int ret = cpio_entry(
+		cpio, file->path, S_IFREG | (file->mode_perms & 07777), (uint32_t)st.st_size, 0);
 	if (ret == 0)
 		ret = cpio_reserve(cpio, (uint64_t)st.st_size, &at);
 	if (ret == 0 && at)
@@ -142,7 +142,8 @@ static int cpio_archive(
 		return err_sys(e, -ret, "initramfs");
 	for (unsigned i = 0; i < n_files; i++) {
 		if (path_check(files[i].path) < 0)
-			return err_set(e, EINVAL, "initramfs: \"%s\" is no relative path below the root",
+			return err_set(e, EINVAL,
+				"initramfs: \"%s\" is no relative path below the root",
 				files[i].path);
 		ret = cpio_directories(cpio, files, i);
 		if (ret < 0)
@@ -165,8 +166,8 @@ int initramfs_measure(
 	return ret;
 }
 
-int initramfs_write(const struct vm_file *files, unsigned n_files, void *dst, uint64_t len_bytes,
-	struct err *e)
+int initramfs_write(
+	const struct vm_file *files, unsigned n_files, void *dst, uint64_t len_bytes, struct err *e)
 {
 	struct cpio cpio = {.dst = dst, .cap_bytes = len_bytes};
 	int ret = cpio_archive(&cpio, files, n_files, e);

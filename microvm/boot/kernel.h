@@ -22,7 +22,7 @@ struct kernel_image {
 	uint64_t entry_gpa;
 	/* Loaded, or needed by the kernel before it has read its memory map. */
 	uint64_t start_gpa, end_gpa;
-	uint64_t initrd_max_gpa; /* highest address that an initramfs may occupy */
+	uint64_t initrd_max_gpa;    /* highest address that an initramfs may occupy */
 	uint32_t cmdline_max_bytes; /* without NUL */
 	bool bzimage;
 	struct setup_header setup; /* bzImage: as in the file; ELF: what the protocol wants */

@@ -36,8 +36,10 @@ static int bzimage_read_setup(int fd, uint64_t len_bytes, struct setup_header *s
 	if (setup->boot_flag != 0xaa55 || setup->version < PROTOCOL_MIN ||
 		!(setup->loadflags & LOADED_HIGH) || !(setup->xloadflags & XLF_KERNEL_64))
 		return err_set(e, ENOEXEC,
-			"not a kernel for this VM: a bzImage without the 64-bit entry (boot protocol "
-			"%u.%02u)", setup->version >> 8, setup->version & 0xffu);
+			"not a kernel for this VM: a bzImage without the 64-bit entry (boot "
+			"protocol "
+			"%u.%02u)",
+			setup->version >> 8, setup->version & 0xffu);
 	return 0;
 }
 
@@ -52,7 +54,8 @@ int kernel_load_bzimage(const struct guest_memory *memory, int fd, uint64_t len_
 	uint64_t skip = (uint64_t)(setup->setup_sects ? setup->setup_sects + 1 : 5) * SECTOR_BYTES;
 	uint64_t load_gpa = setup->pref_address;
 	if (skip >= len_bytes || len_bytes - skip <= ENTRY_64_OFFSET)
-		return err_set(e, ENOEXEC, "not a kernel: a bzImage that ends within its setup code");
+		return err_set(
+			e, ENOEXEC, "not a kernel: a bzImage that ends within its setup code");
 	uint64_t load_bytes = len_bytes - skip;
 	/* syssize is in paragraphs; what is behind it in the file (a signature) is not loaded. */
 	if ((uint64_t)setup->syssize * 16 > load_bytes + 15)
@@ -63,11 +66,14 @@ int kernel_load_bzimage(const struct guest_memory *memory, int fd, uint64_t len_
 
 	if (load_bytes <= ENTRY_64_OFFSET || load_gpa < X86_HIGH_RAM_GPA ||
 		load_gpa >= X86_IDENTITY_END_GPA || need_bytes > X86_IDENTITY_END_GPA - load_gpa)
-		return err_set(e, ENOEXEC, "not a kernel: a bzImage that wants 0x%" PRIx64
-			" bytes at 0x%" PRIx64 ", outside 1 MiB to 1 GiB", need_bytes, load_gpa);
+		return err_set(e, ENOEXEC,
+			"not a kernel: a bzImage that wants 0x%" PRIx64 " bytes at 0x%" PRIx64
+			", outside 1 MiB to 1 GiB",
+			need_bytes, load_gpa);
 	void *dst = guest_memory_at(memory, load_gpa, need_bytes);
 	if (!dst)
-		return err_set(e, ENOMEM, "the kernel needs memory up to %" PRIu64
+		return err_set(e, ENOMEM,
+			"the kernel needs memory up to %" PRIu64
 			" MiB to unpack itself, more than the VM has",
 			(load_gpa + need_bytes + 0xfffff) >> 20);
 	ret = fd_pread_all(fd, dst, load_bytes, (off_t)skip);

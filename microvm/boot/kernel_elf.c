@@ -59,14 +59,17 @@ static int elf_check_segment(const Elf64_Phdr *phdrs, unsigned i, uint64_t len_b
 		p->p_memsz > X86_IDENTITY_END_GPA - p->p_paddr)
 		return err_set(e, ENOEXEC,
 			"not a kernel: segment %u wants 0x%" PRIx64 " bytes at 0x%" PRIx64
-			", outside 1 MiB to 1 GiB", i, p->p_memsz, p->p_paddr);
+			", outside 1 MiB to 1 GiB",
+			i, p->p_memsz, p->p_paddr);
 	if (!guest_memory_at(memory, p->p_paddr, p->p_memsz))
-		return err_set(e, ENOMEM, "the kernel needs memory up to %" PRIu64
-			" MiB, more than the VM has", (p->p_paddr + p->p_memsz + 0xfffff) >> 20);
+		return err_set(e, ENOMEM,
+			"the kernel needs memory up to %" PRIu64 " MiB, more than the VM has",
+			(p->p_paddr + p->p_memsz + 0xfffff) >> 20);
 	for (unsigned j = 0; j < i; j++)
 		if (phdrs[j].p_type == PT_LOAD && phdrs[j].p_memsz &&
 			elf_segments_overlap(p, &phdrs[j]))
-			return err_set(e, ENOEXEC, "not a kernel: segments %u and %u overlap", j, i);
+			return err_set(
+				e, ENOEXEC, "not a kernel: segments %u and %u overlap", j, i);
 	return 0;
 }
 
@@ -116,8 +119,10 @@ int kernel_load_elf(const struct guest_memory *memory, int fd, uint64_t len_byte
 			entry_loaded = true;
 	}
 	if (!entry_loaded)
-		return err_set(e, ENOEXEC, "not a kernel: its entry 0x%" PRIx64
-			" is in no segment (a vmlinux has a physical address there)", ehdr.e_entry);
+		return err_set(e, ENOEXEC,
+			"not a kernel: its entry 0x%" PRIx64
+			" is in no segment (a vmlinux has a physical address there)",
+			ehdr.e_entry);
 	for (unsigned i = 0; i < ehdr.e_phnum; i++) {
 		if (phdrs[i].p_type != PT_LOAD || !phdrs[i].p_memsz)
 			continue;

@@ -99,22 +99,28 @@ static void mptable_entries(struct writer *w, unsigned vcpus, unsigned n_devices
 	}
 	struct mp_bus bus = {.type = MP_BUS, .name = {'I', 'S', 'A', ' ', ' ', ' '}};
 	writer_put(w, &bus, sizeof(bus));
-	struct mp_ioapic ioapic = {
-		.type = MP_IOAPIC, .id = ioapic_id, .version = 0x11, .flags = 1,
+	struct mp_ioapic ioapic = {.type = MP_IOAPIC,
+		.id = ioapic_id,
+		.version = 0x11,
+		.flags = 1,
 		.gpa = X86_IOAPIC_GPA};
 	writer_put(w, &ioapic, sizeof(ioapic));
 	/* Pins above 15 have no ISA line in hardware, but kernels take them so. */
 	for (unsigned pin = X86_IRQ_FIRST; pin < X86_IRQ_PINS(n_devices); pin++) {
-		struct mp_interrupt irq = {
-			.type = MP_INTERRUPT, .interrupt = MP_INT, .flags = MP_EDGE_HIGH,
-			.bus_irq = (uint8_t)pin, .destination = ioapic_id, .pin = (uint8_t)pin};
+		struct mp_interrupt irq = {.type = MP_INTERRUPT,
+			.interrupt = MP_INT,
+			.flags = MP_EDGE_HIGH,
+			.bus_irq = (uint8_t)pin,
+			.destination = ioapic_id,
+			.pin = (uint8_t)pin};
 		writer_put(w, &irq, sizeof(irq));
 	}
 	struct mp_interrupt extint = {
 		.type = MP_LOCAL_INTERRUPT, .interrupt = MP_EXTINT, .destination = 0, .pin = 0};
 	writer_put(w, &extint, sizeof(extint));
-	struct mp_interrupt nmi = {
-		.type = MP_LOCAL_INTERRUPT, .interrupt = MP_NMI, .destination = MP_ALL_CPUS,
+	struct mp_interrupt nmi = {.type = MP_LOCAL_INTERRUPT,
+		.interrupt = MP_NMI,
+		.destination = MP_ALL_CPUS,
 		.pin = 1};
 	writer_put(w, &nmi, sizeof(nmi));
 }
@@ -139,8 +145,8 @@ int mptable_write(
 	struct writer w = {.at = base + sizeof(config), .end = base + room};
 	mptable_entries(&w, vcpus, n_devices);
 	if (w.full)
-		return err_set(e, E2BIG, "MP table: too many vCPUs (%u) or devices (%u)",
-			vcpus, n_devices);
+		return err_set(e, E2BIG, "MP table: too many vCPUs (%u) or devices (%u)", vcpus,
+			n_devices);
 	config.len_bytes = (uint16_t)(w.at - base);
 	config.n_entries = w.n_entries;
 	memcpy(base, &config, sizeof(config));

@@ -14,9 +14,9 @@
 #include "microvm/boot/mptable.h"
 #include "microvm/boot/x86_layout.h"
 
-#define PAGE_BYTES   4096ull
-#define E820_RAM     1
-#define E820_RESERVED 2
+#define PAGE_BYTES	  4096ull
+#define E820_RAM	  1
+#define E820_RESERVED	  2
 #define PTE_PRESENT_WRITE 0x3ull
 #define PTE_LARGE	  0x80ull
 
@@ -72,7 +72,8 @@ static int boot_cmdline(const struct vm_config *config, const struct kernel_imag
 	return 0;
 }
 
-/* As high as the kernel allows, so that it never lies in the way of a kernel that unpacks itself. */
+/* As high as the kernel allows, so that it never lies in the way of a kernel that unpacks itself.
+ */
 static int boot_initramfs(const struct vm_config *config, const struct kernel_image *image,
 	struct boot_params *bp, struct err *e)
 {
@@ -89,8 +90,10 @@ static int boot_initramfs(const struct vm_config *config, const struct kernel_im
 	uint64_t gpa = end_gpa > len_bytes ? (end_gpa - len_bytes) & ~(PAGE_BYTES - 1) : 0;
 	void *dst = guest_memory_at(config->memory, gpa, len_bytes);
 	if (gpa < image->end_gpa || !dst)
-		return err_set(e, ENOMEM, "the VM's memory is too small for kernel and initramfs "
-			"(%" PRIu64 " MiB)", (image->end_gpa + len_bytes + 0xfffff) >> 20);
+		return err_set(e, ENOMEM,
+			"the VM's memory is too small for kernel and initramfs "
+			"(%" PRIu64 " MiB)",
+			(image->end_gpa + len_bytes + 0xfffff) >> 20);
 	ret = initramfs_write(config->initramfs, config->n_initramfs, dst, len_bytes, e);
 	bp->hdr.ramdisk_image = (uint32_t)gpa;
 	bp->hdr.ramdisk_size = (uint32_t)len_bytes;

@@ -119,7 +119,8 @@ static int engine_kvm_create(const struct vm_config *config, struct engine **out
 	struct engine *engine;
 
 	if (!config->vcpus || config->vcpus > VM_VCPUS_MAX)
-		return err_set(e, EINVAL, "%u vCPUs: a VM has 1 to %d", config->vcpus, VM_VCPUS_MAX);
+		return err_set(
+			e, EINVAL, "%u vCPUs: a VM has 1 to %d", config->vcpus, VM_VCPUS_MAX);
 	if (config->n_devices > VM_DEVICES_MAX)
 		return err_set(e, E2BIG, "%u devices: a VM has at most %d", config->n_devices,
 			VM_DEVICES_MAX);

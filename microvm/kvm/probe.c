@@ -24,21 +24,21 @@
 #include "microvm/kvm/x86_cpuid.h"
 #include "microvm/kvm/x86_vcpu.h"
 
-#define PROBE_BYTES	  0x10000u
-#define PROBE_PML4	  0x1000u
-#define PROBE_PDPT	  0x2000u
-#define PROBE_PD	  0x3000u
-#define PROBE_GDT	  0x4000u
-#define PROBE_CODE	  0x5000u
-#define PROBE_STACK	  0x7000u
-#define PROBE_DATA	  0x8000u /* 64-byte aligned: an XSAVE area of its own page */
-#define PROBE_PORT	  0x80
-#define PROBE_ANSWER	  0x5a
-#define PROBE_TIMEOUT_S	  2
-#define PROBE_EXITS_MAX	  64
-#define CR4_OSFXSR	  (1ull << 9)
-#define CR4_OSXMMEXCPT	  (1ull << 10)
-#define CR4_OSXSAVE	  (1ull << 18)
+#define PROBE_BYTES	0x10000u
+#define PROBE_PML4	0x1000u
+#define PROBE_PDPT	0x2000u
+#define PROBE_PD	0x3000u
+#define PROBE_GDT	0x4000u
+#define PROBE_CODE	0x5000u
+#define PROBE_STACK	0x7000u
+#define PROBE_DATA	0x8000u /* 64-byte aligned: an XSAVE area of its own page */
+#define PROBE_PORT	0x80
+#define PROBE_ANSWER	0x5a
+#define PROBE_TIMEOUT_S 2
+#define PROBE_EXITS_MAX 64
+#define CR4_OSFXSR	(1ull << 9)
+#define CR4_OSXMMEXCPT	(1ull << 10)
+#define CR4_OSXSAVE	(1ull << 18)
 
 /*
  * With RDX:RAX = RCX:RBX = 0 and 16 zero bytes at PROBE_DATA, cmpxchg16b finds them equal. XSAVE
@@ -85,8 +85,8 @@ static void probe_fini(struct probe *probe)
 
 static int probe_memory(struct probe *probe, struct err *e)
 {
-	void *memory = mmap(NULL, PROBE_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, PROBE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct kvm_userspace_memory_region region = {
 		.memory_size = PROBE_BYTES, .userspace_addr = (uint64_t)(uintptr_t)memory};
 
@@ -125,8 +125,8 @@ static int probe_vcpu(struct probe *probe, struct err *e)
 	if (run_bytes < (int)sizeof(struct kvm_run))
 		return err_set(e, ENOTSUP, "KVM: a vCPU's shared memory has %d bytes", run_bytes);
 	probe->run_bytes = (size_t)run_bytes;
-	void *run = mmap(
-		NULL, probe->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, probe->vcpu_fd, 0);
+	void *run =
+		mmap(NULL, probe->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, probe->vcpu_fd, 0);
 	if (run == MAP_FAILED)
 		return err_sys(e, errno, "KVM: can't map a vCPU");
 	probe->run = run;
@@ -137,8 +137,7 @@ static int probe_vcpu(struct probe *probe, struct err *e)
 	ret = x86_vcpu_set_cpuid(probe->vcpu_fd, &probe->cpuid, e);
 	if (ret < 0)
 		return ret;
-	return x86_vcpu_enter(
-		probe->vcpu_fd, &boot, CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE, e);
+	return x86_vcpu_enter(probe->vcpu_fd, &boot, CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE, e);
 }
 
 static int probe_init(struct probe *probe, struct err *e)
@@ -173,11 +172,15 @@ static int probe_run(struct probe *probe, struct err *e)
 			run->io.port == PROBE_PORT)
 			return 0;
 		exit_describe(probe->vcpu_fd, run, text, sizeof(text));
-		return err_set(e, ENOTSUP, "/dev/kvm opens and makes VMs, but can't run unmodified "
-			"64-bit code (no hardware virtualisation behind it?): %s", text);
+		return err_set(e, ENOTSUP,
+			"/dev/kvm opens and makes VMs, but can't run unmodified "
+			"64-bit code (no hardware virtualisation behind it?): %s",
+			text);
 	}
-	return err_set(e, ETIMEDOUT, "/dev/kvm opens and makes VMs, but a few instructions did not "
-		"end within %d seconds", PROBE_TIMEOUT_S);
+	return err_set(e, ETIMEDOUT,
+		"/dev/kvm opens and makes VMs, but a few instructions did not "
+		"end within %d seconds",
+		PROBE_TIMEOUT_S);
 }
 
 static void kick_ignored(int number)
@@ -205,9 +208,8 @@ static int probe_run_bounded(struct probe *probe, struct err *e)
 		(void)sigaction(vm_kick_signal(), &old, NULL);
 		return err_sys(e, code, "KVM probe: timer");
 	}
-	int ret = timer_settime(timer, 0, &limit, NULL) < 0
-			  ? err_sys(e, errno, "KVM probe: timer")
-			  : probe_run(probe, e);
+	int ret = timer_settime(timer, 0, &limit, NULL) < 0 ? err_sys(e, errno, "KVM probe: timer")
+							    : probe_run(probe, e);
 	timer_delete(timer);
 	(void)sigaction(vm_kick_signal(), &old, NULL);
 	return ret;

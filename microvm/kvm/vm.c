@@ -23,14 +23,15 @@ int vm_open_kvm(int *kvm_fd, struct err *e)
 	cleanup_close int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0 && errno == ENOENT)
-		return err_set(e, ENOENT, "/dev/kvm: not there: no hardware virtualisation, or the "
+		return err_set(e, ENOENT,
+			"/dev/kvm: not there: no hardware virtualisation, or the "
 			"kvm module is not loaded");
 	if (fd < 0)
 		return err_sys(e, errno, "/dev/kvm");
 	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION)
-		return err_set(e, ENOTSUP, "/dev/kvm: API version %d, not %d", version,
-			KVM_API_VERSION);
+		return err_set(
+			e, ENOTSUP, "/dev/kvm: API version %d, not %d", version, KVM_API_VERSION);
 	static const struct {
 		int cap;
 		const char *name;
@@ -43,14 +44,14 @@ int vm_open_kvm(int *kvm_fd, struct err *e)
 	};
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (ioctl(fd, KVM_CHECK_EXTENSION, needed[i].cap) <= 0)
-			return err_set(e, ENOTSUP, "/dev/kvm: this kernel's KVM lacks %s",
-				needed[i].name);
+			return err_set(
+				e, ENOTSUP, "/dev/kvm: this kernel's KVM lacks %s", needed[i].name);
 	*kvm_fd = steal_fd(&fd);
 	return 0;
 }
 
-static int vm_set_slot(int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t len_bytes,
-	void *host)
+static int vm_set_slot(
+	int vm_fd, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t len_bytes, void *host)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
@@ -97,10 +98,10 @@ static int vm_create_vcpus(struct engine *engine, struct err *e)
 
 		vcpu->fd = ioctl(engine->vm_fd, KVM_CREATE_VCPU, (unsigned long)i);
 		if (vcpu->fd < 0)
-			return err_sys(e, errno, "KVM: can't make vCPU %u of %u", i,
-				engine->config.vcpus);
-		void *run = mmap(NULL, engine->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			vcpu->fd, 0);
+			return err_sys(
+				e, errno, "KVM: can't make vCPU %u of %u", i, engine->config.vcpus);
+		void *run = mmap(
+			NULL, engine->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 		if (run == MAP_FAILED)
 			return err_sys(e, errno, "KVM: can't map vCPU %u", i);
 		vcpu->run = run;
@@ -163,8 +164,9 @@ static int vm_attach(struct engine *engine, unsigned slot)
 	for (unsigned i = 0; ret == 0 && i < mmio->dev->n_queues; i++)
 		ret = vm_attach_event(
 			engine, gpa + VIRTIO_MMIO_QUEUE_NOTIFY, i, mmio->queues[i].kick_fd);
-	return ret < 0 ? ret : vm_attach_event(engine, gpa + VIRTIO_MMIO_INTERRUPT_ACK,
-				       VIRTIO_MMIO_INT_VRING, engine->ack_fd);
+	return ret < 0 ? ret
+		       : vm_attach_event(engine, gpa + VIRTIO_MMIO_INTERRUPT_ACK,
+				 VIRTIO_MMIO_INT_VRING, engine->ack_fd);
 }
 
 int vm_attach_devices(struct engine *engine, struct err *e)
@@ -177,7 +179,8 @@ int vm_attach_devices(struct engine *engine, struct err *e)
 	engine->ack_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (engine->ack_fd < 0)
 		return err_sys(e, errno, "device registers");
-	void *pages = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *pages =
+		mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (pages == MAP_FAILED)
 		return err_sys(e, errno, "device registers");
 	engine->registers = pages;
@@ -188,8 +191,9 @@ int vm_attach_devices(struct engine *engine, struct err *e)
 				engine->config.devices[i]->name);
 	}
 	if (ioctl(engine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) > 0)
-		engine->pages_mapped = vm_set_slot(engine->vm_fd, GUEST_MEMORY_REGIONS_MAX,
-			KVM_MEM_READONLY, X86_MMIO_GPA, len_bytes, pages) == 0;
+		engine->pages_mapped =
+			vm_set_slot(engine->vm_fd, GUEST_MEMORY_REGIONS_MAX, KVM_MEM_READONLY,
+				X86_MMIO_GPA, len_bytes, pages) == 0;
 	return 0;
 }
 

@@ -44,9 +44,9 @@ struct vcpu {
 struct engine {
 	struct vm_config config;
 	int kvm_fd, vm_fd;
-	size_t run_bytes;    /* of a vCPU's shared page(s) */
-	uint8_t *registers;  /* a page for each device */
-	bool pages_mapped;   /* the guest reads the registers without an exit */
+	size_t run_bytes;   /* of a vCPU's shared page(s) */
+	uint8_t *registers; /* a page for each device */
+	bool pages_mapped;  /* the guest reads the registers without an exit */
 	unsigned n_mmio;
 	struct virtio_mmio mmio[VM_DEVICES_MAX];
 	int ack_fd; /* swallows acknowledgements of interrupts; nobody reads it */

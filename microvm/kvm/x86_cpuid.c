@@ -9,21 +9,22 @@
 
 #define BIT(n) (1u << (n))
 
-_Static_assert(offsetof(struct x86_cpuid, entries) == sizeof(struct kvm_cpuid2),
-	"entries must follow the count at once");
+_Static_assert(offsetof(struct x86_cpuid, n_entries) == offsetof(struct kvm_cpuid2, nent) &&
+		offsetof(struct x86_cpuid, entries) == sizeof(struct kvm_cpuid2),
+	"laid out as struct kvm_cpuid2");
 
 int x86_cpuid_read(int kvm_fd, struct x86_cpuid *cpuid, struct err *e)
 {
-	memset(&cpuid->head, 0, sizeof(cpuid->head));
-	cpuid->head.nent = X86_CPUID_MAX;
-	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, &cpuid->head) < 0)
+	cpuid->padding = 0;
+	cpuid->n_entries = X86_CPUID_MAX;
+	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0)
 		return err_sys(e, errno, "KVM: can't read the CPU's features");
 	return 0;
 }
 
 struct kvm_cpuid_entry2 *x86_cpuid_find(struct x86_cpuid *cpuid, uint32_t function, uint32_t index)
 {
-	for (uint32_t i = 0; i < cpuid->head.nent; i++)
+	for (uint32_t i = 0; i < cpuid->n_entries; i++)
 		if (cpuid->entries[i].function == function && cpuid->entries[i].index == index)
 			return &cpuid->entries[i];
 	return NULL;
@@ -33,16 +34,16 @@ static void cpuid_remove(struct x86_cpuid *cpuid, uint32_t function)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < cpuid->head.nent; i++)
+	for (uint32_t i = 0; i < cpuid->n_entries; i++)
 		if (cpuid->entries[i].function != function)
 			cpuid->entries[kept++] = cpuid->entries[i];
-	cpuid->head.nent = kept;
+	cpuid->n_entries = kept;
 }
 
 static void cpuid_add(struct x86_cpuid *cpuid, struct kvm_cpuid_entry2 entry)
 {
-	if (cpuid->head.nent < X86_CPUID_MAX)
-		cpuid->entries[cpuid->head.nent++] = entry;
+	if (cpuid->n_entries < X86_CPUID_MAX)
+		cpuid->entries[cpuid->n_entries++] = entry;
 }
 
 /* The bits of an APIC id that number cores. */
@@ -89,8 +90,8 @@ static void filter_entry(struct kvm_cpuid_entry2 *entry, unsigned vcpus, bool ts
 		filter_cache(entry, vcpus);
 		break;
 	case 6:
-		entry->eax &= ~BIT(1);	/* turbo */
-		entry->ecx &= ~BIT(3);	/* energy bias */
+		entry->eax &= ~BIT(1); /* turbo */
+		entry->ecx &= ~BIT(3); /* energy bias */
 		break;
 	case 7:
 		if (entry->index == 0)
@@ -104,7 +105,7 @@ static void filter_entry(struct kvm_cpuid_entry2 *entry, unsigned vcpus, bool ts
 			entry->eax &= ~(BIT(17) | BIT(18));
 		break;
 	case 0x80000001:
-		entry->ecx &= ~BIT(2); /* SVM */
+		entry->ecx &= ~BIT(2);			      /* SVM */
 		entry->ecx &= ~(BIT(23) | BIT(24) | BIT(28)); /* AMD performance counters */
 		break;
 	case 0x80000008:
@@ -118,7 +119,7 @@ void x86_cpuid_filter(struct x86_cpuid *cpuid, unsigned vcpus, bool tsc_deadline
 	bool extended_topology = x86_cpuid_find(cpuid, 0xb, 0) != NULL;
 	bool intel_v2 = x86_cpuid_find(cpuid, 0x1f, 0) != NULL;
 
-	for (uint32_t i = 0; i < cpuid->head.nent; i++)
+	for (uint32_t i = 0; i < cpuid->n_entries; i++)
 		filter_entry(&cpuid->entries[i], vcpus, tsc_deadline);
 	cpuid_remove(cpuid, 0xb);
 	cpuid_remove(cpuid, 0x1f);
@@ -132,18 +133,21 @@ void x86_cpuid_filter(struct x86_cpuid *cpuid, unsigned vcpus, bool tsc_deadline
 			continue;
 		/* One thread in a core; then the cores in the package; then no more levels. */
 		for (uint32_t level = 0; level < 3; level++)
-			cpuid_add(cpuid, (struct kvm_cpuid_entry2){
-				.function = leaf, .index = level,
-				.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
-				.eax = level == 1 ? core_bits(vcpus) : 0,
-				.ebx = level == 0 ? 1 : level == 1 ? vcpus : 0,
-				.ecx = level | (level < 2 ? (level + 1) << 8 : 0)});
+			cpuid_add(cpuid,
+				(struct kvm_cpuid_entry2){.function = leaf,
+					.index = level,
+					.flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+					.eax = level == 1 ? core_bits(vcpus) : 0,
+					.ebx = level == 0    ? 1
+						: level == 1 ? vcpus
+							     : 0,
+					.ecx = level | (level < 2 ? (level + 1) << 8 : 0)});
 	}
 }
 
 void x86_cpuid_set_id(struct x86_cpuid *cpuid, uint32_t apic_id)
 {
-	for (uint32_t i = 0; i < cpuid->head.nent; i++) {
+	for (uint32_t i = 0; i < cpuid->n_entries; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
 
 		switch (entry->function) {

@@ -16,7 +16,7 @@
 #define X86_CPUID_MAX 256
 
 struct x86_cpuid {
-	struct kvm_cpuid2 head; /* the kernel's form: a count, then the entries */
+	uint32_t n_entries, padding; /* laid out as the kernel's struct kvm_cpuid2 */
 	struct kvm_cpuid_entry2 entries[X86_CPUID_MAX];
 };
 

@@ -14,12 +14,12 @@
 
 #define VERSION 0x11u
 
-#define PIN_VECTOR	  0xffull
-#define PIN_DELIVERY	  (7ull << 8)
-#define PIN_LOGICAL	  (1ull << 11)
-#define PIN_READ_ONLY	  (1ull << 12 | 1ull << 14) /* delivery status, remote IRR */
-#define PIN_MASKED	  (1ull << 16)
-#define PIN_RESERVED	  0x00fffffffffe0000ull
+#define PIN_VECTOR	   0xffull
+#define PIN_DELIVERY	   (7ull << 8)
+#define PIN_LOGICAL	   (1ull << 11)
+#define PIN_READ_ONLY	   (1ull << 12 | 1ull << 14) /* delivery status, remote IRR */
+#define PIN_MASKED	   (1ull << 16)
+#define PIN_RESERVED	   0x00fffffffffe0000ull
 #define PIN_DESTINATION(p) ((p) >> 56)
 
 #define DELIVERY_FIXED	(0ull << 8)

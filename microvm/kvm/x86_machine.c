@@ -29,7 +29,8 @@ _Static_assert(X86_IRQ_PINS(VM_DEVICES_MAX) <= X86_IOAPIC_PINS_MAX, "a pin for e
 int x86_vm_init(struct engine *engine, struct err *e)
 {
 	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP};
-	struct kvm_enable_cap no_pmu = {.cap = KVM_CAP_PMU_CAPABILITY, .args = {KVM_PMU_CAP_DISABLE}};
+	struct kvm_enable_cap no_pmu = {
+		.cap = KVM_CAP_PMU_CAPABILITY, .args = {KVM_PMU_CAP_DISABLE}};
 
 	int ret = -pthread_mutex_init(&engine->x86.lock, NULL);
 
@@ -50,8 +51,7 @@ int x86_vcpus_init(struct engine *engine, struct err *e)
 {
 	cleanup_free struct x86_cpuid *cpuid = calloc(1, sizeof(*cpuid));
 	struct x86_boot boot;
-	bool deadline =
-		ioctl(engine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	bool deadline = ioctl(engine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 
 	if (!cpuid)
 		return err_sys(e, ENOMEM, "KVM");
@@ -80,9 +80,11 @@ void x86_vm_fini(struct engine *engine)
 static void routes_update(struct engine *engine)
 {
 	struct {
-		struct kvm_irq_routing head;
+		uint32_t n_entries, flags; /* laid out as the kernel's struct kvm_irq_routing */
 		struct kvm_irq_routing_entry entries[X86_IRQ_PINS(VM_DEVICES_MAX)];
 	} routes = {0};
+	_Static_assert(
+		sizeof(struct kvm_irq_routing) == 2 * sizeof(uint32_t), "two words, then entries");
 
 	for (unsigned i = 0; i < engine->n_mmio; i++) {
 		unsigned pin = X86_IRQ_FIRST + i;
@@ -90,14 +92,15 @@ static void routes_update(struct engine *engine)
 
 		if (!x86_ioapic_message(&engine->x86.ioapic, pin, &msi))
 			continue;
-		routes.entries[routes.head.nr++] = (struct kvm_irq_routing_entry){
+		routes.entries[routes.n_entries++] = (struct kvm_irq_routing_entry){
 			.gsi = pin,
 			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = {
-				.address_lo = (uint32_t)msi.address,
-				.address_hi = (uint32_t)(msi.address >> 32),
-				.data = msi.data,
-			},
+			.u.msi =
+				{
+					.address_lo = (uint32_t)msi.address,
+					.address_hi = (uint32_t)(msi.address >> 32),
+					.data = msi.data,
+				},
 		};
 	}
 	if (ioctl(engine->vm_fd, KVM_SET_GSI_ROUTING, &routes) < 0)

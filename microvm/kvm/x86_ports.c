@@ -50,7 +50,7 @@ void x86_port_out(struct vcpu *vcpu, uint16_t port, uint8_t value)
 	if (port == X86_PORT_I8042 && value == I8042_CMD_RESET)
 		vm_end(vcpu->engine, ENGINE_END_RESET, "%s", "");
 	else if (port == X86_PORT_SLEEP_CONTROL &&
-		 value == (SLEEP_ENABLE | X86_SLEEP_TYPE_S5 << SLEEP_TYPE_SHIFT))
+		value == (SLEEP_ENABLE | X86_SLEEP_TYPE_S5 << SLEEP_TYPE_SHIFT))
 		vm_end(vcpu->engine, ENGINE_END_SHUTDOWN, "%s", "");
 }
 

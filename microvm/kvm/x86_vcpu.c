@@ -23,7 +23,7 @@
 
 int x86_vcpu_set_cpuid(int vcpu_fd, const struct x86_cpuid *cpuid, struct err *e)
 {
-	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &cpuid->head) < 0)
+	if (ioctl(vcpu_fd, KVM_SET_CPUID2, cpuid) < 0)
 		return err_sys(e, errno, "KVM: can't set the vCPU's features");
 	return 0;
 }
@@ -31,15 +31,17 @@ int x86_vcpu_set_cpuid(int vcpu_fd, const struct x86_cpuid *cpuid, struct err *e
 int x86_vcpu_set_msrs(int vcpu_fd, struct err *e)
 {
 	struct {
-		struct kvm_msrs head;
+		uint32_t n_entries, padding; /* laid out as the kernel's struct kvm_msrs */
 		struct kvm_msr_entry entries[2];
 	} msrs = {
-		.head.nmsrs = 2,
-		.entries = {
-			{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED_ALL_WRITEBACK},
-			{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING},
-		},
+		.n_entries = 2,
+		.entries =
+			{
+				{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED_ALL_WRITEBACK},
+				{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRING},
+			},
 	};
+	_Static_assert(sizeof(struct kvm_msrs) == 2 * sizeof(uint32_t), "two words, then entries");
 	int n = ioctl(vcpu_fd, KVM_SET_MSRS, &msrs);
 
 	if (n < 0)
@@ -51,9 +53,16 @@ int x86_vcpu_set_msrs(int vcpu_fd, struct err *e)
 
 static struct kvm_segment segment(uint16_t selector, uint8_t type, bool code)
 {
-	return (struct kvm_segment){
-		.base = 0, .limit = 0xffffffff, .selector = selector, .type = type,
-		.present = 1, .dpl = 0, .db = !code, .s = 1, .l = code, .g = 1};
+	return (struct kvm_segment){.base = 0,
+		.limit = 0xffffffff,
+		.selector = selector,
+		.type = type,
+		.present = 1,
+		.dpl = 0,
+		.db = !code,
+		.s = 1,
+		.l = code,
+		.g = 1};
 }
 
 int x86_vcpu_enter(int vcpu_fd, const struct x86_boot *boot, uint64_t extra_cr4, struct err *e)

@@ -16,7 +16,7 @@ int x86_vcpu_set_cpuid(int vcpu_fd, const struct x86_cpuid *cpuid, struct err *e
 int x86_vcpu_set_msrs(int vcpu_fd, struct err *e) must_check;
 
 /* Long mode at the kernel's entry, as the 64-bit boot protocol wants it; extra_cr4 on top. */
-int x86_vcpu_enter(int vcpu_fd, const struct x86_boot *boot, uint64_t extra_cr4, struct err *e)
-	must_check;
+int x86_vcpu_enter(
+	int vcpu_fd, const struct x86_boot *boot, uint64_t extra_cr4, struct err *e) must_check;
 
 #endif

@@ -17,7 +17,15 @@
 #define N_QUEUES     3
 #define STEPS_MAX    512
 
-enum step { STEP_WRITE, STEP_READ, STEP_MEMORY, STEP_LOOP, STEP_INTERRUPT, STEP_CONFIG, STEP_BREAK };
+enum step {
+	STEP_WRITE,
+	STEP_READ,
+	STEP_MEMORY,
+	STEP_LOOP,
+	STEP_INTERRUPT,
+	STEP_CONFIG,
+	STEP_BREAK
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -50,8 +58,9 @@ static int dev_start(struct virtio_device *dev)
 	if (dev->features & ~dev->offered)
 		abort();
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
-		if (dev->queue_ready[i] && (i >= N_QUEUES || !dev->layouts[i].size ||
-						   dev->layouts[i].size > dev->queue_size_max))
+		if (dev->queue_ready[i] &&
+			(i >= N_QUEUES || !dev->layouts[i].size ||
+				dev->layouts[i].size > dev->queue_size_max))
 			abort();
 	return 0;
 }
@@ -143,7 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dev.name = "fuzzed";
 	dev.id = VIRTIO_ID_CONSOLE;
 	dev.offered = 1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_RING_F_EVENT_IDX |
-		      1ull << VIRTIO_RING_F_INDIRECT_DESC | 3;
+		1ull << VIRTIO_RING_F_INDIRECT_DESC | 3;
 	dev.config_bytes = CONFIG_BYTES;
 	dev.n_queues = N_QUEUES;
 	dev.queue_size_max = 256;

@@ -299,8 +299,8 @@ static void acpi_discovery(void **state)
 	fixture->config.discovery = VM_DISCOVERY_ACPI;
 	assert_int_equal(x86_boot_write(&fixture->config, &boot, &e), 0);
 	assert_int_equal(zero_page(fixture)->acpi_rsdp_addr, X86_ACPI_GPA);
-	assert_string_equal(guest_memory_at(&fixture->memory, X86_CMDLINE_GPA, 2048),
-		"quiet -- init words");
+	assert_string_equal(
+		guest_memory_at(&fixture->memory, X86_CMDLINE_GPA, 2048), "quiet -- init words");
 }
 
 int main(void)

@@ -16,7 +16,7 @@ static struct x86_cpuid cpuid;
 
 static void put(uint32_t function, uint32_t index, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
-	cpuid.entries[cpuid.head.nent++] = (struct kvm_cpuid_entry2){
+	cpuid.entries[cpuid.n_entries++] = (struct kvm_cpuid_entry2){
 		.function = function, .index = index, .eax = a, .ebx = b, .ecx = c, .edx = d};
 }
 
@@ -47,10 +47,10 @@ static void nothing_nested(void **state)
 {
 	(void)state;
 	x86_cpuid_filter(&cpuid, 1, false);
-	assert_false(x86_cpuid_find(&cpuid, 1, 0)->ecx & BIT(5));	  /* VMX */
+	assert_false(x86_cpuid_find(&cpuid, 1, 0)->ecx & BIT(5));	   /* VMX */
 	assert_false(x86_cpuid_find(&cpuid, 0x80000001, 0)->ecx & BIT(2)); /* SVM */
 	assert_null(x86_cpuid_find(&cpuid, 0x8000000a, 0));
-	assert_int_equal(x86_cpuid_find(&cpuid, 0xa, 0)->eax, 0); /* counters */
+	assert_int_equal(x86_cpuid_find(&cpuid, 0xa, 0)->eax, 0);  /* counters */
 	assert_false(x86_cpuid_find(&cpuid, 7, 0)->edx & BIT(24)); /* AMX */
 	assert_int_equal(x86_cpuid_find(&cpuid, 0xd, 0)->eax, 0x2e7);
 	assert_null(x86_cpuid_find(&cpuid, 0x1d, 0));
@@ -99,7 +99,8 @@ static void topology(void **state)
 		assert_int_equal(core->edx, 5);
 		assert_int_equal(x86_cpuid_find(&cpuid, leaf, 2)->ecx, 2);
 	}
-	/* Caches: the first level a core's own, the third shared by the eight ids of the package. */
+	/* Caches: the first level a core's own, the third shared by the eight ids of the package.
+	 */
 	assert_int_equal(x86_cpuid_find(&cpuid, 4, 0)->eax >> 14 & 0xfff, 0);
 	assert_int_equal(x86_cpuid_find(&cpuid, 4, 1)->eax >> 14 & 0xfff, 7);
 	assert_int_equal(x86_cpuid_find(&cpuid, 4, 1)->eax >> 26, 7);
@@ -121,16 +122,16 @@ static void no_extended_topology(void **state)
 	x86_cpuid_filter(&cpuid, 4, false);
 	assert_null(x86_cpuid_find(&cpuid, 0xb, 0));
 	assert_null(x86_cpuid_find(&cpuid, 0x1f, 0));
-	assert_int_equal(cpuid.head.nent, 1);
+	assert_int_equal(cpuid.n_entries, 1);
 }
 
 static void full_table(void **state)
 {
 	(void)state;
-	while (cpuid.head.nent < X86_CPUID_MAX)
-		put(0x12345678, cpuid.head.nent, 0, 0, 0, 0);
+	while (cpuid.n_entries < X86_CPUID_MAX)
+		put(0x12345678, cpuid.n_entries, 0, 0, 0, 0);
 	x86_cpuid_filter(&cpuid, 4, false);
-	assert_true(cpuid.head.nent <= X86_CPUID_MAX);
+	assert_true(cpuid.n_entries <= X86_CPUID_MAX);
 }
 
 int main(void)

@@ -116,7 +116,8 @@ static void files_and_directories(void **state)
 	assert_int_equal(console->rdev_minor, 1);
 	/* A directory comes before what is in it. */
 	assert_true(archive_find(&archive, "modules") < archive_find(&archive, "modules/000-a.ko"));
-	assert_true(archive_find(&archive, "modules/deep") < archive_find(&archive, "modules/deep/er"));
+	assert_true(
+		archive_find(&archive, "modules/deep") < archive_find(&archive, "modules/deep/er"));
 	free(archive.bytes);
 	for (unsigned i = 0; i < n; i++)
 		close(files[i].fd);

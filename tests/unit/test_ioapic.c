@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The IO-APIC's registers: entries become messages, masked ones do not, and nothing lies outside. */
+/* The IO-APIC's registers: entries become messages, masked ones do not, and nothing lies outside.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -365,8 +365,8 @@ static void config_space(void **state)
 	assert_int_not_equal(rd(VIRTIO_MMIO_CONFIG_GENERATION), generation);
 	assert_int_equal(fixture.page[VIRTIO_MMIO_CONFIG_OFFSET + 1], '!');
 	assert_true(interrupted());
-	assert_int_equal(rd(VIRTIO_MMIO_INTERRUPT_STATUS),
-		VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+	assert_int_equal(
+		rd(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
 	wr(VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_CONFIG);
 	assert_int_equal(rd(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
 }

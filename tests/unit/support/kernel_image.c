@@ -20,11 +20,17 @@ void kernel_image_elf(struct kernel_image_file *file)
 	file->ehdr->e_phentsize = sizeof(Elf64_Phdr);
 	file->ehdr->e_phnum = 3;
 	file->ehdr->e_entry = KERNEL_IMAGE_LOAD_GPA;
-	file->phdrs[0] = (Elf64_Phdr){.p_type = PT_LOAD, .p_offset = 0x1000, .p_filesz = 0x1000,
-		.p_memsz = 0x1000, .p_paddr = KERNEL_IMAGE_LOAD_GPA};
+	file->phdrs[0] = (Elf64_Phdr){.p_type = PT_LOAD,
+		.p_offset = 0x1000,
+		.p_filesz = 0x1000,
+		.p_memsz = 0x1000,
+		.p_paddr = KERNEL_IMAGE_LOAD_GPA};
 	file->phdrs[1] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = ~0ull, .p_filesz = ~0ull};
-	file->phdrs[2] = (Elf64_Phdr){.p_type = PT_LOAD, .p_offset = 0x2000, .p_filesz = 0x800,
-		.p_memsz = 0x1000, .p_paddr = KERNEL_IMAGE_LOAD_GPA + 0x200000};
+	file->phdrs[2] = (Elf64_Phdr){.p_type = PT_LOAD,
+		.p_offset = 0x2000,
+		.p_filesz = 0x800,
+		.p_memsz = 0x1000,
+		.p_paddr = KERNEL_IMAGE_LOAD_GPA + 0x200000};
 	memset(file->bytes + 0x1000, 0xaa, 0x1000);
 	memset(file->bytes + 0x2000, 0xbb, 0x800);
 	file->len_bytes = 0x2800;
