@@ -145,9 +145,14 @@ static int take_fd(struct object *o, const char *key, int *out)
 	if (flags & FD_CLOEXEC)
 		return err_set(
 			o->e, EINVAL, "plan: %s%s: descriptor %d is named twice", o->path, key, fd);
-	*out = fd <= STDERR_FILENO ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
-	ret = *out < 0 ? -errno : fd_set_cloexec(*out, true);
-	return ret < 0 ? err_sys(o->e, -ret, "plan: %s%s", o->path, key) : 0;
+	if (fd <= STDERR_FILENO)
+		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	else if (fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0)
+		fd = -1;
+	if (fd < 0)
+		return err_sys(o->e, errno, "plan: %s%s", o->path, key);
+	*out = fd;
+	return 0;
 }
 
 static int read_kernel(struct plan *plan, struct object *top)
