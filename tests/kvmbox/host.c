@@ -42,7 +42,7 @@ enum { EXIT_TIMEOUT = 124, EXIT_BOX = 125 };
 enum { PORT_CTL, PORT_IN, PORT_OUT, PORT_ERR, PORT_COUNT };
 
 struct config {
-	const char *qemu, *virtiofsd, *vmlinux, *initramfs, *modules, *append, *cache;
+	const char *qemu, *virtiofsd, *vmlinux, *initramfs, *modules, *append, *cache, *plugin;
 	const char *share[PATHS_MAX], *copy[PATHS_MAX];
 	int share_count, copy_count;
 	int memory_mib, cpus;
@@ -276,6 +276,10 @@ static void host_start_qemu(struct box *box, const struct config *cfg, int initr
 		args_add(&a, "shift=0,sleep=off");
 		args_add(&a, "-seed");
 		args_add(&a, "1");
+	}
+	if (cfg->plugin) {
+		args_add(&a, "-plugin");
+		args_add(&a, "%s", cfg->plugin);
 	}
 	args_add(&a, "-cpu");
 	/* Off: what TCG would warn about not having. */
@@ -549,7 +553,7 @@ static void host_open_streams(struct box *box)
 
 static void host_parse(struct config *cfg, int argc, char **argv)
 {
-	enum { QEMU, VIRTIOFSD, VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, SHARE, COPY, MEMORY, CPUS,
+	enum { QEMU, VIRTIOFSD, VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, SHARE, COPY, MEMORY, CPUS,
 	       TIMEOUT, ICOUNT, VERBOSE };
 	static const struct option options[] = {
 		{ "qemu", 1, NULL, QEMU },	    { "virtiofsd", 1, NULL, VIRTIOFSD },
@@ -558,8 +562,8 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 		{ "cache", 1, NULL, CACHE },	    { "share", 1, NULL, SHARE },
 		{ "copy", 1, NULL, COPY },	    { "memory", 1, NULL, MEMORY },
 		{ "cpus", 1, NULL, CPUS },	    { "timeout", 1, NULL, TIMEOUT },
-		{ "icount", 0, NULL, ICOUNT },	    { "verbose", 0, NULL, VERBOSE },
-		{ NULL, 0, NULL, 0 },
+		{ "plugin", 1, NULL, PLUGIN },	    { "icount", 0, NULL, ICOUNT },
+		{ "verbose", 0, NULL, VERBOSE },    { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -572,6 +576,7 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 		case MODULES: cfg->modules = optarg; break;
 		case APPEND: cfg->append = optarg; break;
 		case CACHE: cfg->cache = optarg; break;
+		case PLUGIN: cfg->plugin = optarg; break;
 		case MEMORY: cfg->memory_mib = atoi(optarg); break;
 		case CPUS: cfg->cpus = atoi(optarg); break;
 		case TIMEOUT: cfg->timeout_s = atol(optarg); break;
