@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "microvm/fs/session.h"
@@ -64,6 +65,7 @@ static void state_begin(struct state *s)
 	struct err e;
 
 	memset(s, 0, sizeof(*s));
+	umask(022); /* the last input left its own */
 	signal(SIGXFSZ, SIG_IGN);
 	setrlimit(RLIMIT_FSIZE, &limit);
 	snprintf(s->top, sizeof(s->top), "%s/hvrun-fuzz-XXXXXX",
