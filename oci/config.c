@@ -75,13 +75,12 @@ static uint16_t cells_at(const json_t *value, const char *path)
 static void config_fill_linux(struct oci_config *config)
 {
 	json_t *section = json_object_get(config->json, "linux");
-	size_t i;
-	json_t *entry;
+	const json_t *list = json_object_get(section, "namespaces");
 
 	config->linux_section = section;
-	json_array_foreach (json_object_get(section, "namespaces"), i, entry)
-		config->namespaces |=
-			oci_namespace_bit(json_string_value(json_object_get(entry, "type")));
+	for (size_t i = 0; i < json_array_size(list); i++)
+		config->namespaces |= oci_namespace_bit(
+			json_string_value(json_object_get(json_array_get(list, i), "type")));
 	config->resources = json_object_get(section, "resources");
 	/* -1 means unlimited. */
 	config->memory_limit_bytes =

@@ -77,9 +77,9 @@ static const char *quote(const char *text, char *buf)
 {
 	size_t n = 0;
 
-	for (; text[n] && n < OCI_QUOTE_BYTES - 4; n++)
+	for (; n < OCI_QUOTE_BYTES - 4 && text[n]; n++)
 		buf[n] = text[n];
-	strcpy(buf + n, text[n] ? "..." : "");
+	memcpy(buf + n, text[n] ? "..." : "\0\0\0", 4);
 	return buf;
 }
 
@@ -243,8 +243,9 @@ void oci_schema_prune(const struct oci_schema *schema, json_t *value)
 				json_object_del(value, key);
 		}
 	} else if (schema->kind == OCI_MAP) {
-		json_object_foreach (value, key, item)
+		json_object_foreach (value, key, item) {
 			oci_schema_prune(schema->items, item);
+		}
 	} else if (schema->kind == OCI_ARRAY && schema->items->kind != OCI_STRING) {
 		for (size_t i = 0; i < json_array_size(value); i++)
 			oci_schema_prune(schema->items, json_array_get(value, i));

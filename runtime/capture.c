@@ -17,7 +17,7 @@
 /* Reads to the end, keeping what fits. -ETIMEDOUT when nothing more came for too long. */
 static int gather(int fd, char *text, size_t cap)
 {
-	char spill[4096];
+	char spill[4096] = "";
 	size_t used = 0;
 
 	for (;;) {

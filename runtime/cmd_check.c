@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "runtime/commands.h"
 #include "runtime/settings.h"
 
@@ -56,19 +55,13 @@ static int ask_qemu(const char *path, const char *option, const char *value, cha
 	return 0;
 }
 
-static int check_emulation(const struct settings *settings, char *path, char *version,
-	size_t version_cap, struct err *e)
+static int check_qemu(
+	const char *path, char *text, char *version, size_t version_cap, struct err *e)
 {
-	cleanup_free char *text = malloc(QEMU_OUTPUT_BYTES);
 	static const char *const devices[] = {
 		"\"vhost-user-fs-device\"", "\"vhost-user-vsock-device\""};
 
-	if (!text)
-		return err_sys(e, ENOMEM, "QEMU");
-	int ret = programs_which(settings->qemu ? settings->qemu : PROGRAM_QEMU, path, e);
-	if (ret < 0)
-		return err_add(e, "QEMU is needed (Debian: apt-get install qemu-system-x86)");
-	ret = ask_qemu(path, "--version", NULL, text, QEMU_OUTPUT_BYTES, e);
+	int ret = ask_qemu(path, "--version", NULL, text, QEMU_OUTPUT_BYTES, e);
 	if (ret < 0)
 		return ret;
 	/* "QEMU emulator version 7.2.22 (Debian ...)" */
@@ -80,6 +73,21 @@ static int check_emulation(const struct settings *settings, char *path, char *ve
 		if (!strstr(text, devices[i]))
 			ret = err_set(
 				e, ENOTSUP, "%s (%s) has no device %s", path, version, devices[i]);
+	return ret;
+}
+
+static int check_emulation(const struct settings *settings, char *path, char *version,
+	size_t version_cap, struct err *e)
+{
+	int ret = programs_which(settings->qemu ? settings->qemu : PROGRAM_QEMU, path, e);
+
+	if (ret < 0)
+		return err_add(e, "QEMU is needed (Debian: apt-get install qemu-system-x86)");
+	char *text = malloc(QEMU_OUTPUT_BYTES);
+	if (!text)
+		return err_sys(e, ENOMEM, "QEMU");
+	ret = check_qemu(path, text, version, version_cap, e);
+	free(text);
 	return ret;
 }
 
@@ -135,7 +143,7 @@ static bool report_files(const struct programs *programs, const struct settings 
 static int command_check_run(struct context *context, int argc, char **argv)
 {
 	struct check_options options = {0};
-	struct settings settings;
+	struct settings settings = {0};
 	enum accel only = ACCEL_KVM;
 	bool works = false;
 	struct err e;

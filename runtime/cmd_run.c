@@ -144,7 +144,7 @@ static int read_arguments(struct run *run, int argc, char **argv, struct err *e)
 	}
 	ret = idlock_check_id(argv[first], e);
 	if (ret == 0)
-		strcpy(run->id, argv[first]);
+		snprintf(run->id, sizeof(run->id), "%s", argv[first]);
 	return ret;
 }
 
@@ -312,13 +312,10 @@ static pid_t start_program(const struct run *run, const char *path, const char *
 	return spawn_start(&spawn, run->null, e);
 }
 
-static int start_fs(struct run *run, int socket, int control, struct err *e)
+static int start_fs_with(struct run *run, int socket, int control, int *fds, struct err *e)
 {
 	size_t n = 0;
-	cleanup_free int *fds = calloc(run->exports.n + 3, sizeof(*fds));
 
-	if (!fds)
-		return err_sys(e, ENOMEM, "hvrun-fs");
 	run->plan.fs_vmm_socket = socket;
 	run->plan.fs_control = control;
 	cleanup_close int file = plan_fs_file(&run->plan, e);
@@ -334,6 +331,17 @@ static int start_fs(struct run *run, int socket, int control, struct err *e)
 		return pid;
 	run->supervise.fs = pid;
 	return 0;
+}
+
+static int start_fs(struct run *run, int socket, int control, struct err *e)
+{
+	int *fds = calloc(run->exports.n + 3, sizeof(*fds));
+
+	if (!fds)
+		return err_sys(e, ENOMEM, "hvrun-fs");
+	int ret = start_fs_with(run, socket, control, fds, e);
+	free(fds);
+	return ret;
 }
 
 static int start_vmm(struct run *run, int socket, int control, struct err *e)

@@ -46,9 +46,9 @@ static int export_open(
 	if (export->fd < 0)
 		return errno == ENOENT ? err_set(e, ENOENT, "%s: no such file or directory", path)
 				       : err_sys(e, errno, "%s", path);
-	if (path[0] == '/')
-		export->path = strdup(path);
-	else if (asprintf(&export->path, "%s/%s", bundle_path, path) < 0)
+	bool absolute = path[0] == '/';
+	if (asprintf(&export->path, "%s%s%s", absolute ? "" : bundle_path, absolute ? "" : "/",
+		    path) < 0)
 		export->path = NULL;
 	return export->path ? 0 : err_sys(e, ENOMEM, "%s", path);
 }
@@ -138,7 +138,7 @@ static int open_root(struct export *export, const struct oci_config *config, int
 {
 	struct stat st;
 
-	strcpy(export->name, EXPORT_ROOTFS);
+	snprintf(export->name, sizeof(export->name), EXPORT_ROOTFS);
 	int ret = export_open(export, bundle, bundle_path, config->root_path, e);
 	if (ret == 0 && fstat(export->fd, &st) == 0 && !S_ISDIR(st.st_mode))
 		ret = err_sys(e, ENOTDIR, "%s", export->path);

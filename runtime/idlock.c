@@ -50,7 +50,7 @@ int idlock_default_root(char path[PATH_MAX], struct err *e)
 	const char *dir = getenv("XDG_RUNTIME_DIR");
 
 	if (geteuid() == 0) {
-		strcpy(path, "/run/hvrun");
+		snprintf(path, PATH_MAX, "/run/hvrun");
 		return 0;
 	}
 	if (!dir || dir[0] != '/')

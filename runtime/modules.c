@@ -13,6 +13,7 @@
 
 #define MODULES_TEXT_MAX_BYTES (8u << 20)
 #define MODULES_DEPTH_MAX      16
+#define MODULE_PATH_BYTES      256
 
 /*
  * What is loaded, in this order; what these depend on is loaded before them. The ones that are not
@@ -74,7 +75,7 @@ static const char *dep_line(
 			if (whole) {
 				same = strlen(name) == colon && memcmp(line, name, colon) == 0;
 			} else {
-				char path[256];
+				char path[MODULE_PATH_BYTES];
 				same = colon < sizeof(path);
 				if (same) {
 					memcpy(path, line, colon);
@@ -105,7 +106,7 @@ static bool modules_built_in(const struct modules *modules, const char *name)
 {
 	for (const char *line = modules->builtin; line && *line;) {
 		size_t n = strcspn(line, "\n");
-		char path[256];
+		char path[MODULE_PATH_BYTES];
 		if (n < sizeof(path)) {
 			memcpy(path, line, n);
 			path[n] = '\0';
@@ -134,9 +135,11 @@ static int modules_add(
 	while (*deps && *deps != '\n') {
 		size_t n = strcspn(deps, " \t\n");
 		if (n) {
-			cleanup_free char *dep = strndup(deps, n);
-			if (!dep)
-				return err_sys(e, ENOMEM, "modules.dep");
+			char dep[MODULE_PATH_BYTES];
+			if (n >= sizeof(dep))
+				return err_set(e, ENAMETOOLONG, "modules.dep: %.*s", (int)n, deps);
+			memcpy(dep, deps, n);
+			dep[n] = '\0';
 			int ret = modules_add(modules, dep, true, depth + 1, e);
 			if (ret > 0)
 				return err_set(

@@ -53,9 +53,9 @@ static int options_store(
 		*(const char **)place = value;
 		break;
 	case OPTION_NUMBER:
-		if (options_number(value, spec->min, spec->max, place) < 0)
+		if (!value || options_number(value, spec->min, spec->max, place) < 0)
 			return err_set(e, EINVAL, "--%s: \"%s\" is not a number from %u to %u",
-				spec->name, value, spec->min, spec->max);
+				spec->name, value ? value : "", spec->min, spec->max);
 		break;
 	case OPTION_ACCEPT:
 	case OPTION_ACCEPT_TEXT:

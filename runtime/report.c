@@ -73,7 +73,8 @@ void report_line(const struct report *report, const char *level, const char *mes
 {
 	char text[ERR_TEXT_BYTES];
 
-	/* Parts of it may come from a bundle or a guest, and must not reach the terminal as codes. */
+	/* Parts of it may come from a bundle or a guest, and must not reach the terminal as codes.
+	 */
 	snprintf(text, sizeof(text), "%s", message);
 	for (char *c = text; *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)

@@ -62,9 +62,9 @@ pid_t spawn_start(const struct spawn *spawn, int null, struct err *e)
 	/* A handler must not run in the child, where it would work on the parent's memory. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &saved);
-	pid_t pid = vfork();
+	pid_t pid = vfork(); /* NOLINT: as cheap as it gets, see child() */
 	if (pid == 0)
-		child(spawn, null, parent, &fault);
+		child(spawn, null, parent, &fault); /* NOLINT */
 	int code = errno;
 	sigprocmask(SIG_SETMASK, &saved, NULL);
 	if (pid < 0)

@@ -17,10 +17,10 @@
 /* A text with ' for ", wrapped in what every configuration has. */
 static char *config_text(const char *inner)
 {
-	char *text = malloc(strlen(inner) + 64);
+	char *text = NULL;
 
-	assert_non_null(text);
-	sprintf(text, "{'ociVersion':'1.0.2'%s%s}", *inner ? "," : "", inner);
+	if (asprintf(&text, "{'ociVersion':'1.0.2'%s%s}", *inner ? "," : "", inner) < 0)
+		abort();
 	for (char *c = text; *c; c++)
 		if (*c == '\'')
 			*c = '"';
