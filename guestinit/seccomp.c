@@ -3,48 +3,51 @@
 #include "guestinit/seccomp.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/fd.h"
 #include "guestinit/create.h"
+#include "guestinit/seccomp_bpf.h"
 
-#define SECCOMP_ARGS_MAX       6
+#define SECCOMP_ARGS	       6
 #define SECCOMP_CONDITIONS_MAX 32
 
-static void seccomp_freep(scmp_filter_ctx *ctx)
+static const struct {
+	const char *name;
+	uint32_t action;
+	bool data;
+} seccomp_actions[] = {
+	{"SCMP_ACT_ALLOW", SECCOMP_RET_ALLOW, false},
+	{"SCMP_ACT_ERRNO", SECCOMP_RET_ERRNO, true},
+	{"SCMP_ACT_KILL", SECCOMP_RET_KILL_THREAD, false},
+	{"SCMP_ACT_KILL_THREAD", SECCOMP_RET_KILL_THREAD, false},
+	{"SCMP_ACT_KILL_PROCESS", SECCOMP_RET_KILL_PROCESS, false},
+	{"SCMP_ACT_TRAP", SECCOMP_RET_TRAP, false},
+	{"SCMP_ACT_TRACE", SECCOMP_RET_TRACE, true},
+	{"SCMP_ACT_LOG", SECCOMP_RET_LOG, false},
+};
+
+int guest_seccomp_action(const char *name, const struct opt_u64 *errno_ret, uint32_t *action)
 {
-	if (*ctx)
-		seccomp_release(*ctx);
+	uint32_t data = errno_ret->set ? (uint32_t)errno_ret->value & SECCOMP_RET_DATA : EPERM;
+
+	for (size_t i = 0; i < sizeof(seccomp_actions) / sizeof(seccomp_actions[0]); i++) {
+		if (strcmp(seccomp_actions[i].name, name) != 0)
+			continue;
+		*action = seccomp_actions[i].action | (seccomp_actions[i].data ? data : 0);
+		return 0;
+	}
+	return -ENOTSUP;
 }
 
-/* errno_ret is EPERM where the configuration leaves it open. */
-static int seccomp_action(
-	const char *name, const struct opt_u64 *errno_ret, uint32_t *action, struct err *e)
-{
-	uint32_t code = errno_ret->set ? (uint32_t)errno_ret->value & 0xffff : EPERM;
-
-	if (strcmp(name, "SCMP_ACT_ALLOW") == 0)
-		*action = SCMP_ACT_ALLOW;
-	else if (strcmp(name, "SCMP_ACT_ERRNO") == 0)
-		*action = SCMP_ACT_ERRNO(code);
-	else if (strcmp(name, "SCMP_ACT_KILL") == 0 || strcmp(name, "SCMP_ACT_KILL_THREAD") == 0)
-		*action = SCMP_ACT_KILL_THREAD;
-	else if (strcmp(name, "SCMP_ACT_KILL_PROCESS") == 0)
-		*action = SCMP_ACT_KILL_PROCESS;
-	else if (strcmp(name, "SCMP_ACT_TRAP") == 0)
-		*action = SCMP_ACT_TRAP;
-	else if (strcmp(name, "SCMP_ACT_TRACE") == 0)
-		*action = SCMP_ACT_TRACE(code);
-	else if (strcmp(name, "SCMP_ACT_LOG") == 0)
-		*action = SCMP_ACT_LOG;
-	else
-		return err_set(
-			e, ENOTSUP, "config.linux.seccomp: action \"%s\" is not supported", name);
-	return 0;
-}
-
-static int seccomp_op(const char *name)
+int guest_seccomp_operator(const char *name)
 {
 	static const struct {
 		const char *name;
@@ -65,179 +68,93 @@ static int seccomp_op(const char *name)
 	return -1;
 }
 
-static int seccomp_arch(const char *name, uint32_t *arch)
+uint32_t guest_seccomp_beyond(const struct cfg_seccomp *config, uint32_t default_action)
 {
-	static const struct {
-		const char *name;
-		uint32_t arch;
-	} archs[] = {
-		{"SCMP_ARCH_X86", SCMP_ARCH_X86},
-		{"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
-		{"SCMP_ARCH_X32", SCMP_ARCH_X32},
-		{"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
-		{"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},
-		{"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
-		{"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},
-		{"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
-		{"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},
-		{"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
-		{"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32},
-		{"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
-		{"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},
-		{"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
-		{"SCMP_ARCH_S390", SCMP_ARCH_S390},
-		{"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
-		{"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},
-		{"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
-		{"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
-	};
+	uint32_t kind = default_action & SECCOMP_RET_ACTION_FULL;
 
-	for (size_t i = 0; i < sizeof(archs) / sizeof(archs[0]); i++) {
-		if (strcmp(archs[i].name, name) == 0) {
-			*arch = archs[i].arch;
-			return 0;
-		}
-	}
-	return -ENOENT;
+	(void)config;
+	if (kind == SECCOMP_RET_ALLOW || kind == SECCOMP_RET_LOG || kind == SECCOMP_RET_TRACE)
+		return default_action;
+	return SECCOMP_RET_ERRNO | ENOSYS;
 }
 
-/* Other machines' architectures can't run here: as harmless to add as to leave out. */
-static int seccomp_add_archs(scmp_filter_ctx ctx, const struct strings *names, struct err *e)
+/* Other machines' architectures can't run here: as harmless to name as to leave out. */
+static bool seccomp_arch_known(const char *name)
 {
-	for (size_t i = 0; i < names->n; i++) {
-		uint32_t arch;
-		if (seccomp_arch(names->v[i], &arch) < 0)
-			return err_set(e, EINVAL,
-				"config.linux.seccomp.architectures[%zu]: no architecture \"%s\"",
-				i, names->v[i]);
-		bool ours =
-			arch == SCMP_ARCH_X86 || arch == SCMP_ARCH_X86_64 || arch == SCMP_ARCH_X32;
-		if (!ours)
-			continue;
-		int ret = seccomp_arch_add(ctx, arch);
-		if (ret < 0 && ret != -EEXIST)
-			return err_sys(e, -ret, "config.linux.seccomp.architectures[%zu]", i);
-	}
-	return 0;
+	static const char *const names[] = {"X86", "X86_64", "X32", "ARM", "AARCH64", "LOONGARCH64",
+		"M68K", "MIPS", "MIPS64", "MIPS64N32", "MIPSEL", "MIPSEL64", "MIPSEL64N32", "PPC",
+		"PPC64", "PPC64LE", "S390", "S390X", "PARISC", "PARISC64", "RISCV64", "SH", "SHEB"};
+
+	if (strncmp(name, "SCMP_ARCH_", 10) != 0)
+		return false;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name + 10, names[i]) == 0)
+			return true;
+	return false;
 }
 
-static int seccomp_set_flags(scmp_filter_ctx ctx, const struct strings *names, struct err *e)
+static int seccomp_check_rule(const struct cfg_seccomp_rule *rule, struct err *e)
 {
-	for (size_t i = 0; i < names->n; i++) {
-		const char *name = names->v[i];
-		int ret = 0;
+	uint32_t action;
 
-		if (strcmp(name, "SECCOMP_FILTER_FLAG_LOG") == 0)
-			ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1);
-		else if (strcmp(name, "SECCOMP_FILTER_FLAG_SPEC_ALLOW") == 0)
-			ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_SSB, 1);
-		else if (strcmp(name, "SECCOMP_FILTER_FLAG_TSYNC") != 0)
-			return err_set(e, ENOTSUP,
-				"config.linux.seccomp.flags[%zu]: \"%s\" is not supported", i,
-				name);
-		/* TSYNC: there is one thread, which the filter reaches anyway. */
-		if (ret < 0)
-			return err_sys(e, -ret, "config.linux.seccomp.flags[%zu]", i);
-	}
-	return 0;
-}
-
-static int seccomp_args(const struct cfg_seccomp_rule *rule, struct scmp_arg_cmp *cmp,
-	bool *repeated, struct err *e)
-{
-	unsigned seen = 0;
-
-	*repeated = false;
+	if (guest_seccomp_action(rule->action, &rule->errno_ret, &action) < 0)
+		return err_set(e, ENOTSUP, "action: \"%s\" is not supported", rule->action);
+	if (rule->args.n > SECCOMP_CONDITIONS_MAX)
+		return err_set(e, E2BIG, "args: more than %d", SECCOMP_CONDITIONS_MAX);
 	for (size_t i = 0; i < rule->args.n; i++) {
 		const struct cfg_seccomp_arg *arg = &rule->args.v[i];
-		int op = seccomp_op(arg->op);
-
-		if (op < 0)
-			return err_set(e, EINVAL, "no operator \"%s\"", arg->op);
-		if (arg->index >= SECCOMP_ARGS_MAX)
-			return err_set(e, EINVAL, "no argument number %u", arg->index);
-		*repeated |= seen >> arg->index & 1;
-		seen |= 1u << arg->index;
-		cmp[i] = (struct scmp_arg_cmp){
-			arg->index, (enum scmp_compare)op, arg->value, arg->value_two};
+		if (guest_seccomp_operator(arg->op) < 0)
+			return err_set(e, EINVAL, "args[%zu].op: no operator \"%s\"", i, arg->op);
+		if (arg->index >= SECCOMP_ARGS)
+			return err_set(e, EINVAL, "args[%zu].index: no argument %u", i, arg->index);
 	}
 	return 0;
 }
 
-/*
- * Conditions on different arguments must all hold. libseccomp does not take two on one argument
- * in a rule; runc then makes a rule of each, and so do we.
- */
-static int seccomp_add_call(scmp_filter_ctx ctx, uint32_t action, int number,
-	const struct scmp_arg_cmp *cmp, size_t n, bool repeated)
+/* TSYNC is about threads, of which there is one. */
+static int seccomp_check_flags(const struct strings *names, uint32_t *flags, struct err *e)
 {
-	if (!repeated)
-		return seccomp_rule_add_array(ctx, action, number, (unsigned)n, cmp);
-	for (size_t i = 0; i < n; i++) {
-		int ret = seccomp_rule_add_array(ctx, action, number, 1, &cmp[i]);
-		if (ret < 0)
-			return ret;
+	*flags = 0;
+	for (size_t i = 0; i < names->n; i++) {
+		if (strcmp(names->v[i], "SECCOMP_FILTER_FLAG_LOG") == 0)
+			*flags |= SECCOMP_FILTER_FLAG_LOG;
+		else if (strcmp(names->v[i], "SECCOMP_FILTER_FLAG_SPEC_ALLOW") == 0)
+			*flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+		else if (strcmp(names->v[i], "SECCOMP_FILTER_FLAG_TSYNC") != 0)
+			return err_set(e, ENOTSUP,
+				"config.linux.seccomp.flags[%zu]: \"%s\" is not supported", i,
+				names->v[i]);
 	}
 	return 0;
 }
 
-static int seccomp_add_rule(scmp_filter_ctx ctx, const struct cfg_seccomp_rule *rule,
-	uint32_t default_action, struct err *e)
+int guest_seccomp_check(const struct cfg_seccomp *config, uint32_t *filter_flags, struct err *e)
 {
-	struct scmp_arg_cmp cmp[SECCOMP_CONDITIONS_MAX];
-	uint32_t action;
-	bool repeated;
-
-	int ret = seccomp_action(rule->action, &rule->errno_ret, &action, e);
-	if (ret < 0)
-		return ret;
-	if (action == default_action)
-		return 0;
-	if (rule->args.n > SECCOMP_CONDITIONS_MAX)
-		return err_set(e, E2BIG, "more than %d conditions", SECCOMP_CONDITIONS_MAX);
-	ret = seccomp_args(rule, cmp, &repeated, e);
-	if (ret < 0)
-		return ret;
-	for (size_t i = 0; i < rule->names.n; i++) {
-		int number = seccomp_syscall_resolve_name(rule->names.v[i]);
-		if (number == __NR_SCMP_ERROR)
-			continue;
-		ret = seccomp_add_call(ctx, action, number, cmp, rule->args.n, repeated);
-		if (ret < 0)
-			return err_sys(e, -ret, "%s", rule->names.v[i]);
-	}
-	return 0;
+	for (size_t i = 0; i < config->architectures.n; i++)
+		if (!seccomp_arch_known(config->architectures.v[i]))
+			return err_set(e, EINVAL,
+				"config.linux.seccomp.architectures[%zu]: no architecture \"%s\"",
+				i, config->architectures.v[i]);
+	for (size_t i = 0; i < config->rules.n; i++)
+		if (seccomp_check_rule(&config->rules.v[i], e) < 0)
+			return err_add(e, "config.linux.seccomp.syscalls[%zu]", i);
+	return seccomp_check_flags(&config->flags, filter_flags, e);
 }
 
 int guest_seccomp_install(const struct cfg_seccomp *config, struct err *e)
 {
-	uint32_t default_action;
-	int ret =
-		seccomp_action(config->default_action, &config->default_errno, &default_action, e);
+	cleanup_free struct seccomp_program *program = malloc(sizeof(*program));
+	uint32_t flags;
 
-	if (ret < 0)
-		return ret;
-	__attribute__((cleanup(seccomp_freep))) scmp_filter_ctx ctx = seccomp_init(default_action);
-	if (!ctx)
+	if (!program)
 		return err_set(e, ENOMEM, "config.linux.seccomp: out of memory");
-	/* no_new_privs is the configuration's business. */
-	ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0);
-	if (ret < 0)
-		return err_sys(e, -ret, "config.linux.seccomp");
-	/* A tree of comparisons instead of a chain: fewer steps per call of long lists. */
-	ret = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (ret < 0)
-		return err_sys(e, -ret, "config.linux.seccomp");
-	ret = seccomp_add_archs(ctx, &config->architectures, e);
+	int ret = guest_seccomp_check(config, &flags, e);
 	if (ret == 0)
-		ret = seccomp_set_flags(ctx, &config->flags, e);
-	for (size_t i = 0; i < config->rules.n && ret == 0; i++) {
-		ret = seccomp_add_rule(ctx, &config->rules.v[i], default_action, e);
-		if (ret < 0)
-			err_add(e, "config.linux.seccomp.syscalls[%zu]", i);
-	}
+		ret = seccomp_bpf_generate(config, program, e);
 	if (ret < 0)
 		return ret;
-	ret = seccomp_load(ctx);
-	return ret < 0 ? err_sys(e, -ret, "config.linux.seccomp: can't load the filter") : 0;
+	struct sock_fprog fprog = {.len = (unsigned short)program->n, .filter = program->insns};
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) < 0)
+		return err_sys(e, errno, "config.linux.seccomp: can't load the filter");
+	return 0;
 }
