@@ -39,6 +39,9 @@ static void engine_ended(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	loop_del(engine->config.loop, source);
+	/* The vCPU that wrote the words has let go of the lock: they are whole, and won't change. */
+	pthread_mutex_lock(&engine->lock);
+	pthread_mutex_unlock(&engine->lock);
 	engine->config.ended(engine->config.arg, engine->how, engine->message);
 }
 
