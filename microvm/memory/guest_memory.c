@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "microvm/memory/huge_file.h"
 
 #define HUGE_PAGE_BYTES	 (UINT64_C(2) << 20)
 #define PAGE_BYTES	 UINT64_C(4096)
@@ -109,14 +110,12 @@ int guest_memory_map(struct guest_memory *memory, int fd, uint64_t gpa, uint64_t
 	return ret;
 }
 
-int guest_memory_create(struct guest_memory *memory, uint64_t size_bytes, struct err *e)
+/* Huge pages if they can be had; else a memfd. The descriptor, or -errno with e filled. */
+static int memory_file(uint64_t size_bytes, struct err *e)
 {
-	uint64_t low_bytes = size_bytes < HOLE_START_BYTES ? size_bytes : HOLE_START_BYTES;
-
-	memset(memory, 0, sizeof(*memory));
-	if (!size_bytes || size_bytes % HUGE_PAGE_BYTES || size_bytes > GPA_MAX / 2)
-		return err_set(e, EINVAL, "guest memory: %llu bytes: not a multiple of 2 MiB",
-			(unsigned long long)size_bytes);
+	int huge = huge_file_create(size_bytes);
+	if (huge >= 0)
+		return huge;
 
 	cleanup_close int fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
@@ -127,6 +126,21 @@ int guest_memory_create(struct guest_memory *memory, uint64_t size_bytes, struct
 	/* hvrun-fs and QEMU get this descriptor: neither may shrink it under the others' feet. */
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return err_sys(e, errno, "guest memory: sealing the size");
+	return steal_fd(&fd);
+}
+
+int guest_memory_create(struct guest_memory *memory, uint64_t size_bytes, struct err *e)
+{
+	uint64_t low_bytes = size_bytes < HOLE_START_BYTES ? size_bytes : HOLE_START_BYTES;
+
+	memset(memory, 0, sizeof(*memory));
+	if (!size_bytes || size_bytes % HUGE_PAGE_BYTES || size_bytes > GPA_MAX / 2)
+		return err_set(e, EINVAL, "guest memory: %llu bytes: not a multiple of 2 MiB",
+			(unsigned long long)size_bytes);
+
+	cleanup_close int fd = memory_file(size_bytes, e);
+	if (fd < 0)
+		return fd;
 
 	int ret = map_region(memory, fd, 0, low_bytes, 0);
 	if (!ret && size_bytes > low_bytes)
