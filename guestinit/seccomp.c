@@ -156,5 +156,7 @@ int guest_seccomp_install(const struct cfg_seccomp *config, struct err *e)
 	struct sock_fprog fprog = {.len = (unsigned short)program->n, .filter = program->insns};
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) < 0)
 		return err_sys(e, errno, "config.linux.seccomp: can't load the filter");
+	/* Freeing it might already be a system call too many; exec(2) will. */
+	program = NULL;
 	return 0;
 }
