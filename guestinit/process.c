@@ -2,6 +2,7 @@
 /* The container's process; see process.h. The order is that of runc's init. */
 #include "guestinit/process.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -185,12 +186,24 @@ static int process_check_file(const char *path)
 	return 0;
 }
 
+/* In the words of runc, which callers look for: "permission denied", "no such file or directory".
+ */
+static int process_not_run(const char *what, int code, int *exit_code, struct err *e)
+{
+	char reason[128];
+
+	snprintf(reason, sizeof(reason), "%s", strerror(code));
+	reason[0] = (char)tolower((unsigned char)reason[0]);
+	*exit_code = code == ENOENT || code == ENOTDIR ? 127 : 126;
+	return err_set(e, code, "%s: %s", what, reason);
+}
+
 static int process_not_found(const char *name, int code, int *exit_code, struct err *e)
 {
-	bool missing = code == ENOENT || code == ENOTDIR;
+	char what[512];
 
-	*exit_code = missing ? 127 : 126;
-	return err_sys(e, code, "exec: \"%s\"", name);
+	snprintf(what, sizeof(what), "exec: \"%.500s\"", name);
+	return process_not_run(what, code, exit_code, e);
 }
 
 int process_find(
@@ -274,6 +287,7 @@ int process_exec(
 	}
 	execve(path, (char *const *)(uintptr_t)c->process.args.v, env);
 	int code = errno;
-	*exit_code = code == ENOENT ? 127 : 126;
-	return err_sys(e, code, "exec %s", path);
+	char what[512];
+	snprintf(what, sizeof(what), "exec %.500s", path);
+	return process_not_run(what, code, exit_code, e);
 }

@@ -153,7 +153,7 @@ static void test_find(void **state)
 	free(steal_ptr(&path));
 	assert_int_equal(process_find("plain", env, &path, &code, &e), -EACCES);
 	assert_int_equal(code, 126);
-	assert_string_equal(e.text, "exec: \"plain\": Permission denied");
+	assert_string_equal(e.text, "exec: \"plain\": permission denied");
 	assert_int_equal(process_find("none", env, &path, &code, &e), -ENOENT);
 	assert_int_equal(code, 127);
 	assert_int_equal(process_find("./one", env, &path, &code, &e), -EISDIR);
