@@ -25,7 +25,7 @@ struct handle {
 
 	pthread_mutex_t lock; /* for what follows */
 	int direct_fd;	      /* the same file with O_DIRECT, opened when first needed; -1 */
-	bool flocked;
+	bool locked; /* POSIX locks were set by it; under the locks' lock (ops_lock.c) */
 	/* A directory's entries that were read but not yet handed out. */
 	uint8_t *entries;
 	size_t entries_at, entries_end;

@@ -102,6 +102,7 @@ int op_openat(const struct op_call *c, int dirfd, const char *path, int flags, m
 int locks_create(struct fuse_session *s) must_check;
 void locks_free(struct fuse_session *s);
 void locks_release_owner(struct fuse_session *s, const struct handle *h, uint64_t owner);
+void locks_release_handle(struct fuse_session *s, struct handle *h);
 void locks_release_all(struct fuse_session *s);
 
 #endif

@@ -28,13 +28,15 @@
 #define PARKED_MAX    256u
 #define RETRY_MIN_MS  1u
 #define RETRY_MAX_MS  50u
+#define DEADLOCK_DEPTH 10u
 
 struct lock_owner {
 	struct lock_owner *next;
 	struct node *node; /* held */
 	uint64_t owner;
 	int fd;
-	uint32_t pid; /* in the guest, of the last lock */
+	uint64_t fh;  /* and pid in the guest: of the last lock */
+	uint32_t pid;
 	unsigned refs;
 	bool gone; /* no longer in the table */
 };
@@ -191,6 +193,37 @@ void locks_release_owner(struct fuse_session *s, const struct handle *h, uint64_
 	owner_drop(s, h->node, owner);
 }
 
+/*
+ * OFD locks of the guest have the open file as owner, and nothing is said of them when it is closed
+ * but that. (Those of processes are gone by then: each close of theirs was a FLUSH.)
+ */
+void locks_release_handle(struct fuse_session *s, struct handle *h)
+{
+	struct locks *l = s->locks;
+	struct lock_owner *gone = NULL;
+
+	pthread_mutex_lock(&l->lock);
+	for (unsigned i = 0; h->locked && i < OWNER_BUCKETS; i++) {
+		struct lock_owner **link = &l->owners[i];
+		while (*link) {
+			if ((*link)->node != h->node || (*link)->fh != h->id) {
+				link = &(*link)->next;
+				continue;
+			}
+			struct lock_owner *o = owner_remove(l, link);
+			o->next = gone;
+			gone = o;
+		}
+	}
+	h->locked = false;
+	pthread_mutex_unlock(&l->lock);
+	while (gone) {
+		struct lock_owner *o = gone;
+		gone = o->next;
+		owner_put(s, o);
+	}
+}
+
 static int lock_from_guest(const struct fuse_file_lock *in, struct flock *out)
 {
 	if (in->type != F_RDLCK && in->type != F_WRLCK && in->type != F_UNLCK)
@@ -307,6 +340,60 @@ static void *retry_thread(void *arg)
 	return NULL;
 }
 
+/*
+ * The guest's process that holds the lock found: the owner from whose open file nothing is in the
+ * way. NULL for a program of the host. Lock held.
+ */
+static struct lock_owner *holder_of(
+	struct locks *l, const struct node *node, const struct flock *found)
+{
+	for (unsigned i = 0; i < OWNER_BUCKETS; i++) {
+		for (struct lock_owner *o = l->owners[i]; o; o = o->next) {
+			struct flock probe = *found;
+			probe.l_type = F_WRLCK;
+			probe.l_pid = 0;
+			if (o->node == node && !fcntl(o->fd, F_OFD_GETLK, &probe) &&
+				probe.l_type == F_UNLCK)
+				return o;
+		}
+	}
+	return NULL;
+}
+
+static const struct parked_lock *parked_of(const struct locks *l, uint64_t owner)
+{
+	const struct parked_lock *p = l->parked;
+
+	while (p && (!p->owner || p->owner->owner != owner))
+		p = p->next;
+	return p;
+}
+
+/*
+ * Whether waiting for lock closes a circle of owners that wait for each other. OFD locks know no
+ * deadlocks; POSIX locks promise EDEADLK. Lock held.
+ */
+static bool would_deadlock(struct locks *l, const struct lock_owner *o, struct flock lock)
+{
+	const struct lock_owner *waiting = o;
+
+	for (unsigned depth = 0; depth < DEADLOCK_DEPTH; depth++) {
+		if (fcntl(waiting->fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+			return false;
+		const struct lock_owner *holder = holder_of(l, waiting->node, &lock);
+		if (!holder)
+			return false;
+		if (holder->owner == o->owner)
+			return true;
+		const struct parked_lock *p = parked_of(l, holder->owner);
+		if (!p)
+			return false;
+		waiting = p->owner;
+		lock = p->lock;
+	}
+	return false;
+}
+
 static int park(const struct op_call *c, struct handle *h, struct lock_owner *o, struct flock lock)
 {
 	struct locks *l = c->s->locks;
@@ -322,6 +409,8 @@ static int park(const struct op_call *c, struct handle *h, struct lock_owner *o,
 		ret = -EINTR;
 	else if (l->n_parked >= PARKED_MAX)
 		ret = -ENOLCK;
+	else if (o && would_deadlock(l, o, lock))
+		ret = -EDEADLK;
 	else if (!l->thread_runs) {
 		ret = -pthread_create(&l->thread, NULL, retry_thread, c->s);
 		l->thread_runs = !ret;
@@ -377,6 +466,8 @@ static int set_lock(const struct op_call *c, bool wait)
 	} else if (!ret && o) {
 		pthread_mutex_lock(&c->s->locks->lock);
 		o->pid = in->lk.pid;
+		o->fh = in->fh;
+		use.handle->locked = true;
 		pthread_mutex_unlock(&c->s->locks->lock);
 	}
 	if (ret == -EAGAIN && wait)
@@ -395,29 +486,6 @@ int op_setlk(const struct op_call *c)
 int op_setlkw(const struct op_call *c)
 {
 	return set_lock(c, true);
-}
-
-/*
- * The guest's process that holds the lock found: the owner from whose open file nothing is in the
- * way. 0 for a process of the host, whose pid means nothing in the guest.
- */
-static uint32_t holder_pid(struct locks *l, const struct node *node, const struct flock *found)
-{
-	uint32_t pid = 0;
-
-	pthread_mutex_lock(&l->lock);
-	for (unsigned i = 0; i < OWNER_BUCKETS && !pid; i++) {
-		for (struct lock_owner *o = l->owners[i]; o && !pid; o = o->next) {
-			struct flock probe = *found;
-			probe.l_type = F_WRLCK;
-			probe.l_pid = 0;
-			if (o->node == node && !fcntl(o->fd, F_OFD_GETLK, &probe) &&
-				probe.l_type == F_UNLCK)
-				pid = o->pid;
-		}
-	}
-	pthread_mutex_unlock(&l->lock);
-	return pid;
 }
 
 int op_getlk(const struct op_call *c)
@@ -449,7 +517,11 @@ int op_getlk(const struct op_call *c)
 	if (lock.l_type != F_UNLCK) {
 		out.lk.start = (uint64_t)lock.l_start;
 		out.lk.end = lock.l_len ? (uint64_t)(lock.l_start + lock.l_len - 1) : INT64_MAX;
-		out.lk.pid = holder_pid(c->s->locks, use.handle->node, &lock);
+		/* 0: of a process of the host, whose pid means nothing in the guest. */
+		pthread_mutex_lock(&c->s->locks->lock);
+		const struct lock_owner *holder = holder_of(c->s->locks, use.handle->node, &lock);
+		out.lk.pid = holder ? holder->pid : 0;
+		pthread_mutex_unlock(&c->s->locks->lock);
 	}
 	return request_reply(c->r, &out, sizeof(out));
 }

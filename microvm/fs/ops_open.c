@@ -236,7 +236,7 @@ int op_release(const struct op_call *c)
 	if (session_flags(c->s) & SESSION_HOST_LOCKS) {
 		cleanup_handle struct handle_use use = {0};
 		if (!handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use))
-			locks_release_owner(c->s, use.handle, in->lock_owner);
+			locks_release_handle(c->s, use.handle);
 	}
 	handle_close(&c->s->handles, in->fh);
 	return request_reply(c->r, NULL, 0);

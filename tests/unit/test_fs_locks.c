@@ -189,6 +189,23 @@ static void test_closed_meanwhile(void **state)
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 3, F_WRLCK, 0, 10, 0)), 0);
 }
 
+static void test_deadlock(void **state)
+{
+	struct fixture *f = *state;
+	struct fuse_lk_in want = lock(f, 2, F_WRLCK, 0, 0, 0);
+	int error = 0;
+
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 0, 0)), 0);
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 2, F_WRLCK, 1, 1, 0)), 0);
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 3, F_WRLCK, 2, 2, 0)), 0);
+	assert_true(client_call_parking(
+		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_int_equal(call(f, FUSE_SETLKW, lock(f, 1, F_WRLCK, 1, 1, 0)), -EDEADLK);
+	assert_int_equal(flush(f, 1), 0);
+	await_completed(f, 1);
+	assert_int_equal(f->c.completed_error, 0);
+}
+
 static void test_session_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -215,6 +232,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_waiting_for_host, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unparked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_closed_meanwhile, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deadlock, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session_ends, setup, teardown),
 	};
 

@@ -90,6 +90,20 @@ static void test_evicted_changes(void **state)
 		client_stop(&c);
 		skip();
 	}
+	/* Unlinked while it has its descriptor: that one must not be taken any more. */
+	uint64_t unlinked;
+	client_put(&c, "unlinked", "x");
+	assert_int_equal(client_lookup(&c, dir, "unlinked", &unlinked), 0);
+	assert_int_equal(unlinkat(c.dir_fd, "unlinked", 0), 0);
+	for (int i = 0; i < FILES; i++)
+		assert_int_equal(client_getattr(&c, nodes[i], &attr), 0);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "more%d", i);
+		client_put(&c, name, "");
+		assert_int_equal(client_lookup(&c, dir, name, &fresh), 0);
+	}
+	assert_int_equal(client_getattr(&c, unlinked, &attr), 0);
+	assert_int_equal(attr.nlink, 0);
 	assert_int_equal(renameat(c.dir_fd, "file1", c.dir_fd, "elsewhere"), 0);
 	assert_int_equal(client_getattr(&c, nodes[1], &attr), 0);
 	for (int i = 2; i < 40; i++) {

@@ -250,11 +250,19 @@ static void test_stop(void **state)
 	int head = add(f, QUEUE, FUSE_SETLKW, file, &lock, sizeof(lock), NULL, 0, 0);
 	assert_true(head >= 0);
 	struct fuse_out_header *parked = (void *)f->replies[head];
-	for (int i = 0; i < 8; i++)
-		assert_true(add(f, QUEUE, FUSE_FSYNC, file, &s, sizeof(s), NULL, 0, 0) >= 0);
+	struct fuse_out_header *syncs[8];
+	for (int i = 0; i < 8; i++) {
+		struct fuse_write_in w = {.fh = fh, .offset = (uint64_t)i * 4096, .size = 4};
+		assert_true(add(f, QUEUE, FUSE_WRITE, file, &w, sizeof(w), "data", 4, 8) >= 0);
+		head = add(f, QUEUE, FUSE_FSYNC, file, &s, sizeof(s), NULL, 0, 0);
+		assert_true(head >= 0);
+		syncs[i] = (void *)f->replies[head];
+	}
 	fake_kick(&f->fake, QUEUE);
 	fake_transport_stop(&f->fake);
 	assert_int_equal(parked->error, -EINTR); /* the guest asks again */
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(syncs[i]->len, sizeof(*syncs[i]));
 	assert_int_equal(fake_transport_start(&f->fake, FAKE_F_VERSION_1), 0);
 	assert_int_equal(call(f, FUSE_GETATTR, file, &g, sizeof(g), NULL, 0, 104, NULL), 0);
 }
