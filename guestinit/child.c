@@ -190,7 +190,7 @@ _Noreturn void child_main(const struct child *ch)
 		/* Nothing of guestinit's goes on, whatever was forgotten above. */
 		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 		child_report(ch, CHILD_EXEC, 0, "");
-		ret = process_exec(ch->create, path, env, &code, &e);
+		(void)!process_exec(ch->create, path, env, &code, &e);
 	}
 	child_report(ch, CHILD_FAILED, code, e.text);
 	_exit(code);

@@ -45,6 +45,7 @@ void guest_container_free(struct container *c)
 	container_unlink(c);
 	loop_del(&guest->loop, &c->report);
 	fd_closep(&c->report_fd);
+	thrash_fini(&c->thrash);
 	guest_streams_close(&c->streams);
 	if (c->cgroup_fd >= 0) {
 		if (c->pid)
@@ -184,7 +185,8 @@ static void container_reaped(struct container *c, int status)
 	c->pid = 0;
 	if (!(c->create->os.clone_flags & CLONE_NEWPID))
 		guest_cgroup_kill(c->cgroup_fd);
-	c->oom = guest_cgroup_oom(c->cgroup_fd);
+	thrash_fini(&c->thrash);
+	c->oom = c->thrash.killed || guest_cgroup_oom(c->cgroup_fd);
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (!c->started && !c->failed) {
 		struct err e = {0};
@@ -253,6 +255,7 @@ int guest_container_create(
 	c->create = create;
 	c->report_fd = c->cgroup_fd = -1;
 	c->report = (struct loop_source){.fd = -1, .ready = container_report_ready};
+	thrash_init(&c->thrash);
 	guest_streams_init(&c->streams);
 	int ret = launch_container(c, e);
 	if (ret == 0) {

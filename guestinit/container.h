@@ -10,6 +10,7 @@
 #include "base/loop.h"
 #include "guestinit/create.h"
 #include "guestinit/streams.h"
+#include "guestinit/thrash.h"
 
 struct guest;
 
@@ -26,6 +27,7 @@ struct container {
 	struct err failure;
 	int exit_code; /* of a failure as well */
 	bool oom;
+	struct thrash thrash;
 	struct streams streams;
 };
 

@@ -153,6 +153,9 @@ static int launch_cgroup(struct container *c, const struct devices *devices, str
 	int ret = guest_cgroup_limit(c->cgroup_fd, r, e);
 	if (ret < 0)
 		return ret;
+	ret = thrash_watch(&c->thrash, &c->guest->loop, c->cgroup_fd);
+	if (ret < 0)
+		return err_sys(e, -ret, "can't watch the cgroup's memory");
 	if (c->create->os.clone_flags & CLONE_NEWUSER) {
 		uint32_t uid = ns_map_id(&c->create->os.uid_maps, 0);
 		ret = guest_cgroup_delegate(c->cgroup_fd, uid, e);

@@ -143,7 +143,7 @@ int guest_seccomp_check(const struct cfg_seccomp *config, uint32_t *filter_flags
 
 int guest_seccomp_install(const struct cfg_seccomp *config, struct err *e)
 {
-	cleanup_free struct seccomp_program *program = malloc(sizeof(*program));
+	cleanup_free struct seccomp_program *program = calloc(1, sizeof(*program));
 	uint32_t flags;
 
 	if (!program)
