@@ -7,12 +7,10 @@
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/fd.h"
 #include "guestinit/create.h"
 #include "guestinit/seccomp_bpf.h"
 
@@ -143,20 +141,17 @@ int guest_seccomp_check(const struct cfg_seccomp *config, uint32_t *filter_flags
 
 int guest_seccomp_install(const struct cfg_seccomp *config, struct err *e)
 {
-	cleanup_free struct seccomp_program *program = calloc(1, sizeof(*program));
-	uint32_t flags;
+	struct seccomp_program program; /* not on the heap: free() may be a system call too many */
+	uint32_t flags = 0;
 
-	if (!program)
-		return err_set(e, ENOMEM, "config.linux.seccomp: out of memory");
+	program.n = 0;
 	int ret = guest_seccomp_check(config, &flags, e);
 	if (ret == 0)
-		ret = seccomp_bpf_generate(config, program, e);
+		ret = seccomp_bpf_generate(config, &program, e);
 	if (ret < 0)
 		return ret;
-	struct sock_fprog fprog = {.len = (unsigned short)program->n, .filter = program->insns};
+	struct sock_fprog fprog = {.len = (unsigned short)program.n, .filter = program.insns};
 	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &fprog) < 0)
 		return err_sys(e, errno, "config.linux.seccomp: can't load the filter");
-	/* Freeing it might already be a system call too many; exec(2) will. */
-	program = NULL;
 	return 0;
 }
