@@ -123,7 +123,7 @@ static void test_dead_holder(void **state)
 /* Many at once on one id: never two of them at a time. */
 static void test_race(void **state)
 {
-	enum { WORKERS = 8, ROUNDS = 50 };
+	enum { WORKERS = 8, ROUNDS = 2000 };
 	pid_t pids[WORKERS];
 	int status;
 
