@@ -115,10 +115,10 @@ static int child_open_terminal(const struct child *ch, int root_fd, struct err *
 static int child_set_up_root(const struct child *ch, struct rootfs *r, struct err *e)
 {
 	const struct create *c = ch->create;
-	int ret = rootfs_enter(r, ch->root_tree, ch->null_path, c, e);
+	int ret = rootfs_enter(r, ch, e);
 
 	if (ret == 0)
-		ret = rootfs_furnish(r, c, ch->mount_trees, ch->devices, e);
+		ret = rootfs_furnish(r, ch, e);
 	if (ret == 0)
 		ret = process_make_cwd(r->mounts.root_fd, c, e);
 	if (ret == 0)

@@ -31,10 +31,10 @@ struct child_report {
 
 struct child {
 	const struct create *create;
-	const char *null_path;
+	const char *null_path, *nodes_dir;
 	int root_tree;
-	const int *mount_trees;
-	const struct devices *devices;
+	const int *mount_trees; /* of each bind mount; -1 for the others */
+	struct devices *devices;
 	int stdio[3]; /* -1 in a terminal session */
 	uint32_t rows, columns;
 	int report_fd;

@@ -15,7 +15,6 @@
 
 #include "base/fd.h"
 #include "guestinit/create.h"
-#include "guestinit/guest.h"
 #include "guestinit/mount.h"
 #include "guestinit/path.h"
 #include "guestinit/sysfile.h"
@@ -142,28 +141,28 @@ int devices_list(struct create *c, struct devices *out, struct err *e)
  * The node stays for further containers, under a name that says all about it: the kernel attaches
  * no mount of a file that is unlinked.
  */
-static int device_prepare(const struct guest *guest, struct device_node *node)
+static int device_prepare(int nodes_fd, struct device_node *node)
 {
-	char path[PATH_MAX];
+	char name[96];
 
-	snprintf(path, sizeof(path), "%s/node-%o-%u-%u-%u-%u", guest->nodes_dir,
-		(unsigned)node->mode, major(node->number), minor(node->number), (unsigned)node->uid,
-		(unsigned)node->gid);
-	if (mknod(path, node->mode, node->number) < 0 && errno != EEXIST)
+	snprintf(name, sizeof(name), "node-%o-%u-%u-%u-%u", (unsigned)node->mode,
+		major(node->number), minor(node->number), (unsigned)node->uid, (unsigned)node->gid);
+	if (mknodat(nodes_fd, name, node->mode, node->number) < 0 && errno != EEXIST)
 		return -errno;
-	if (chmod(path, node->mode & 07777) < 0 || chown(path, node->uid, node->gid) < 0)
+	if (fchmodat(nodes_fd, name, node->mode & 07777, 0) < 0 ||
+		fchownat(nodes_fd, name, node->uid, node->gid, 0) < 0)
 		return -errno;
-	cleanup_close int fd = open(path, O_PATH | O_CLOEXEC);
+	cleanup_close int fd = openat(nodes_fd, name, O_PATH | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	node->tree_fd = mount_clone(fd, 0);
 	return node->tree_fd < 0 ? node->tree_fd : 0;
 }
 
-int devices_prepare(struct guest *guest, struct devices *devices, struct err *e)
+int devices_prepare(int nodes_fd, struct devices *devices, struct err *e)
 {
 	for (size_t i = 0; i < devices->n; i++) {
-		int ret = device_prepare(guest, &devices->nodes[i]);
+		int ret = device_prepare(nodes_fd, &devices->nodes[i]);
 		if (ret < 0)
 			return err_sys(e, -ret, "%s", devices->nodes[i].field);
 	}
@@ -178,6 +177,7 @@ void devices_close(struct devices *devices)
 
 static int device_bind(int root_fd, const struct device_node *node)
 {
+	/* A node that the image has is a mount point like any other. */
 	cleanup_close int target = path_make(root_fd, node->path, S_IFREG);
 
 	if (target < 0)
@@ -217,7 +217,10 @@ static int device_dir_enter(
 	return 0;
 }
 
-/* mknod obeys the umask, which is 0 while a container is set up. */
+/*
+ * -EPERM when the node has to be bound there. mknod obeys the umask, which is 0 while a container
+ * is set up.
+ */
 static int device_mknod(struct device_dir *dir, int root_fd, const struct device_node *node)
 {
 	const char *name;
@@ -225,24 +228,41 @@ static int device_mknod(struct device_dir *dir, int root_fd, const struct device
 	int ret = device_dir_enter(dir, root_fd, node->path, &name);
 	if (ret < 0)
 		return ret;
-	if (mknodat(dir->fd, name, node->mode, node->number) < 0)
-		return errno == EEXIST ? 0 : -errno; /* the image's, or one listed before */
+	if (mknodat(dir->fd, name, node->mode, node->number) < 0) {
+		struct stat st;
+		if (errno != EEXIST || fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return -errno;
+		/* The image's, or one listed before; anything else is covered. */
+		bool same = (st.st_mode & S_IFMT) == (node->mode & S_IFMT) &&
+			(S_ISFIFO(st.st_mode) || st.st_rdev == node->number);
+		return same ? 0 : -EPERM;
+	}
 	if ((node->uid || node->gid) &&
 		fchownat(dir->fd, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
 }
 
-int devices_make(int root_fd, const struct devices *devices, struct err *e)
+static int device_make(struct device_dir *dir, int root_fd, int nodes_fd, struct device_node *node)
+{
+	if (node->tree_fd >= 0)
+		return device_bind(root_fd, node);
+	int ret = device_mknod(dir, root_fd, node);
+	if (ret != -EPERM)
+		return ret;
+	ret = device_prepare(nodes_fd, node);
+	return ret < 0 ? ret : device_bind(root_fd, node);
+}
+
+int devices_make(int root_fd, int nodes_fd, struct devices *devices, struct err *e)
 {
 	__attribute__((cleanup(device_dir_close))) struct device_dir dir = {.fd = -1};
 
 	for (size_t i = 0; i < devices->n; i++) {
-		const struct device_node *node = &devices->nodes[i];
-		int ret = node->tree_fd >= 0 ? device_bind(root_fd, node)
-					     : device_mknod(&dir, root_fd, node);
+		int ret = device_make(&dir, root_fd, nodes_fd, &devices->nodes[i]);
 		if (ret < 0)
-			return err_sys(e, -ret, "%s: can't make the device", node->field);
+			return err_sys(
+				e, -ret, "%s: can't make the device", devices->nodes[i].field);
 	}
 	return 0;
 }

@@ -15,7 +15,6 @@
 #include "guestinit/arena.h"
 
 struct create;
-struct guest;
 
 struct device_node {
 	const char *path, *field;
@@ -35,11 +34,14 @@ struct devices {
 /* Lists the nodes, from the arena of the message. */
 int devices_list(struct create *c, struct devices *out, struct err *e) must_check;
 
-/* Makes the trees to bind, in guestinit. */
-int devices_prepare(struct guest *guest, struct devices *devices, struct err *e) must_check;
+/* Makes the trees to bind, of nodes in the directory nodes_fd. */
+int devices_prepare(int nodes_fd, struct devices *devices, struct err *e) must_check;
 
-/* Makes the nodes below root_fd; in the container's mount namespace. */
-int devices_make(int root_fd, const struct devices *devices, struct err *e) must_check;
+/*
+ * Makes the nodes below root_fd; in the container's mount namespace. Where the file system does
+ * not let us (a host without root), nodes of nodes_fd are bound there.
+ */
+int devices_make(int root_fd, int nodes_fd, struct devices *devices, struct err *e) must_check;
 
 /* /dev/fd, stdin, stdout, stderr, core and ptmx, where they are not there yet. */
 int devices_link(int root_fd, struct err *e) must_check;

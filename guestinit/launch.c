@@ -103,9 +103,12 @@ static int launch_sources(struct guest *guest, struct create *c, struct sources 
 	exports_detach(&guest->exports);
 	if (ret == 0)
 		ret = devices_list(c, &s->devices, e);
-	if (ret == 0 && c->os.clone_flags & CLONE_NEWUSER)
-		ret = devices_prepare(guest, &s->devices, e);
-	return ret;
+	if (ret < 0 || !(c->os.clone_flags & CLONE_NEWUSER))
+		return ret;
+	/* A user namespace may not make nodes that work: they come from outside. */
+	cleanup_close int nodes = open(guest->nodes_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return nodes < 0 ? err_sys(e, errno, "%s", guest->nodes_dir)
+			 : devices_prepare(nodes, &s->devices, e);
 }
 
 /*
@@ -260,6 +263,7 @@ static int launch_process(struct container *c, struct sources *s, struct err *e)
 	struct child ch = {
 		.create = create,
 		.null_path = c->guest->null_path,
+		.nodes_dir = c->guest->nodes_dir,
 		.root_tree = s->root_tree,
 		.mount_trees = s->mount_trees,
 		.devices = &s->devices,

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "guestinit/child.h"
 #include "guestinit/create.h"
 #include "guestinit/devices.h"
 #include "guestinit/path.h"
@@ -20,22 +21,24 @@
  * on top of "/" does the same: it is what every later look-up in this namespace starts from, and
  * its ".." is itself.
  */
-int rootfs_enter(
-	struct rootfs *r, int tree_fd, const char *null_path, const struct create *c, struct err *e)
+int rootfs_enter(struct rootfs *r, const struct child *ch, struct err *e)
 {
 	memset(r, 0, sizeof(*r));
 	r->mounts.root_fd = r->null_fd = -1;
-	if (c->os.masked_paths.n) {
-		r->null_fd = open(null_path, O_PATH | O_CLOEXEC);
+	r->nodes_fd = open(ch->nodes_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (r->nodes_fd < 0)
+		return err_sys(e, errno, "%s", ch->nodes_dir);
+	if (ch->create->os.masked_paths.n) {
+		r->null_fd = open(ch->null_path, O_PATH | O_CLOEXEC);
 		if (r->null_fd < 0)
-			return err_sys(e, errno, "null device");
+			return err_sys(e, errno, "%s", ch->null_path);
 	}
 	/* Private already, unless the kernel's default changes; what follows relies on it. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return err_sys(e, errno, "root: can't make it private");
-	if (move_mount(tree_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+	if (move_mount(ch->root_tree, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_sys(e, errno, "root: can't mount it");
-	if (fchdir(tree_fd) < 0 || chroot(".") < 0)
+	if (fchdir(ch->root_tree) < 0 || chroot(".") < 0)
 		return err_sys(e, errno, "root: can't enter it");
 	r->mounts.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (r->mounts.root_fd < 0)
@@ -57,17 +60,19 @@ static bool rootfs_furnishes_dev(const struct create *c)
 	return true;
 }
 
-int rootfs_furnish(struct rootfs *r, const struct create *c, const int *mount_trees,
-	const struct devices *devices, struct err *e)
+int rootfs_furnish(struct rootfs *r, const struct child *ch, struct err *e)
 {
+	const struct create *c = ch->create;
+
 	for (size_t i = 0; i < c->mounts.n; i++) {
 		const struct cfg_mount *m = &c->mounts.v[i];
-		if (mount_make(&r->mounts, m, mount_trees[i], e) < 0)
+		if (mount_make(&r->mounts, m, ch->mount_trees[i], e) < 0)
 			return err_add(e, "config.mounts[%zu] (%s)", i, m->destination);
 	}
 	if (!rootfs_furnishes_dev(c))
 		return 0;
-	int ret = devices_make(r->mounts.root_fd, devices, e);
+	int ret = devices_make(r->mounts.root_fd, r->nodes_fd, ch->devices, e);
+	fd_closep(&r->nodes_fd);
 	return ret < 0 ? ret : devices_link(r->mounts.root_fd, e);
 }
 
@@ -184,6 +189,7 @@ int rootfs_restrict(struct rootfs *r, const struct create *c, struct err *e)
 	for (size_t i = 0; i < masked->n; i++)
 		if (rootfs_mask(r, masked->v[i], &empty, &first, e) < 0)
 			return err_add(e, "config.linux.maskedPaths[%zu] (%s)", i, masked->v[i]);
+	fd_closep(&r->nodes_fd);
 	fd_closep(&r->null_fd);
 	fd_closep(&r->mounts.root_fd);
 	return 0;

@@ -9,24 +9,23 @@
 #include "base/err.h"
 #include "guestinit/mount.h"
 
+struct child;
 struct create;
-struct devices;
 
 struct rootfs {
 	struct mount_context mounts;
-	int null_fd; /* O_PATH of guestinit's null device, for masks; -1 without any */
+	int nodes_fd; /* O_PATH of guestinit's directory of device nodes */
+	int null_fd;  /* O_PATH of guestinit's null device, for masks; -1 without any */
 };
 
 /*
  * Puts the tree over the root of the mount namespace, and the caller into it. There is no way
  * back: guestinit's own root stays covered, and nothing is mounted in it.
  */
-int rootfs_enter(struct rootfs *r, int tree_fd, const char *null_path, const struct create *c,
-	struct err *e) must_check;
+int rootfs_enter(struct rootfs *r, const struct child *ch, struct err *e) must_check;
 
-/* Mounts and devices. mount_trees holds the tree of each bind mount, -1 for the others. */
-int rootfs_furnish(struct rootfs *r, const struct create *c, const int *mount_trees,
-	const struct devices *devices, struct err *e) must_check;
+/* Mounts and devices. */
+int rootfs_furnish(struct rootfs *r, const struct child *ch, struct err *e) must_check;
 
 /* What is to be read-only becomes so; after the terminal was bound. */
 int rootfs_finish(struct rootfs *r, const struct create *c, struct err *e) must_check;
