@@ -41,6 +41,12 @@ static int elf_check_header(const Elf64_Ehdr *ehdr, uint64_t len_bytes, struct e
 	return 0;
 }
 
+/* A kernel's code runs in the upper half of the address space, wherever it is loaded. */
+static bool elf_is_kernel_code(const Elf64_Phdr *p)
+{
+	return p->p_vaddr >> 63;
+}
+
 static bool elf_segments_overlap(const Elf64_Phdr *a, const Elf64_Phdr *b)
 {
 	return a->p_paddr < b->p_paddr + b->p_memsz && b->p_paddr < a->p_paddr + a->p_memsz;
@@ -94,7 +100,7 @@ int kernel_load_elf(const struct guest_memory *memory, int fd, uint64_t len_byte
 {
 	Elf64_Ehdr ehdr;
 	Elf64_Phdr phdrs[PHDRS_MAX];
-	bool entry_loaded = false;
+	bool entry_loaded = false, kernel_code = false;
 
 	if (len_bytes < sizeof(ehdr))
 		return err_set(e, ENOEXEC, "not a kernel: too short");
@@ -117,7 +123,10 @@ int kernel_load_elf(const struct guest_memory *memory, int fd, uint64_t len_byte
 			return ret;
 		if (ehdr.e_entry >= p->p_paddr && ehdr.e_entry - p->p_paddr < p->p_filesz)
 			entry_loaded = true;
+		kernel_code |= elf_is_kernel_code(p);
 	}
+	if (!kernel_code)
+		return err_set(e, ENOEXEC, "not a kernel: an ELF program for user space");
 	if (!entry_loaded)
 		return err_set(e, ENOEXEC,
 			"not a kernel: its entry 0x%" PRIx64

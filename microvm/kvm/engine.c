@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/kvm/probe.h"
 #include "microvm/kvm/vm.h"
 
 #define VCPU_STACK_BYTES (256u << 10)
@@ -39,7 +40,8 @@ static void engine_ended(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	loop_del(engine->config.loop, source);
-	/* The vCPU that wrote the words has let go of the lock: they are whole, and won't change. */
+	/* The vCPU that wrote the words has let go of the lock: they are whole, and won't change.
+	 */
 	pthread_mutex_lock(&engine->lock);
 	pthread_mutex_unlock(&engine->lock);
 	engine->config.ended(engine->config.arg, engine->how, engine->message);
@@ -127,10 +129,13 @@ static int engine_kvm_create(const struct vm_config *config, struct engine **out
 	if (config->n_devices > VM_DEVICES_MAX)
 		return err_set(e, E2BIG, "%u devices: a VM has at most %d", config->n_devices,
 			VM_DEVICES_MAX);
+	int ret = kvm_probe_if_doubtful(e);
+	if (ret < 0)
+		return ret;
 	engine = calloc(1, sizeof(*engine));
 	if (!engine)
 		return err_sys(e, ENOMEM, "KVM engine");
-	int ret = engine_init(engine, config, e);
+	ret = engine_init(engine, config, e);
 	if (ret == 0)
 		ret = vm_create(engine, e);
 	if (ret == 0)

@@ -7,6 +7,7 @@
  */
 #include "microvm/kvm/probe.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/kvm.h>
 #include <signal.h>
@@ -36,6 +37,8 @@
 #define PROBE_ANSWER	0x5a
 #define PROBE_TIMEOUT_S 2
 #define PROBE_EXITS_MAX 64
+#define CPUID_INTEL_VMX (1u << 5) /* leaf 1, ECX */
+#define CPUID_AMD_SVM	(1u << 2) /* leaf 0x80000001, ECX */
 #define CR4_OSFXSR	(1ull << 9)
 #define CR4_OSXMMEXCPT	(1ull << 10)
 #define CR4_OSXSAVE	(1ull << 18)
@@ -227,4 +230,15 @@ int kvm_probe(struct err *e)
 		ret = probe_run_bounded(probe, e);
 	probe_fini(probe);
 	return ret;
+}
+
+int kvm_probe_if_doubtful(struct err *e)
+{
+	unsigned a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & CPUID_INTEL_VMX))
+		return 0;
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d) && (c & CPUID_AMD_SVM))
+		return 0;
+	return kvm_probe(e);
 }

@@ -15,4 +15,10 @@
  */
 int kvm_probe(struct err *e) must_check;
 
+/*
+ * The same, but only where the CPU does not show hardware virtualisation: cheap enough for every
+ * start, and spares a user the minutes that a guest takes to fail there.
+ */
+int kvm_probe_if_doubtful(struct err *e) must_check;
+
 #endif

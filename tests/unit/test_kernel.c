@@ -130,6 +130,9 @@ static void elf_segment_faults(void **state)
 	file.phdrs[2].p_paddr = KERNEL_IMAGE_LOAD_GPA + 0xfff;
 	expect_refused(*state, "segments 0 and 2 overlap");
 	kernel_image_elf(&file);
+	file.phdrs[0].p_vaddr = 0x400000;
+	expect_refused(*state, "an ELF program for user space");
+	kernel_image_elf(&file);
 	file.ehdr->e_entry = 0xffffffff81000000;
 	expect_refused(*state, "entry");
 	kernel_image_elf(&file);

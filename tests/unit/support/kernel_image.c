@@ -24,6 +24,7 @@ void kernel_image_elf(struct kernel_image_file *file)
 		.p_offset = 0x1000,
 		.p_filesz = 0x1000,
 		.p_memsz = 0x1000,
+		.p_vaddr = 0xffffffff81000000,
 		.p_paddr = KERNEL_IMAGE_LOAD_GPA};
 	file->phdrs[1] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = ~0ull, .p_filesz = ~0ull};
 	file->phdrs[2] = (Elf64_Phdr){.p_type = PT_LOAD,
