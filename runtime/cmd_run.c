@@ -165,25 +165,23 @@ static int load_bundle(struct run *run, struct err *e)
 	return oci_config_parse_fd(&run->config, fd, "config.json", e);
 }
 
-/* The host's configuration, then the bundle's annotations, then the command line. */
+/* The host's configuration, then the bundle, its annotations last, then the command line. */
 static int apply_settings(struct run *run, struct err *e)
 {
 	const struct run_options *options = &run->options;
 	struct settings *settings = &run->settings;
 
 	int ret = settings_load(settings, run->context->options.config, e);
+	if (ret == 0 && run->config.vm_kernel_path)
+		settings_use_kernel(settings, run->config.vm_kernel_path);
 	if (ret == 0)
 		ret = settings_annotate(settings, run->config.annotations, e);
 	if (ret == 0 && options->accel && settings_accel(options->accel, &settings->accel, e) < 0)
 		ret = err_add(e, "--accel");
 	if (ret < 0)
 		return ret;
-	if (options->kernel) {
-		settings->kernel = options->kernel;
-		/* The host's modules are for the host's choice of a kernel. */
-		settings->modules = NULL;
-		settings->discovery = NULL;
-	}
+	if (options->kernel)
+		settings_use_kernel(settings, options->kernel);
 	if (options->modules)
 		settings->modules = options->modules;
 	if (options->discovery) {

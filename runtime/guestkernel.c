@@ -54,13 +54,11 @@ static int choose_kernel(struct guestkernel *kernel, const struct settings *sett
 	const struct oci_config *config, const struct programs *programs, struct err *e)
 {
 	char own[PATH_MAX];
-	const char *path = settings->kernel, *where = "kernel";
+	const char *path = settings->kernel;
+	const char *where =
+		path && path == config->vm_kernel_path ? "config.json: vm.kernel.path" : "kernel";
 	bool have_own = programs_find(programs, PROGRAM_KERNEL, own, NULL) == 0;
 
-	if (!path && config->vm_kernel_path) {
-		path = config->vm_kernel_path;
-		where = "config.json: vm.kernel.path";
-	}
 	if (!path && !have_own)
 		return err_set(e, ENOENT,
 			"no kernel: %s/vmlinux is not there; build it with `make kernel`, or name "

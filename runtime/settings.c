@@ -182,6 +182,13 @@ void settings_fini(struct settings *settings)
 	memset(settings, 0, sizeof(*settings));
 }
 
+void settings_use_kernel(struct settings *settings, const char *path)
+{
+	settings->kernel = path;
+	settings->modules = NULL;
+	settings->discovery = NULL;
+}
+
 static bool annotation_allowed(const struct settings *settings, const char *name)
 {
 	for (size_t i = 0; i < json_array_size(settings->annotations); i++)
@@ -207,8 +214,8 @@ static int annotation_apply(struct settings *s, const char *name, const char *va
 				  MEMORY_MAX_MIB)
 			: 0;
 	if (strcmp(name, "kernel") == 0)
-		s->kernel = value;
-	else if (strcmp(name, "modules") == 0)
+		return 0; /* by settings_annotate, before all others */
+	if (strcmp(name, "modules") == 0)
 		s->modules = value;
 	else if (strcmp(name, "cmdline") == 0)
 		s->cmdline = value;
@@ -227,9 +234,12 @@ static int annotation_apply(struct settings *s, const char *name, const char *va
 
 int settings_annotate(struct settings *settings, json_t *annotations, struct err *e)
 {
+	json_t *kernel = json_object_get(annotations, ANNOTATION_PREFIX "kernel");
 	const char *key;
 	json_t *value;
 
+	if (kernel && annotation_allowed(settings, "kernel"))
+		settings_use_kernel(settings, json_string_value(kernel));
 	json_object_foreach (annotations, key, value) {
 		if (strncmp(key, ANNOTATION_PREFIX, strlen(ANNOTATION_PREFIX)) != 0)
 			continue;

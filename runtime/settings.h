@@ -42,6 +42,9 @@ struct settings {
 int settings_load(struct settings *settings, const char *file, struct err *e) must_check;
 void settings_fini(struct settings *settings);
 
+/* Another kernel than the one of the configuration, whose modules and discovery don't fit it. */
+void settings_use_kernel(struct settings *settings, const char *path);
+
 /* "kvm" or "emulation" to *accel; -EINVAL with e saying what there is. */
 int settings_accel(const char *text, enum accel *accel, struct err *e) must_check;
 

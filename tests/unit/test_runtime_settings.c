@@ -124,12 +124,38 @@ static void test_annotations(void **state)
 	annotate("'cache'", "dev.hvrun.cache", "some", "must be auto, never or always");
 }
 
+/* A kernel that somebody names does not get the modules that the host has for its own. */
+static void test_kernel(void **state)
+{
+	struct settings s;
+	struct err e;
+	cleanup_json json_t *annotations =
+		json_pack("{s:s, s:s}", "dev.hvrun.modules", "/mine", "dev.hvrun.kernel", "/other");
+	static const char text[] = "{'kernel':'/k','modules':'/m','discovery':'acpi',"
+				   "'annotations':['kernel','modules']}";
+
+	(void)state;
+	assert_int_equal(load(&s, text, &e), 0);
+	settings_use_kernel(&s, "/bundle");
+	assert_string_equal(s.kernel, "/bundle");
+	assert_null(s.modules);
+	assert_null(s.discovery);
+	settings_fini(&s);
+	assert_int_equal(load(&s, text, &e), 0);
+	assert_int_equal(settings_annotate(&s, annotations, &e), 0);
+	assert_string_equal(s.kernel, "/other");
+	assert_string_equal(s.modules, "/mine");
+	assert_null(s.discovery);
+	settings_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_annotations),
+		cmocka_unit_test(test_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
