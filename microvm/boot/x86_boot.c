@@ -27,15 +27,21 @@ static void e820_add(struct boot_params *bp, uint64_t gpa, uint64_t len_bytes, u
 		(struct boot_e820_entry){.addr = gpa, .size = len_bytes, .type = type};
 }
 
-/* RAM as guest memory has it, but for the BIOS's area below 1 MiB. */
-static int boot_memory_map(const struct guest_memory *memory, struct boot_params *bp, struct err *e)
+/*
+ * RAM as guest memory has it, but for the BIOS's area below 1 MiB. That is reserved where ACPI
+ * tables lie in it; otherwise it is a hole, as the kernel walks this map a few thousand times.
+ */
+static int boot_memory_map(const struct vm_config *config, struct boot_params *bp, struct err *e)
 {
+	const struct guest_memory *memory = config->memory;
 	const struct guest_memory_region *low = &memory->regions[0];
 
 	if (!memory->n_regions || low->gpa || low->len_bytes <= X86_HIGH_RAM_GPA)
 		return err_set(e, EINVAL, "guest memory does not begin at 0 or is too small");
 	e820_add(bp, 0, X86_LOW_RAM_END_GPA, E820_RAM);
-	e820_add(bp, X86_LOW_RAM_END_GPA, X86_HIGH_RAM_GPA - X86_LOW_RAM_END_GPA, E820_RESERVED);
+	if (config->discovery == VM_DISCOVERY_ACPI)
+		e820_add(bp, X86_LOW_RAM_END_GPA, X86_HIGH_RAM_GPA - X86_LOW_RAM_END_GPA,
+			E820_RESERVED);
 	e820_add(bp, X86_HIGH_RAM_GPA, low->len_bytes - X86_HIGH_RAM_GPA, E820_RAM);
 	for (unsigned i = 1; i < memory->n_regions; i++)
 		e820_add(bp, memory->regions[i].gpa, memory->regions[i].len_bytes, E820_RAM);
@@ -139,7 +145,7 @@ int x86_boot_write(const struct vm_config *config, struct x86_boot *boot, struct
 	memset(bp, 0, sizeof(*bp));
 	bp->hdr = image.setup;
 	bp->hdr.type_of_loader = 0xff; /* undefined: none of the registered ones */
-	ret = boot_memory_map(config->memory, bp, e);
+	ret = boot_memory_map(config, bp, e);
 	if (ret == 0)
 		ret = boot_cmdline(config, &image, bp, e);
 	if (ret == 0)

@@ -84,11 +84,10 @@ static void zero_page_for_cmdline(void **state)
 	assert_int_equal(bp->hdr.type_of_loader, 0xff);
 	assert_int_equal(bp->sentinel, 0);
 	assert_int_equal(bp->acpi_rsdp_addr, 0);
-	assert_int_equal(bp->e820_entries, 3);
+	assert_int_equal(bp->e820_entries, 2);
 	assert_int_equal(bp->e820_table[0].size, 0x9f000);
-	assert_int_equal(bp->e820_table[1].type, 2);
-	assert_int_equal(bp->e820_table[2].addr, MIB);
-	assert_int_equal(bp->e820_table[2].size, 31 * MIB);
+	assert_int_equal(bp->e820_table[1].addr, MIB);
+	assert_int_equal(bp->e820_table[1].size, 31 * MIB);
 	assert_string_equal(guest_memory_at(&fixture->memory, bp->hdr.cmd_line_ptr, 2048),
 		"virtio_mmio.device=4K@0xd0000000:3 virtio_mmio.device=4K@0xd0001000:4 "
 		"quiet -- init words");
@@ -112,10 +111,10 @@ static void memory_above_the_hole(void **state)
 	assert_int_equal(fixture_make(&fixture, 6 * GIB), 0);
 	assert_int_equal(x86_boot_write(&fixture.config, &boot, &e), 0);
 	const struct boot_params *bp = zero_page(&fixture);
-	assert_int_equal(bp->e820_entries, 4);
-	assert_int_equal(bp->e820_table[2].addr + bp->e820_table[2].size, X86_RAM_HOLE_GPA);
-	assert_int_equal(bp->e820_table[3].addr, X86_RAM_ABOVE_GPA);
-	assert_int_equal(bp->e820_table[3].size, 3 * GIB);
+	assert_int_equal(bp->e820_entries, 3);
+	assert_int_equal(bp->e820_table[1].addr + bp->e820_table[1].size, X86_RAM_HOLE_GPA);
+	assert_int_equal(bp->e820_table[2].addr, X86_RAM_ABOVE_GPA);
+	assert_int_equal(bp->e820_table[2].size, 3 * GIB);
 	teardown(&own);
 }
 
@@ -299,6 +298,8 @@ static void acpi_discovery(void **state)
 	fixture->config.discovery = VM_DISCOVERY_ACPI;
 	assert_int_equal(x86_boot_write(&fixture->config, &boot, &e), 0);
 	assert_int_equal(zero_page(fixture)->acpi_rsdp_addr, X86_ACPI_GPA);
+	assert_int_equal(zero_page(fixture)->e820_entries, 3);
+	assert_int_equal(zero_page(fixture)->e820_table[1].type, 2);
 	assert_string_equal(
 		guest_memory_at(&fixture->memory, X86_CMDLINE_GPA, 2048), "quiet -- init words");
 }
