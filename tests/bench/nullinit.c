@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The init of the guests that hvrun is compared with: ends the machine at once. With "report=1" on the
- * kernel's command line (init's environment) it first prints the time stamp counter as main saw it,
- * which began at 0 with the vCPU; with "stay=1" it
- * then sleeps instead.
+ * The init of the guests that hvrun is compared with: ends the machine at once. With "report=1" on
+ * the kernel's command line (init's environment) it first prints the time stamp counter as main saw
+ * it, which began at 0 with the vCPU; with "stay=1" it then sleeps instead.
  */
 #include <stdio.h>
 #include <stdlib.h>

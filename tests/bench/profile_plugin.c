@@ -21,9 +21,9 @@
 #include <string.h>
 
 /* The part of QEMU's plugin interface, version 1, that is used here; Debian packages no header. */
-#define PLUGIN_VERSION 1
+#define PLUGIN_VERSION	  1
 #define PLUGIN_INLINE_ADD 0
-#define PLUGIN_NO_REGS 0
+#define PLUGIN_NO_REGS	  0
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 typedef void (*tb_translated)(uint64_t id, struct qemu_plugin_tb *tb);
@@ -35,25 +35,25 @@ const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
 void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, tb_translated cb);
-void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *tb, int op, void *ptr,
-					      uint64_t imm);
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, tb_executed cb, int regs,
-					  void *data);
+void qemu_plugin_register_vcpu_tb_exec_inline(
+	struct qemu_plugin_tb *tb, int op, void *ptr, uint64_t imm);
+void qemu_plugin_register_vcpu_tb_exec_cb(
+	struct qemu_plugin_tb *tb, tb_executed cb, int regs, void *data);
 
-#define BLOCKS_MAX (1U << 21)
-#define CODE_BYTES 24
+#define BLOCKS_MAX	(1U << 21)
+#define CODE_BYTES	24
 #define MATCH_BYTES_MIN 8
 
 struct block {
 	uint64_t vaddr, haddr;
-	uint64_t executed;	/* instructions */
+	uint64_t executed; /* instructions */
 	uint32_t len_bytes;
 	uint8_t code[CODE_BYTES];
 };
 
 /* nopw 0x31304b4d(%rax,%rax) starts, ...32... stops: see startbench.c. */
-static const uint8_t mark_start[] = { 0x66, 0x0f, 0x1f, 0x84, 0x00, 'M', 'K', '0', '1' };
-static const uint8_t mark_stop[] = { 0x66, 0x0f, 0x1f, 0x84, 0x00, 'M', 'K', '0', '2' };
+static const uint8_t mark_start[] = {0x66, 0x0f, 0x1f, 0x84, 0x00, 'M', 'K', '0', '1'};
+static const uint8_t mark_stop[] = {0x66, 0x0f, 0x1f, 0x84, 0x00, 'M', 'K', '0', '2'};
 
 static struct block *blocks[BLOCKS_MAX];
 static uint32_t block_count;
@@ -140,8 +140,8 @@ static void on_translated(uint64_t id, struct qemu_plugin_tb *tb)
 {
 	size_t n = qemu_plugin_tb_n_insns(tb);
 	struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
-	struct block *b = block_find(qemu_plugin_tb_vaddr(tb),
-				     (uint64_t)(uintptr_t)qemu_plugin_insn_haddr(first));
+	struct block *b = block_find(
+		qemu_plugin_tb_vaddr(tb), (uint64_t)(uintptr_t)qemu_plugin_insn_haddr(first));
 	uint32_t len = 0;
 
 	(void)id;
@@ -165,13 +165,13 @@ static void on_translated(uint64_t id, struct qemu_plugin_tb *tb)
 	}
 	b->len_bytes = len;
 	if (init_len && len >= MATCH_BYTES_MIN &&
-	    !memcmp(b->code, init_code, len < init_len ? len : init_len))
+		!memcmp(b->code, init_code, len < init_len ? len : init_len))
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, on_init, PLUGIN_NO_REGS, NULL);
 	qemu_plugin_register_vcpu_tb_exec_inline(tb, PLUGIN_INLINE_ADD, &b->executed, n);
 }
 
-__attribute__((visibility("default"))) int qemu_plugin_install(uint64_t id, const void *info,
-							       int argc, char **argv)
+__attribute__((visibility("default"))) int qemu_plugin_install(
+	uint64_t id, const void *info, int argc, char **argv)
 {
 	(void)info;
 	for (int i = 0; i < argc; i++) {

@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROWS_MAX 16
+#define ROWS_MAX  16
 #define WORDS_MAX 64
 
 struct row {
@@ -53,14 +53,15 @@ static int rows_read(const char *path, struct row *rows)
 		if (words == 0)
 			errx(1, "%s: no command in line %d", path, count + 1);
 		count++;
-		line = NULL;	/* the row keeps it */
+		line = NULL; /* the row keeps it */
 		size = 0;
 	}
 	fclose(f);
 	return count;
 }
 
-/* The number behind "time stamp counter " in a run's output, which goes to stderr if the run failed. */
+/* The number behind "time stamp counter " in a run's output, which goes to stderr if the run
+ * failed. */
 static unsigned long long output_read(int fd, int failed)
 {
 	unsigned long long tsc = 0;
@@ -83,7 +84,7 @@ static unsigned long long output_read(int fd, int failed)
 
 /* No-operations by which profile_plugin.c knows what to count. */
 #define MARK_START() __asm__ volatile(".byte 0x66, 0x0f, 0x1f, 0x84, 0x00; .ascii \"MK01\"")
-#define MARK_STOP() __asm__ volatile(".byte 0x66, 0x0f, 0x1f, 0x84, 0x00; .ascii \"MK02\"")
+#define MARK_STOP()  __asm__ volatile(".byte 0x66, 0x0f, 0x1f, 0x84, 0x00; .ascii \"MK02\"")
 
 static void row_run(const struct row *row, int round)
 {
@@ -115,11 +116,12 @@ static void row_run(const struct row *row, int round)
 	code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	tsc = output_read(out_fd, code != 0);
 	printf("%s\t%d\t%lld\t%d\t%llu\n", row->name, round,
-	       (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec, code, tsc);
+		(b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec, code, tsc);
 	fflush(stdout);
 	close(out_fd);
 	close(null_fd);
-	/* Lets what the run left to be done later (RCU, work queues) be done outside of the next. */
+	/* Lets what the run left to be done later (RCU, work queues) be done outside of the next.
+	 */
 	usleep(200000);
 }
 

@@ -34,10 +34,10 @@
 enum { PORT_CTL = 1, PORT_IN, PORT_OUT, PORT_ERR, PORT_COUNT };
 
 struct job {
-	char *conf;		/* lines key=value, cut into strings */
-	char *modules;		/* host directory of the kernel's modules, or NULL */
+	char *conf;    /* lines key=value, cut into strings */
+	char *modules; /* host directory of the kernel's modules, or NULL */
 	char *cwd;
-	bool share_root;	/* the root is the host's, over virtio-fs */
+	bool share_root; /* the root is the host's, over virtio-fs */
 	char **argv, **envp;
 };
 
@@ -57,8 +57,8 @@ __attribute__((format(printf, 1, 2), noreturn)) static void guest_fail(const cha
 	fprintf(stderr, "kvmbox: %s", line);
 	if (ctl_fd >= 0 && write(ctl_fd, line, strlen(line)) > 0)
 		for (;;)
-			pause();	/* the host ends the machine */
-	exit(1);	/* the kernel panics, which the host sees */
+			pause(); /* the host ends the machine */
+	exit(1);		 /* the kernel panics, which the host sees */
 }
 
 static char *guest_read_file(const char *path, size_t *len_bytes)
@@ -113,8 +113,8 @@ static void guest_mkdirs(const char *path)
 	mkdir(buf, 0755);
 }
 
-static void guest_mount(const char *src, const char *dir, const char *type, unsigned long flags,
-			const char *data)
+static void guest_mount(
+	const char *src, const char *dir, const char *type, unsigned long flags, const char *data)
 {
 	guest_mkdirs(dir);
 	if (mount(src, dir, type, flags, data))
@@ -152,7 +152,7 @@ static void guest_load_modules(void)
 /* The port's node appears once the host has announced it; it is usable once the host is there. */
 static int guest_open_port(int nr)
 {
-	struct pollfd pfd = { .events = POLLOUT };
+	struct pollfd pfd = {.events = POLLOUT};
 	char path[32];
 
 	snprintf(path, sizeof(path), "/dev/vport0p%d", nr);
@@ -192,20 +192,23 @@ static void guest_make_nodes(void)
 		unsigned int minor;
 	} nodes[] = {
 		/* Static nodes whose modules load when they are opened. */
-		{ "/root/dev/net/tun", 200 },	    { "/root/dev/fuse", 229 },
-		{ "/root/dev/loop-control", 237 },  { "/root/dev/vhost-net", 238 },
-		{ "/root/dev/vhost-vsock", 241 },
+		{"/root/dev/net/tun", 200},
+		{"/root/dev/fuse", 229},
+		{"/root/dev/loop-control", 237},
+		{"/root/dev/vhost-net", 238},
+		{"/root/dev/vhost-vsock", 241},
 	};
 
 	mkdir("/root/dev/net", 0755);
 	for (size_t i = 0; i < sizeof(nodes) / sizeof(nodes[0]); i++)
 		if ((mknod(nodes[i].path, S_IFCHR | 0666, makedev(10, nodes[i].minor)) &&
-		     errno != EEXIST) || chmod(nodes[i].path, 0666))
+			    errno != EEXIST) ||
+			chmod(nodes[i].path, 0666))
 			guest_fail("%s: %s", nodes[i].path, strerror(errno));
 	if (chmod("/root/dev/kvm", 0666))
 		guest_fail("/dev/kvm: %s", strerror(errno));
 	if (symlink("/proc/self/fd", "/root/dev/fd") || symlink("fd/0", "/root/dev/stdin") ||
-	    symlink("fd/1", "/root/dev/stdout") || symlink("fd/2", "/root/dev/stderr"))
+		symlink("fd/1", "/root/dev/stdout") || symlink("fd/2", "/root/dev/stderr"))
 		fprintf(stderr, "kvmbox: /dev/fd: %s\n", strerror(errno));
 }
 
@@ -215,7 +218,7 @@ static void guest_mount_all(const struct job *job)
 	guest_mount("/dev", "/root/dev", NULL, MS_MOVE, NULL);
 	guest_make_nodes();
 	guest_mount("devpts", "/root/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-		    "mode=620,gid=5,ptmxmode=666");
+		"mode=620,gid=5,ptmxmode=666");
 	unlink("/root/dev/ptmx");
 	if (symlink("pts/ptmx", "/root/dev/ptmx"))
 		guest_fail("/dev/ptmx: %s", strerror(errno));
@@ -289,13 +292,15 @@ static void guest_delegate_cgroups(void)
 
 static void guest_configure(void)
 {
-	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	struct ifreq ifr = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	static const struct {
 		int what;
 		rlim_t value;
 	} limits[] = {
-		{ RLIMIT_NOFILE, 1048576 },	   { RLIMIT_MEMLOCK, RLIM_INFINITY },
-		{ RLIMIT_NPROC, RLIM_INFINITY }, { RLIMIT_CORE, 0 },
+		{RLIMIT_NOFILE, 1048576},
+		{RLIMIT_MEMLOCK, RLIM_INFINITY},
+		{RLIMIT_NPROC, RLIM_INFINITY},
+		{RLIMIT_CORE, 0},
 	};
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
@@ -306,7 +311,7 @@ static void guest_configure(void)
 		guest_fail("hostname: %s", strerror(errno));
 	guest_write("/proc/sys/fs/nr_open", "1048576");
 	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
-		struct rlimit rl = { limits[i].value, limits[i].value };
+		struct rlimit rl = {limits[i].value, limits[i].value};
 
 		if (setrlimit((__rlimit_resource_t)limits[i].what, &rl))
 			guest_fail("rlimit %d: %s", limits[i].what, strerror(errno));
@@ -318,7 +323,7 @@ static void guest_read_job(struct job *job)
 {
 	size_t len;
 
-	*job = (struct job){ .cwd = "/" };
+	*job = (struct job){.cwd = "/"};
 	job->conf = guest_read_file("/job/conf", &len);
 	job->argv = guest_read_vector("/job/argv");
 	job->envp = guest_read_vector("/job/env");
@@ -368,8 +373,7 @@ __attribute__((noreturn)) static void guest_exec(const struct job *job, int in, 
 	_exit(error == ENOENT ? 127 : 126);
 }
 
-static pid_t guest_spawn(const struct job *job, struct pump *in, struct pump *out,
-			 struct pump *err)
+static pid_t guest_spawn(const struct job *job, struct pump *in, struct pump *out, struct pump *err)
 {
 	int p[3][2];
 	pid_t pid;
@@ -427,7 +431,7 @@ static int guest_relay(pid_t pid, int sig_fd, struct pump *pumps[3])
 
 		for (int i = 0; i < 3; i++)
 			pump_events(pumps[i], &pfd[2 * i]);
-		pfd[6] = (struct pollfd){ .fd = sig_fd, .events = POLLIN };
+		pfd[6] = (struct pollfd){.fd = sig_fd, .events = POLLIN};
 		/* The destination of stdin that closes is noticed by writing only. */
 		ready = poll(pfd, 7, ended ? 50 : -1);
 		if (ready < 0 && errno != EINTR)
@@ -471,7 +475,7 @@ static void guest_kill_all(void)
 int main(void)
 {
 	static struct pump in, out, err;
-	struct pump *pumps[3] = { &in, &out, &err };
+	struct pump *pumps[3] = {&in, &out, &err};
 	struct job job;
 	char line[128];
 	sigset_t set;
@@ -504,7 +508,7 @@ int main(void)
 	status = guest_relay(pid, sig_fd, pumps);
 	guest_kill_all();
 	snprintf(line, sizeof(line), "exit %d %llu %llu\n", status,
-		 (unsigned long long)out.total_bytes, (unsigned long long)err.total_bytes);
+		(unsigned long long)out.total_bytes, (unsigned long long)err.total_bytes);
 	if (write(ctl_fd, line, strlen(line)) < 0)
 		guest_fail("control port: %s", strerror(errno));
 	for (;;)

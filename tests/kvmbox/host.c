@@ -20,67 +20,35 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "initrd.h"
+#include "launch.h"
 #include "pump.h"
 
-#define BOOT_TIMEOUT_S 120
-#define CONSOLE_BYTES 65536
+#define BOOT_TIMEOUT_S	   120
+#define CONSOLE_BYTES	   65536
 #define CONSOLE_TAIL_LINES 60
-#define ARGS_MAX 96
-#define PATHS_MAX 512
-
-enum { EXIT_TIMEOUT = 124, EXIT_BOX = 125 };
-enum { PORT_CTL, PORT_IN, PORT_OUT, PORT_ERR, PORT_COUNT };
-
-struct config {
-	const char *qemu, *virtiofsd, *vmlinux, *initramfs, *modules, *append, *cache, *plugin;
-	const char *share[PATHS_MAX], *copy[PATHS_MAX];
-	int share_count, copy_count;
-	int memory_mib, cpus;
-	long timeout_s;
-	unsigned int tsc_khz;
-	bool icount, verbose;
-	char **argv;
-};
 
 struct box {
-	pid_t qemu_pid, fs_pid;
+	struct launched launched;
 	int qemu_status;
-	int port[PORT_COUNT];	/* our ends */
-	int port_peer[PORT_COUNT];
-	int fs_fd;		/* QEMU's connection to virtiofsd */
+	int port[PORT_COUNT]; /* our ends */
 	int console_fd;
 	int signal_fd;
 	struct pump in, out, err;
 	bool up, ended, qemu_gone;
 	int status;
-	uint64_t out_bytes, err_bytes;	/* what the box says that it has sent */
-	char line[1200];		/* control line being received */
+	uint64_t out_bytes, err_bytes; /* what the box says that it has sent */
+	char line[1200];	       /* control line being received */
 	size_t line_len;
-	char console[CONSOLE_BYTES];	/* ring of the latest output */
+	char console[CONSOLE_BYTES]; /* ring of the latest output */
 	uint64_t console_bytes;
 };
-
-__attribute__((format(printf, 1, 2), noreturn)) static void host_die(const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "kvmbox: ");
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	exit(EXIT_BOX);
-}
 
 /* Adds the description of the run: what guest.c reads in /job. */
 static int host_add_job(struct initrd *rd, const struct config *cfg)
@@ -127,206 +95,20 @@ static int host_make_initrd(const struct config *cfg)
 	int r = initrd_open(&rd, cfg->initramfs);
 
 	if (r)
-		host_die("%s: %s", cfg->initramfs, strerror(-r));
+		launch_die("%s: %s", cfg->initramfs, strerror(-r));
 	r = host_add_job(&rd, cfg);
 	r = r ? r : initrd_add_dir(&rd, "box");
 	if (r)
-		host_die("initramfs: %s", strerror(-r));
+		launch_die("initramfs: %s", strerror(-r));
 	for (int i = 0; i < cfg->copy_count; i++) {
 		r = initrd_add_path(&rd, cfg->copy[i]);
 		if (r)
-			host_die("--copy %s: %s", cfg->copy[i], strerror(-r));
+			launch_die("--copy %s: %s", cfg->copy[i], strerror(-r));
 	}
 	r = initrd_finish(&rd);
 	if (r)
-		host_die("initramfs: %s", strerror(-r));
+		launch_die("initramfs: %s", strerror(-r));
 	return rd.fd;
-}
-
-/* Starts a child that dies with us; it keeps only the descriptors that are not O_CLOEXEC. */
-static pid_t host_spawn(char *const argv[], const int *keep, int keep_count, int output_fd)
-{
-	pid_t parent = getpid(), pid = fork();
-	sigset_t none;
-
-	if (pid < 0)
-		host_die("fork: %s", strerror(errno));
-	if (pid > 0)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_BOX);
-	/* Out of the terminal's reach: Ctrl-C is ours to act on. */
-	setpgid(0, 0);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int i = 0; i < keep_count; i++)
-		fcntl(keep[i], F_SETFD, 0);
-	int null_fd = open("/dev/null", O_RDONLY);
-
-	dup2(null_fd, 0);
-	dup2(output_fd, 1);
-	dup2(output_fd, 2);
-	execvp(argv[0], argv);
-	dprintf(2, "kvmbox: %s: %s\n", argv[0], strerror(errno));
-	_exit(127);
-}
-
-/*
- * virtiofsd gets a listening socket whose name the kernel makes up (abstract: no file to remove),
- * QEMU a connection to it.
- */
-static void host_start_fs(struct box *box, const struct config *cfg, int output_fd)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	socklen_t len = sizeof(addr);
-	char fd_arg[32];
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char cache_arg[32];
-	char *argv[] = { (char *)(uintptr_t)cfg->virtiofsd, fd_arg, "-f", "-o", "source=/",
-			 "-o", "sandbox=chroot", "-o", cache_arg, "-o", "xattr",
-			 "-o", "log_level=warn", NULL };
-
-	box->fs_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || box->fs_fd < 0 ||
-	    bind(fd, (struct sockaddr *)&addr, sizeof(sa_family_t)) || listen(fd, 1) ||
-	    getsockname(fd, (struct sockaddr *)&addr, &len) ||
-	    connect(box->fs_fd, (struct sockaddr *)&addr, len))
-		host_die("virtiofsd's socket: %s", strerror(errno));
-	snprintf(fd_arg, sizeof(fd_arg), "--fd=%d", fd);
-	snprintf(cache_arg, sizeof(cache_arg), "cache=%s", cfg->cache);
-	box->fs_pid = host_spawn(argv, &fd, 1, output_fd);
-	close(fd);
-}
-
-/* A reading of both clocks at one moment: of a few tries the one least disturbed. */
-struct tick {
-	int64_t ns;
-	uint64_t tsc;
-};
-
-static struct tick host_read_tick(void)
-{
-	int64_t best_ns = INT64_MAX;
-	struct tick tick = { .ns = 0 };
-
-	for (int i = 0; i < 20; i++) {
-		struct timespec a, b;
-		int64_t ns;
-		uint64_t tsc;
-
-		clock_gettime(CLOCK_MONOTONIC, &a);
-		tsc = __builtin_ia32_rdtsc();
-		clock_gettime(CLOCK_MONOTONIC, &b);
-		ns = (b.tv_sec - a.tv_sec) * 1000000000LL + b.tv_nsec - a.tv_nsec;
-		if (ns >= best_ns)
-			continue;
-		best_ns = ns;
-		tick.ns = a.tv_sec * 1000000000LL + a.tv_nsec + ns / 2;
-		tick.tsc = tsc;
-	}
-	return tick;
-}
-
-/*
- * The frequency of the box's time stamp counter, which is this machine's. The box's kernel would
- * measure it against an emulated timer chip, which fails when this machine is busy.
- */
-static unsigned int host_tsc_khz(struct tick since)
-{
-	struct tick now = host_read_tick();
-
-	if (now.ns - since.ns < 20 * 1000000) {
-		usleep((useconds_t)(20000 - (now.ns - since.ns) / 1000));
-		now = host_read_tick();
-	}
-	return (unsigned int)((now.tsc - since.tsc) * 1000000 / (uint64_t)(now.ns - since.ns));
-}
-
-struct args {
-	char *v[ARGS_MAX + 1];
-	int count;
-};
-
-__attribute__((format(printf, 2, 3))) static void args_add(struct args *a, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	if (a->count == ARGS_MAX || vasprintf(&a->v[a->count++], fmt, ap) < 0)
-		host_die("no memory");
-	va_end(ap);
-}
-
-static void host_start_qemu(struct box *box, const struct config *cfg, int initrd_fd,
-			    int output_fd)
-{
-	static const char *const names[PORT_COUNT] = { "ctl", "in", "out", "err" };
-	struct args a = { .count = 0 };
-	int keep[PORT_COUNT + 2];
-
-	args_add(&a, "%s", cfg->qemu);
-	args_add(&a, "-M");
-	args_add(&a, "microvm,acpi=on,rtc=on%s", cfg->icount ? "" : ",memory-backend=mem");
-	args_add(&a, "-accel");
-	args_add(&a, "tcg,thread=%s", cfg->icount ? "single" : "multi");
-	if (cfg->icount) {
-		/* The seed makes rdrand and the like the same on each run. */
-		args_add(&a, "-icount");
-		args_add(&a, "shift=0,sleep=off");
-		args_add(&a, "-seed");
-		args_add(&a, "1");
-	}
-	if (cfg->plugin) {
-		args_add(&a, "-plugin");
-		args_add(&a, "%s", cfg->plugin);
-	}
-	args_add(&a, "-cpu");
-	/* Off: what TCG would warn about not having. */
-	args_add(&a, "EPYC-Rome,+svm,-rdseed,-sha-ni,-rdpid,-fxsr-opt,-misalignsse,-3dnowprefetch,"
-		 "-osvw,-topoext,-perfctr-core,-clzero,-xsaveerptr,-wbnoinvd,-ibpb,-ibrs,"
-		 "-amd-stibp,-amd-ssbd,-nrip-save,-xsavec,-xsaves");
-	args_add(&a, "-smp");
-	args_add(&a, "%d", cfg->icount ? 1 : cfg->cpus);
-	args_add(&a, "-m");
-	args_add(&a, "%d", cfg->memory_mib);
-	args_add(&a, "-global");
-	args_add(&a, "virtio-mmio.force-legacy=false");
-	for (const char *const *p = (const char *const[]){ "-no-reboot", "-nodefaults",
-		"-no-user-config", "-display", "none", "-chardev", "stdio,id=console,signal=off",
-		"-serial", "chardev:console", "-device", "virtio-serial-device,max_ports=5",
-		NULL }; *p; p++)
-		args_add(&a, "%s", *p);
-	for (int i = 0; i < PORT_COUNT; i++) {
-		args_add(&a, "-chardev");
-		args_add(&a, "socket,id=%s,fd=%d", names[i], box->port_peer[i]);
-		args_add(&a, "-device");
-		args_add(&a, "virtserialport,chardev=%s,nr=%d,name=kvmbox.%s", names[i], i + 1,
-			 names[i]);
-		keep[i] = box->port_peer[i];
-	}
-	if (!cfg->icount) {
-		args_add(&a, "-object");
-		args_add(&a, "memory-backend-memfd,id=mem,size=%dM,share=on", cfg->memory_mib);
-		args_add(&a, "-chardev");
-		args_add(&a, "socket,id=fs,fd=%d", box->fs_fd);
-		args_add(&a, "-device");
-		args_add(&a, "vhost-user-fs-device,chardev=fs,tag=kvmbox,queue-size=1024");
-	}
-	args_add(&a, "-kernel");
-	args_add(&a, "%s", cfg->vmlinux);
-	args_add(&a, "-initrd");
-	args_add(&a, "/proc/self/fd/%d", initrd_fd);
-	args_add(&a, "-append");
-	args_add(&a, "console=ttyS0 %s panic=-1 mitigations=off nokaslr norandmaps tsc=reliable "
-		 "tsc_early_khz=%u no_timer_check rcupdate.rcu_expedited=1 cgroup_no_v1=all "
-		 "random.trust_cpu=on apparmor=0 %s", cfg->verbose ? "" : "quiet loglevel=5",
-		 cfg->icount ? 1000000 : cfg->tsc_khz, cfg->append);
-	keep[PORT_COUNT] = initrd_fd;
-	keep[PORT_COUNT + 1] = cfg->icount ? initrd_fd : box->fs_fd;
-	box->qemu_pid = host_spawn(a.v, keep, PORT_COUNT + 2, output_fd);
-	for (int i = 0; i < a.count; i++)
-		free(a.v[i]);
 }
 
 /* Keeps what QEMU, virtiofsd and the box's kernel say; shows it at once when verbose. */
@@ -349,12 +131,12 @@ static void host_read_console(struct box *box, bool verbose)
 
 static void host_show_console(struct box *box)
 {
-	uint64_t first = box->console_bytes > CONSOLE_BYTES ? box->console_bytes - CONSOLE_BYTES : 0;
+	uint64_t first =
+		box->console_bytes > CONSOLE_BYTES ? box->console_bytes - CONSOLE_BYTES : 0;
 	uint64_t at = box->console_bytes;
 
 	for (int lines = 0; at > first; at--)
-		if (box->console[(at - 1) % CONSOLE_BYTES] == '\n' &&
-		    lines++ == CONSOLE_TAIL_LINES)
+		if (box->console[(at - 1) % CONSOLE_BYTES] == '\n' && lines++ == CONSOLE_TAIL_LINES)
 			break;
 	for (; at < box->console_bytes; at++)
 		fputc(box->console[at % CONSOLE_BYTES], stderr);
@@ -362,18 +144,18 @@ static void host_show_console(struct box *box)
 
 static void host_stop(struct box *box)
 {
-	if (box->qemu_pid > 0 && !box->qemu_gone) {
-		kill(box->qemu_pid, SIGKILL);
-		waitpid(box->qemu_pid, NULL, 0);
+	if (box->launched.qemu_pid > 0 && !box->qemu_gone) {
+		kill(box->launched.qemu_pid, SIGKILL);
+		waitpid(box->launched.qemu_pid, NULL, 0);
 	}
-	if (box->fs_pid > 0) {
-		kill(box->fs_pid, SIGKILL);
-		waitpid(box->fs_pid, NULL, 0);
+	if (box->launched.fs_pid > 0) {
+		kill(box->launched.fs_pid, SIGKILL);
+		waitpid(box->launched.fs_pid, NULL, 0);
 	}
 }
 
-__attribute__((format(printf, 3, 4), noreturn)) static void host_end(struct box *box, int status,
-								     const char *fmt, ...)
+__attribute__((format(printf, 3, 4), noreturn)) static void host_end(
+	struct box *box, int status, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -411,7 +193,7 @@ static void host_read_control(struct box *box)
 	char buf[512];
 	ssize_t n = read(box->port[PORT_CTL], buf, sizeof(buf));
 
-	if (n <= 0)	/* QEMU has gone: its status tells more */
+	if (n <= 0) /* QEMU has gone: its status tells more */
 		return;
 	for (ssize_t i = 0; i < n; i++) {
 		if (buf[i] == '\n') {
@@ -435,16 +217,18 @@ static void host_read_signal(struct box *box)
 		host_stop(box);
 		exit(128 + (int)info.ssi_signo);
 	}
-	if (waitpid(box->qemu_pid, &st, WNOHANG) == box->qemu_pid) {
+	if (waitpid(box->launched.qemu_pid, &st, WNOHANG) == box->launched.qemu_pid) {
 		box->qemu_gone = true;
 		box->qemu_status = st;
 	}
-	if (box->fs_pid > 0 && waitpid(box->fs_pid, &st, WNOHANG) == box->fs_pid) {
-		box->fs_pid = 0;
+	if (box->launched.fs_pid > 0 &&
+		waitpid(box->launched.fs_pid, &st, WNOHANG) == box->launched.fs_pid) {
+		box->launched.fs_pid = 0;
 		/* It ends when QEMU does, and may be seen to do so first. */
 		for (int i = 0; i < 100 && !box->qemu_gone; i++) {
 			usleep(10000);
-			box->qemu_gone = waitpid(box->qemu_pid, &box->qemu_status, WNOHANG) > 0;
+			box->qemu_gone =
+				waitpid(box->launched.qemu_pid, &box->qemu_status, WNOHANG) > 0;
 		}
 		if (!box->qemu_gone)
 			host_end(box, EXIT_BOX, "virtiofsd has ended (--verbose tells more)");
@@ -462,7 +246,7 @@ static int64_t host_now_ms(void)
 static bool host_is_done(const struct box *box)
 {
 	return box->ended && pump_idle(&box->out) && pump_idle(&box->err) &&
-	       box->out.total_bytes >= box->out_bytes && box->err.total_bytes >= box->err_bytes;
+		box->out.total_bytes >= box->out_bytes && box->err.total_bytes >= box->err_bytes;
 }
 
 static void host_check_gone(struct box *box)
@@ -470,15 +254,14 @@ static void host_check_gone(struct box *box)
 	if (!box->qemu_gone || box->ended)
 		return;
 	if (WIFSIGNALED(box->qemu_status))
-		host_end(box, EXIT_BOX, "QEMU was killed by signal %d",
-			 WTERMSIG(box->qemu_status));
+		host_end(box, EXIT_BOX, "QEMU was killed by signal %d", WTERMSIG(box->qemu_status));
 	host_end(box, EXIT_BOX, "the box ended by itself%s (QEMU's exit code %d)",
-		 box->up ? "" : " before it was up", WEXITSTATUS(box->qemu_status));
+		box->up ? "" : " before it was up", WEXITSTATUS(box->qemu_status));
 }
 
 static void host_relay(struct box *box, const struct config *cfg)
 {
-	struct pump *pumps[3] = { &box->in, &box->out, &box->err };
+	struct pump *pumps[3] = {&box->in, &box->out, &box->err};
 	int64_t start_ms = host_now_ms();
 	struct pollfd pfd[9];
 
@@ -487,9 +270,9 @@ static void host_relay(struct box *box, const struct config *cfg)
 
 		for (int i = 0; i < 3; i++)
 			pump_events(pumps[i], &pfd[2 * i]);
-		pfd[6] = (struct pollfd){ .fd = box->port[PORT_CTL], .events = POLLIN };
-		pfd[7] = (struct pollfd){ .fd = box->console_fd, .events = POLLIN };
-		pfd[8] = (struct pollfd){ .fd = box->signal_fd, .events = POLLIN };
+		pfd[6] = (struct pollfd){.fd = box->port[PORT_CTL], .events = POLLIN};
+		pfd[7] = (struct pollfd){.fd = box->console_fd, .events = POLLIN};
+		pfd[8] = (struct pollfd){.fd = box->signal_fd, .events = POLLIN};
 		if (box->ended || box->qemu_gone)
 			pfd[6].fd = -1;
 		if (!box->up)
@@ -498,7 +281,7 @@ static void host_relay(struct box *box, const struct config *cfg)
 			left_ms = start_ms + cfg->timeout_s * 1000 - host_now_ms();
 		if (left_ms <= 0)
 			host_end(box, EXIT_TIMEOUT, "time is up%s",
-				 box->up ? "" : ", and the box has not started");
+				box->up ? "" : ", and the box has not started");
 		if (poll(pfd, 9, left_ms == INT_MAX ? -1 : (int)left_ms) < 0 && errno != EINTR)
 			host_end(box, EXIT_BOX, "poll: %s", strerror(errno));
 		for (int i = 0; i < 3; i++)
@@ -530,14 +313,14 @@ static void host_open_streams(struct box *box)
 		int pair[2];
 
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-			host_die("socketpair: %s", strerror(errno));
+			launch_die("socketpair: %s", strerror(errno));
 		box->port[i] = pair[0];
-		box->port_peer[i] = pair[1];
+		box->launched.port_peer[i] = pair[1];
 		fcntl(pair[0], F_SETFL, O_NONBLOCK);
 	}
-	box->in = (struct pump){ .in_fd = -1, .out_fd = box->port[PORT_IN] };
-	box->out = (struct pump){ .in_fd = box->port[PORT_OUT], .out_fd = 1 };
-	box->err = (struct pump){ .in_fd = box->port[PORT_ERR], .out_fd = 2 };
+	box->in = (struct pump){.in_fd = -1, .out_fd = box->port[PORT_IN]};
+	box->out = (struct pump){.in_fd = box->port[PORT_OUT], .out_fd = 1};
+	box->err = (struct pump){.in_fd = box->port[PORT_ERR], .out_fd = 2};
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -548,67 +331,70 @@ static void host_open_streams(struct box *box)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	box->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (box->signal_fd < 0)
-		host_die("signalfd: %s", strerror(errno));
+		launch_die("signalfd: %s", strerror(errno));
+}
+
+static void host_add_path(const char *paths[PATHS_MAX], int *count, const char *path)
+{
+	if (*count == PATHS_MAX)
+		launch_die("more than %d paths", PATHS_MAX);
+	paths[(*count)++] = path;
 }
 
 static void host_parse(struct config *cfg, int argc, char **argv)
 {
-	enum { QEMU, VIRTIOFSD, VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, SHARE, COPY, MEMORY, CPUS,
-	       TIMEOUT, ICOUNT, VERBOSE };
-	static const struct option options[] = {
-		{ "qemu", 1, NULL, QEMU },	    { "virtiofsd", 1, NULL, VIRTIOFSD },
-		{ "vmlinux", 1, NULL, VMLINUX },    { "initramfs", 1, NULL, INITRAMFS },
-		{ "modules", 1, NULL, MODULES },    { "append", 1, NULL, APPEND },
-		{ "cache", 1, NULL, CACHE },	    { "share", 1, NULL, SHARE },
-		{ "copy", 1, NULL, COPY },	    { "memory", 1, NULL, MEMORY },
-		{ "cpus", 1, NULL, CPUS },	    { "timeout", 1, NULL, TIMEOUT },
-		{ "plugin", 1, NULL, PLUGIN },	    { "icount", 0, NULL, ICOUNT },
-		{ "verbose", 0, NULL, VERBOSE },    { NULL, 0, NULL, 0 },
-	};
+	enum { VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, STRINGS };
+	enum { SHARE = STRINGS, COPY, MEMORY, CPUS, TIMEOUT, ICOUNT, VERBOSE };
+	static const struct option options[] = {{"vmlinux", 1, NULL, VMLINUX},
+		{"initramfs", 1, NULL, INITRAMFS}, {"modules", 1, NULL, MODULES},
+		{"append", 1, NULL, APPEND}, {"cache", 1, NULL, CACHE}, {"plugin", 1, NULL, PLUGIN},
+		{"share", 1, NULL, SHARE}, {"copy", 1, NULL, COPY}, {"memory", 1, NULL, MEMORY},
+		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT}, {"icount", 0, NULL, ICOUNT},
+		{"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
+	const char **strings[STRINGS] = {[VMLINUX] = &cfg->vmlinux,
+		[INITRAMFS] = &cfg->initramfs,
+		[MODULES] = &cfg->modules,
+		[APPEND] = &cfg->append,
+		[CACHE] = &cfg->cache,
+		[PLUGIN] = &cfg->plugin};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-		switch (c) {
-		case QEMU: cfg->qemu = optarg; break;
-		case VIRTIOFSD: cfg->virtiofsd = optarg; break;
-		case VMLINUX: cfg->vmlinux = optarg; break;
-		case INITRAMFS: cfg->initramfs = optarg; break;
-		case MODULES: cfg->modules = optarg; break;
-		case APPEND: cfg->append = optarg; break;
-		case CACHE: cfg->cache = optarg; break;
-		case PLUGIN: cfg->plugin = optarg; break;
-		case MEMORY: cfg->memory_mib = atoi(optarg); break;
-		case CPUS: cfg->cpus = atoi(optarg); break;
-		case TIMEOUT: cfg->timeout_s = atol(optarg); break;
-		case ICOUNT: cfg->icount = true; break;
-		case VERBOSE: cfg->verbose = true; break;
-		case SHARE:
-			if (cfg->share_count == PATHS_MAX)
-				host_die("more than %d paths to share", PATHS_MAX);
-			cfg->share[cfg->share_count++] = optarg;
-			break;
-		case COPY:
-			if (cfg->copy_count == PATHS_MAX)
-				host_die("more than %d paths to copy", PATHS_MAX);
-			cfg->copy[cfg->copy_count++] = optarg;
-			break;
-		default:
+		if (c == '?')
 			exit(EXIT_BOX);
-		}
+		if (c < STRINGS)
+			*strings[c] = optarg;
+		else if (c == SHARE)
+			host_add_path(cfg->share, &cfg->share_count, optarg);
+		else if (c == COPY)
+			host_add_path(cfg->copy, &cfg->copy_count, optarg);
+		else if (c == MEMORY)
+			cfg->memory_mib = atoi(optarg);
+		else if (c == CPUS)
+			cfg->cpus = atoi(optarg);
+		else if (c == TIMEOUT)
+			cfg->timeout_s = atol(optarg);
+		else if (c == ICOUNT)
+			cfg->icount = true;
+		else
+			cfg->verbose = true;
 	}
 	cfg->argv = argv + optind;
 	if (!cfg->vmlinux || !cfg->initramfs || !*cfg->argv || cfg->memory_mib < 64 ||
-	    cfg->cpus < 1)
-		host_die("bad arguments (tests/kvmbox/run is the command to use)");
+		cfg->cpus < 1)
+		launch_die("bad arguments (tests/kvmbox/run is the command to use)");
 }
 
 int main(int argc, char **argv)
 {
 	static struct box box;
-	struct config cfg = { .qemu = "qemu-system-x86_64",
-			      .virtiofsd = "/usr/lib/qemu/virtiofsd",
-			      .append = "", .cache = "always", .memory_mib = 4096, .cpus = 2 };
-	struct tick start = host_read_tick();
+	struct config cfg = {.qemu = "qemu-system-x86_64",
+		.virtiofsd = "/usr/lib/qemu/virtiofsd",
+		.append = "",
+		.cache = "always",
+		.memory_mib = 4096,
+		.cpus = 2};
+	struct tick start = launch_read_tick();
 	int console[2], initrd_fd, null_fd;
 
 	/* A missing standard stream must not become one of our own descriptors. */
@@ -621,19 +407,19 @@ int main(int argc, char **argv)
 	initrd_fd = host_make_initrd(&cfg);
 	host_open_streams(&box);
 	if (pipe2(console, O_CLOEXEC))
-		host_die("pipe: %s", strerror(errno));
+		launch_die("pipe: %s", strerror(errno));
 	/* virtiofsd has remarks of its own at each end of a box. */
 	null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (!cfg.icount)
-		host_start_fs(&box, &cfg, cfg.verbose ? console[1] : null_fd);
-	cfg.tsc_khz = host_tsc_khz(start);
-	host_start_qemu(&box, &cfg, initrd_fd, console[1]);
+		launch_fs(&box.launched, &cfg, cfg.verbose ? console[1] : null_fd);
+	cfg.tsc_khz = launch_tsc_khz(start);
+	launch_qemu(&box.launched, &cfg, initrd_fd, console[1]);
 	close(console[1]);
 	close(initrd_fd);
 	if (!cfg.icount)
-		close(box.fs_fd);
+		close(box.launched.fs_fd);
 	for (int i = 0; i < PORT_COUNT; i++)
-		close(box.port_peer[i]);
+		close(box.launched.port_peer[i]);
 	box.console_fd = console[0];
 	host_relay(&box, &cfg);
 	host_stop(&box);

@@ -29,21 +29,21 @@ static int initrd_pad(struct initrd *rd)
 	return 0;
 }
 
-static int initrd_add_header(struct initrd *rd, const char *name, const struct stat *st,
-			     size_t len_bytes)
+static int initrd_add_header(
+	struct initrd *rd, const char *name, const struct stat *st, size_t len_bytes)
 {
 	if (len_bytes > UINT_MAX)
 		return -EFBIG;
 	fprintf(rd->file, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
-		rd->next_ino++, st->st_mode, st->st_uid, st->st_gid, 1U,
-		(unsigned int)st->st_mtime, (unsigned int)len_bytes, 0U, 0U, major(st->st_rdev),
-		minor(st->st_rdev), (unsigned int)strlen(name) + 1, 0U);
+		rd->next_ino++, st->st_mode, st->st_uid, st->st_gid, 1U, (unsigned int)st->st_mtime,
+		(unsigned int)len_bytes, 0U, 0U, major(st->st_rdev), minor(st->st_rdev),
+		(unsigned int)strlen(name) + 1, 0U);
 	fwrite(name, 1, strlen(name) + 1, rd->file);
 	return initrd_pad(rd);
 }
 
-static int initrd_add(struct initrd *rd, const char *name, const struct stat *st,
-		      const void *data, size_t len_bytes)
+static int initrd_add(struct initrd *rd, const char *name, const struct stat *st, const void *data,
+	size_t len_bytes)
 {
 	int r = initrd_add_header(rd, name, st, len_bytes);
 
@@ -56,14 +56,14 @@ static int initrd_add(struct initrd *rd, const char *name, const struct stat *st
 
 int initrd_add_bytes(struct initrd *rd, const char *name, const void *data, size_t len_bytes)
 {
-	struct stat st = { .st_mode = S_IFREG | 0644 };
+	struct stat st = {.st_mode = S_IFREG | 0644};
 
 	return initrd_add(rd, name, &st, data, len_bytes);
 }
 
 int initrd_add_dir(struct initrd *rd, const char *name)
 {
-	struct stat st = { .st_mode = S_IFDIR | 0755 };
+	struct stat st = {.st_mode = S_IFDIR | 0755};
 
 	return initrd_add(rd, name, &st, NULL, 0);
 }
@@ -93,7 +93,7 @@ int initrd_open(struct initrd *rd, const char *base_path)
 	int fd;
 
 	/* Far from the inode numbers of the first archive. */
-	*rd = (struct initrd){ .fd = -1, .next_ino = 1U << 24 };
+	*rd = (struct initrd){.fd = -1, .next_ino = 1U << 24};
 	if (stat(base_path, &st))
 		return -errno;
 	/* Open in QEMU too, by its number in /proc. */
@@ -159,7 +159,7 @@ static int initrd_add_link(struct initrd *rd, const char *path, const struct sta
 		snprintf(next, sizeof(next), "%s", target);
 	else
 		snprintf(next, sizeof(next), "%.*s/%s", (int)(strrchr(path, '/') - path), path,
-			 target);
+			target);
 	/* The target of a link to a directory is made, but filled only by what is asked for. */
 	return initrd_add_depth(rd, next, !S_ISDIR(to.st_mode), depth + 1);
 }
@@ -260,7 +260,7 @@ int initrd_add_path(struct initrd *rd, const char *path)
 
 int initrd_finish(struct initrd *rd)
 {
-	struct stat st = { .st_mode = 0 };
+	struct stat st = {.st_mode = 0};
 	int r = initrd_add(rd, "TRAILER!!!", &st, NULL, 0);
 
 	tdestroy(rd->seen, free);

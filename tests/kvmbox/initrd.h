@@ -13,10 +13,10 @@
 #include <stdio.h>
 
 struct initrd {
-	FILE *file;	/* over the memory file */
+	FILE *file; /* over the memory file */
 	int fd;
 	unsigned int next_ino;
-	void *seen;	/* tsearch() tree of names written below /box */
+	void *seen; /* tsearch() tree of names written below /box */
 };
 
 /* Starts with the archive in base_path. */

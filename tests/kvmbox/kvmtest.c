@@ -16,22 +16,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define GUEST_BASE 0x1000
+#define GUEST_BASE  0x1000
 #define RESULT_PORT 0x42
 
 /*
  * Adds ax and bx, swaps the sum into memory if it still holds edx:eax, and says what memory holds.
  */
 static const uint8_t code[] = {
-	0x01, 0xd8,				/* add ax, bx */
-	0x89, 0xc3,				/* mov bx, ax */
-	0x31, 0xc9,				/* xor cx, cx */
-	0x31, 0xd2,				/* xor dx, dx */
-	0x31, 0xc0,				/* xor ax, ax */
-	0xf0, 0x0f, 0xc7, 0x0e, 0x00, 0x18,	/* lock cmpxchg8b [0x1800] */
-	0xa1, 0x00, 0x18,			/* mov ax, [0x1800] */
-	0xe7, RESULT_PORT,			/* out RESULT_PORT, ax */
-	0xf4,					/* hlt */
+	0x01, 0xd8,			    /* add ax, bx */
+	0x89, 0xc3,			    /* mov bx, ax */
+	0x31, 0xc9,			    /* xor cx, cx */
+	0x31, 0xd2,			    /* xor dx, dx */
+	0x31, 0xc0,			    /* xor ax, ax */
+	0xf0, 0x0f, 0xc7, 0x0e, 0x00, 0x18, /* lock cmpxchg8b [0x1800] */
+	0xa1, 0x00, 0x18,		    /* mov ax, [0x1800] */
+	0xe7, RESULT_PORT,		    /* out RESULT_PORT, ax */
+	0xf4,				    /* hlt */
 };
 
 static int vcpu_run(int vcpu, struct kvm_run *run)
@@ -58,9 +58,9 @@ static int vcpu_run(int vcpu, struct kvm_run *run)
 
 int main(void)
 {
-	struct kvm_userspace_memory_region region = { .guest_phys_addr = GUEST_BASE,
-						      .memory_size = 0x1000 };
-	struct kvm_regs regs = { .rip = GUEST_BASE, .rflags = 2, .rax = 40, .rbx = 2 };
+	struct kvm_userspace_memory_region region = {
+		.guest_phys_addr = GUEST_BASE, .memory_size = 0x1000};
+	struct kvm_regs regs = {.rip = GUEST_BASE, .rflags = 2, .rax = 40, .rbx = 2};
 	struct kvm_sregs sregs;
 	struct kvm_run *run;
 	int kvm, vm, vcpu, size, result;

@@ -11,8 +11,8 @@ void pump_events(const struct pump *p, struct pollfd pfd[2])
 {
 	bool room = p->start + p->len < PUMP_BUF_BYTES || p->start > 0;
 
-	pfd[0] = (struct pollfd){ .fd = p->eof || !room ? -1 : p->in_fd, .events = POLLIN };
-	pfd[1] = (struct pollfd){ .fd = p->len ? p->out_fd : -1, .events = POLLOUT };
+	pfd[0] = (struct pollfd){.fd = p->eof || !room ? -1 : p->in_fd, .events = POLLIN};
+	pfd[1] = (struct pollfd){.fd = p->len ? p->out_fd : -1, .events = POLLOUT};
 }
 
 static void pump_read(struct pump *p)

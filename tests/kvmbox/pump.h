@@ -18,12 +18,12 @@
 #define PUMP_WRITE_BYTES 4096
 
 struct pump {
-	int in_fd;		/* -1 once at end-of-file, or while held back */
-	int out_fd;		/* -1 once its reader is gone */
-	bool eof;		/* the source has ended */
-	bool lost;		/* the destination has gone: what still comes is dropped */
-	uint32_t start, len;	/* the bytes in flight */
-	uint64_t total_bytes;	/* read from the source so far */
+	int in_fd;	      /* -1 once at end-of-file, or while held back */
+	int out_fd;	      /* -1 once its reader is gone */
+	bool eof;	      /* the source has ended */
+	bool lost;	      /* the destination has gone: what still comes is dropped */
+	uint32_t start, len;  /* the bytes in flight */
+	uint64_t total_bytes; /* read from the source so far */
 	char buf[PUMP_BUF_BYTES];
 };
 
