@@ -41,4 +41,11 @@ int kernel_load_elf(const struct guest_memory *memory, int fd, uint64_t len_byte
 int kernel_load_bzimage(const struct guest_memory *memory, int fd, uint64_t len_bytes,
 	struct kernel_image *image, struct err *e) must_check;
 
+/*
+ * Reads a part of the file into guest memory, whole; also for the loaders' own headers. EFAULT is
+ * what a read says when the host has no memory for the pages it touches.
+ */
+int kernel_read(
+	int fd, void *dst, uint64_t len_bytes, uint64_t offset_bytes, struct err *e) must_check;
+
 #endif

@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "microvm/boot/x86_layout.h"
 
 #define SETUP_HEADER_OFFSET 0x1f1u
@@ -25,9 +24,9 @@ static int bzimage_read_setup(int fd, uint64_t len_bytes, struct setup_header *s
 
 	if (len_bytes < sizeof(raw))
 		return err_set(e, ENOEXEC, "not a kernel: too short");
-	int ret = fd_pread_all(fd, raw, sizeof(raw), 0);
+	int ret = kernel_read(fd, raw, sizeof(raw), 0, e);
 	if (ret < 0)
-		return err_sys(e, -ret, "can't read");
+		return ret;
 	size_t header_bytes = 0x202u + raw[0x201] - SETUP_HEADER_OFFSET;
 	if (header_bytes > sizeof(*setup))
 		header_bytes = sizeof(*setup);
@@ -76,9 +75,9 @@ int kernel_load_bzimage(const struct guest_memory *memory, int fd, uint64_t len_
 			"the kernel needs memory up to %" PRIu64
 			" MiB to unpack itself, more than the VM has",
 			(load_gpa + need_bytes + 0xfffff) >> 20);
-	ret = fd_pread_all(fd, dst, load_bytes, (off_t)skip);
+	ret = kernel_read(fd, dst, load_bytes, skip, e);
 	if (ret < 0)
-		return err_sys(e, -ret, "can't read");
+		return ret;
 
 	image->bzimage = true;
 	image->entry_gpa = load_gpa + ENTRY_64_OFFSET;

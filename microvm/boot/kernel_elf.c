@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/fd.h"
 #include "microvm/boot/x86_layout.h"
 
 #define PHDRS_MAX 64
@@ -84,9 +83,9 @@ static int elf_load_segment(const Elf64_Phdr *p, const struct guest_memory *memo
 {
 	if (p->p_filesz) {
 		void *dst = guest_memory_at(memory, p->p_paddr, p->p_filesz);
-		int ret = fd_pread_all(fd, dst, p->p_filesz, (off_t)p->p_offset);
+		int ret = kernel_read(fd, dst, p->p_filesz, p->p_offset, e);
 		if (ret < 0)
-			return err_sys(e, -ret, "can't read");
+			return ret;
 	}
 	if (!image->end_gpa || p->p_paddr < image->start_gpa)
 		image->start_gpa = p->p_paddr;
@@ -104,15 +103,15 @@ int kernel_load_elf(const struct guest_memory *memory, int fd, uint64_t len_byte
 
 	if (len_bytes < sizeof(ehdr))
 		return err_set(e, ENOEXEC, "not a kernel: too short");
-	int ret = fd_pread_all(fd, &ehdr, sizeof(ehdr), 0);
+	int ret = kernel_read(fd, &ehdr, sizeof(ehdr), 0, e);
 	if (ret < 0)
-		return err_sys(e, -ret, "can't read");
+		return ret;
 	ret = elf_check_header(&ehdr, len_bytes, e);
 	if (ret < 0)
 		return ret;
-	ret = fd_pread_all(fd, phdrs, ehdr.e_phnum * sizeof(*phdrs), (off_t)ehdr.e_phoff);
+	ret = kernel_read(fd, phdrs, ehdr.e_phnum * sizeof(*phdrs), ehdr.e_phoff, e);
 	if (ret < 0)
-		return err_sys(e, -ret, "can't read");
+		return ret;
 	for (unsigned i = 0; i < ehdr.e_phnum; i++) {
 		const Elf64_Phdr *p = &phdrs[i];
 
