@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any JSON text as a create message, and what guestinit computes from a good one. */
 #include <linux/bpf.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,36 @@
 #include "guestinit/devcg_bpf.h"
 #include "guestinit/ns.h"
 #include "guestinit/path.h"
+#include "guestinit/seccomp.h"
+#include "guestinit/seccomp_bpf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A filter that was made is one that the kernel takes: every path goes forward to a return. */
+static void check_seccomp(const struct cfg_seccomp *config)
+{
+	static struct seccomp_program p;
+	struct err e = {0};
+	uint32_t flags;
+
+	if (guest_seccomp_check(config, &flags, &e) < 0 ||
+		seccomp_bpf_generate(config, &p, &e) < 0) {
+		if (!e.text[0])
+			abort();
+		return;
+	}
+	if (!p.n || p.n > BPF_MAXINSNS || BPF_CLASS(p.insns[p.n - 1].code) != BPF_RET)
+		abort();
+	for (unsigned i = 0; i < p.n; i++) {
+		const struct sock_filter *insn = &p.insns[i];
+		bool far = insn->code == (BPF_JMP | BPF_JA);
+		if (BPF_CLASS(insn->code) != BPF_JMP)
+			continue;
+		if (far ? insn->k >= p.n - i - 1
+			: i + insn->jt + 1 >= p.n || i + insn->jf + 1 >= p.n)
+			abort();
+	}
+}
 
 static void check_good(const struct create *c)
 {
@@ -29,6 +58,8 @@ static void check_good(const struct create *c)
 			(clean[0] != '/' || strstr(clean, "/../") || strstr(clean, "//")))
 			abort();
 	}
+	if (c->os.seccomp.set)
+		check_seccomp(&c->os.seccomp);
 	ns_map_id(&c->os.uid_maps, c->process.user.uid);
 	if (c->process.args.v[c->process.args.n])
 		abort();
