@@ -47,6 +47,7 @@ load lib
 }
 
 @test "running out of memory ends that container only, and is said" {
+	HVRUN_PATIENCE=240
 	config '.linux.resources.memory = {limit: 67108864}'
 	run_script 'exec perl -e "my @x; push @x, \"x\" x 1_000_000 while 1"'
 	expect_status 137

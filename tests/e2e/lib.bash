@@ -43,9 +43,10 @@ bind() {
 		--arg s "$1" --arg d "$2" --arg o "${3:-rbind,rw}"
 }
 
-# hvrun itself with a state directory of the test's own; its globals, then "$@".
+# hvrun itself with a state directory of the test's own; its globals, then "$@". What hangs is a
+# failure, not a wait: no run may take longer than HVRUN_PATIENCE seconds.
 hv() {
-	"$HVRUN" --root "$STATE" "$@"
+	timeout --foreground -s KILL "${HVRUN_PATIENCE:-1200}" "$HVRUN" --root "$STATE" "$@"
 }
 
 # Runs the bundle; stdout and stderr go to $OUT and $ERR, the exit code to $status. Options for
@@ -108,9 +109,9 @@ leftovers() {
 		'$3 ~ /^(hvrun|qemu-system)/ && ($1 == 1 || $2 == sid + 0) { print $3 }' | sort | uniq -c
 	cat /proc/self/mountinfo | cut -d' ' -f4- | sort
 	ls -A /dev/shm
-	ls -AR "$STATE" 2>/dev/null || true
+	ls -A "$STATE" | grep -v kvm-works || true
 	grep -E 'hvrun' /proc/net/unix || true
-	ls -A /run/hvrun 2>/dev/null || true
+	ls -A /run/hvrun 2>/dev/null | grep -v kvm-works || true
 	ls /tmp | grep -i hvrun || true
 }
 
