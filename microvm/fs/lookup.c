@@ -26,8 +26,8 @@ static int open_beneath(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-int lookup_enter(const struct op_call *c, const struct node *dir, struct export *export, int fd,
-	struct fuse_entry_out *out)
+int lookup_enter(const struct op_call *c, struct node *dir, const char *name,
+	struct export *export, int fd, struct fuse_entry_out *out)
 {
 	struct node_entry entry;
 	struct statx stx;
@@ -37,7 +37,7 @@ int lookup_enter(const struct op_call *c, const struct node *dir, struct export 
 		close(fd);
 		return ret;
 	}
-	int ret = node_enter(&c->s->nodes, dir, export, fd, &stx, true, &entry);
+	int ret = node_enter(&c->s->nodes, dir, name, export, fd, &stx, true, &entry);
 	if (ret < 0)
 		return ret;
 	memset(out, 0, sizeof(*out));
@@ -66,7 +66,7 @@ static int lookup_export(const struct op_call *c, const char *name, struct fuse_
 	int fd = fcntl(export->fd, F_DUPFD_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	int ret = lookup_enter(c, NULL, export, fd, out);
+	int ret = lookup_enter(c, NULL, NULL, export, fd, out);
 	if (!ret)
 		out->entry_valid = ATTR_FOREVER_S; /* exports stay */
 	return ret;
@@ -80,7 +80,9 @@ int lookup_entry(const struct op_call *c, const struct node_use *dir, const char
 	int fd = open_beneath(dir->fd, name);
 	if ((fd == -EMFILE || fd == -ENFILE) && nodes_shrink(&c->s->nodes))
 		fd = open_beneath(dir->fd, name);
-	return fd < 0 ? fd : lookup_enter(c, dir->node, node_export(dir->node), fd, out);
+	if (fd < 0)
+		return fd;
+	return lookup_enter(c, dir->node, name, node_export(dir->node), fd, out);
 }
 
 int op_openat(const struct op_call *c, int dirfd, const char *path, int flags, mode_t mode)

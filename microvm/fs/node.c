@@ -120,34 +120,40 @@ static int slot_take(struct nodes *nodes, uint32_t *slot)
 	return 0;
 }
 
-/* Lock held. Frees the node when nothing refers to it; the descriptor to close, or -1. */
-static int node_release(struct nodes *nodes, struct node *node)
-{
-	int fd = node->fd;
-
-	if (node->nlookup || node->holds || node->uses)
-		return -1;
-	hash_remove(nodes, node);
-	struct node_slot *slot = &nodes->slots[node->slot];
-	slot->node = NULL;
-	slot->generation++;
-	slot->next_free = nodes->free_slot;
-	nodes->free_slot = node->slot;
-	nodes->count--;
-	if (fd >= 0)
-		nodes->open_fds--;
-	else
-		nodes->evicted--;
-	node_handle_free(node->handle);
-	free(node);
-	return fd;
-}
-
 /* Outside the lock: closing the last reference to an unlinked file may take its time. */
 static void close_if(int fd)
 {
 	if (fd >= 0)
 		close(fd);
+}
+
+/* The descriptor to close, or -1. A node in a mount without handles holds its directory. */
+int node_unref(struct nodes *nodes, struct node *node)
+{
+	int fd = -1;
+
+	while (node && !node->nlookup && !node->holds && !node->uses) {
+		struct node *parent = node_path_drop(node);
+		hash_remove(nodes, node);
+		struct node_slot *slot = &nodes->slots[node->slot];
+		slot->node = NULL;
+		slot->generation++;
+		slot->next_free = nodes->free_slot;
+		nodes->free_slot = node->slot;
+		nodes->count--;
+		if (node->fd >= 0)
+			nodes->open_fds--;
+		else
+			nodes->evicted--;
+		close_if(fd); /* of the node below: a directory's entry went before it */
+		fd = node->fd;
+		node_handle_free(node->handle);
+		free(node);
+		node = parent;
+		if (node)
+			node->holds--;
+	}
+	return fd;
 }
 
 static struct node *find_id(struct nodes *nodes, uint64_t id)
@@ -193,7 +199,7 @@ void node_unuse(struct node_use *use)
 		return;
 	pthread_mutex_lock(&nodes->lock);
 	use->node->uses--;
-	int fd = node_release(nodes, use->node);
+	int fd = node_unref(nodes, use->node);
 	pthread_mutex_unlock(&nodes->lock);
 	use->node = NULL;
 	use->fd = -1;
@@ -279,8 +285,17 @@ static void tell_locked(struct node *node, const struct statx *stx)
 	node->told_ctime = stx->stx_ctime;
 }
 
-int node_enter(struct nodes *nodes, const struct node *parent, struct export *export, int fd,
-	const struct statx *stx, bool tell, struct node_entry *out)
+struct node *nodes_find(struct nodes *nodes, const struct node *near, const struct statx *stx)
+{
+	uint64_t dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+
+	if (near->mount->id != stx->stx_mnt_id || near->mount->dev != dev)
+		return NULL;
+	return hash_find(nodes, near->mount, stx->stx_ino);
+}
+
+int node_enter(struct nodes *nodes, struct node *parent, const char *name, struct export *export,
+	int fd, const struct statx *stx, bool tell, struct node_entry *out)
 {
 	int ret = 0, surplus = fd;
 
@@ -294,7 +309,7 @@ int node_enter(struct nodes *nodes, const struct node *parent, struct export *ex
 	}
 	if (nodes->n_mounts != n_mounts)
 		mount_prepare(nodes, mount, fd, stx->stx_mode & S_IFMT);
-	if (n && n->fd < 0 && !node_same_inode(n, fd)) {
+	if (n && n->fd < 0 && !node_same_inode(n, fd, stx)) {
 		hash_remove(nodes, n); /* deleted, its number reused: ids of the old one are stale */
 		n = NULL;
 	}
@@ -310,6 +325,8 @@ int node_enter(struct nodes *nodes, const struct node *parent, struct export *ex
 	}
 	n->nlookup++;
 	n->referenced = true;
+	if (mount->no_handles && parent && name)
+		node_path_set(nodes, n, parent, name, stx);
 	if (tell)
 		tell_locked(n, stx);
 	*out = (struct node_entry){
@@ -335,7 +352,7 @@ void node_forget(struct nodes *nodes, uint64_t id, uint64_t nlookup)
 	struct node *node = find_id(nodes, id);
 	if (node) {
 		node->nlookup -= nlookup < node->nlookup ? nlookup : node->nlookup;
-		fd = node_release(nodes, node);
+		fd = node_unref(nodes, node);
 	}
 	pthread_mutex_unlock(&nodes->lock);
 	close_if(fd);
@@ -352,8 +369,15 @@ void nodes_forget_all(struct nodes *nodes)
 		struct node *node = nodes->slots[slot].node;
 		int fd = -1;
 		if (node) {
+			/* First the path: a wrong one might hold in a circle. */
+			struct node *parent = node_path_drop(node);
 			node->nlookup = 0;
-			fd = node_release(nodes, node);
+			fd = node_unref(nodes, node);
+			if (parent) {
+				parent->holds--;
+				close_if(fd);
+				fd = node_unref(nodes, parent);
+			}
 		}
 		pthread_mutex_unlock(&nodes->lock);
 		close_if(fd);
@@ -371,7 +395,7 @@ void node_unhold(struct nodes *nodes, struct node *node)
 {
 	pthread_mutex_lock(&nodes->lock);
 	node->holds--;
-	int fd = node_release(nodes, node);
+	int fd = node_unref(nodes, node);
 	pthread_mutex_unlock(&nodes->lock);
 	close_if(fd);
 }

@@ -49,70 +49,63 @@ static int inode_open(const struct mount *mount, struct file_handle *h)
 	return fd < 0 ? -errno : fd;
 }
 
-void mount_prepare(struct nodes *nodes, struct mount *mount, int root_fd, mode_t type)
-{
-	struct fd_path path;
-
-	/* An export's own mount can be reached by its descriptor whenever that is needed. */
-	if (mount->tag < EXPORTS_MAX || (!S_ISDIR(type) && !S_ISREG(type)))
-		return;
-	mount->fd = open(fd_path_set(&path, nodes->fd_prefix, root_fd), O_RDONLY | O_CLOEXEC);
-}
-
-/* Whether inodes of this mount can be found again by handle: found out at the first eviction. */
-static bool mount_has_handles(struct mount *mount)
+/* Whether inodes of this mount can be found again by handle: tried once, with its root. */
+static bool mount_has_handles(const struct mount *mount)
 {
 	union handle_buffer buf;
 
-	if (mount->handles_tried)
-		return !mount->no_handles;
-	mount->handles_tried = true;
-	mount->no_handles = true;
-	if (mount->fd < 0 && S_ISDIR(mount->export->type))
-		mount->fd = openat(mount->export->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (mount->fd < 0)
 		return false;
 	int ret = inode_handle(mount->fd, &buf);
 	if (!ret)
 		ret = inode_open(mount, &buf.h);
-	if (ret >= 0) {
+	if (ret >= 0)
 		close(ret);
-		mount->no_handles = false;
-	} else {
-		log_debug("%s: no file handles (%s): one descriptor per inode",
-			mount->export->path, strerror(-ret));
-	}
+	else
+		log_debug("%s: no file handles: %s", mount->export->path, strerror(-ret));
 	return ret >= 0;
 }
 
-/* Lock held. Takes the node's descriptor when it can be had back. */
-static bool node_evict(struct nodes *nodes, struct node *node)
+void mount_prepare(struct nodes *nodes, struct mount *mount, int root_fd, mode_t type)
+{
+	struct fd_path path;
+
+	if (S_ISDIR(type) || S_ISREG(type))
+		mount->fd = open(fd_path_set(&path, nodes->fd_prefix, root_fd), O_RDONLY | O_CLOEXEC);
+	mount->no_handles = nodes->no_handles || !S_ISDIR(type) || !mount_has_handles(mount);
+}
+
+/* A handle for the node, if it does not have one yet. */
+static bool node_keep_handle(struct node *node)
 {
 	union handle_buffer buf;
+
+	if (node->handle)
+		return true;
+	if (inode_handle(node->fd, &buf) < 0)
+		return false;
+	size_t len = sizeof(struct file_handle) + buf.h.handle_bytes;
+	node->handle = malloc(len);
+	if (node->handle)
+		memcpy(node->handle, &buf, len);
+	return node->handle;
+}
+
+/* Lock held. Takes the node's descriptor when it can be had back. */
+static void node_evict(struct nodes *nodes, struct node *node)
+{
 	struct statx stx;
 
-	if (!mount_has_handles(node->mount)) {
-		node->pinned = true;
-		return false;
-	}
-	/* The last link of an open file is gone: its handle would be stale at once. */
+	/* Without a link there is neither name nor handle that would lead to it. */
 	if (statx(node->fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_NLINK, &stx) < 0 ||
-		stx.stx_nlink == 0 || inode_handle(node->fd, &buf) < 0) {
+		!stx.stx_nlink || !(node->mount->no_handles ? !!node->path : node_keep_handle(node))) {
 		node->pinned = true;
-		return false;
-	}
-	if (!node->handle) {
-		size_t len = sizeof(struct file_handle) + buf.h.handle_bytes;
-		node->handle = malloc(len);
-		if (!node->handle)
-			return false;
-		memcpy(node->handle, &buf, len);
+		return;
 	}
 	close(node->fd);
 	node->fd = -1;
 	nodes->open_fds--;
 	nodes->evicted++;
-	return true;
 }
 
 void nodes_evict(struct nodes *nodes, uint32_t budget)
@@ -126,7 +119,7 @@ void nodes_evict(struct nodes *nodes, uint32_t budget)
 		if (node->referenced)
 			node->referenced = false;
 		else
-			(void)node_evict(nodes, node);
+			node_evict(nodes, node);
 	}
 }
 
@@ -146,10 +139,12 @@ bool nodes_shrink(struct nodes *nodes)
 	return shrunk;
 }
 
-bool node_same_inode(struct node *node, int fd)
+bool node_same_inode(struct node *node, int fd, const struct statx *stx)
 {
 	union handle_buffer buf;
 
+	if (node->mount->no_handles)
+		return node_path_same(node, stx);
 	return node->handle && inode_handle(fd, &buf) == 0 &&
 		buf.h.handle_type == node->handle->h.handle_type &&
 		buf.h.handle_bytes == node->handle->h.handle_bytes &&
@@ -160,6 +155,8 @@ int node_reopen(struct nodes *nodes, struct node *node)
 {
 	struct statx stx;
 
+	if (node->mount->no_handles)
+		return node_path_reopen(nodes, node);
 	if (!node->handle)
 		return -ESTALE;
 	/* The caller has a use, so the node stays; mount and handle never change. */
@@ -186,27 +183,46 @@ int node_reopen(struct nodes *nodes, struct node *node)
 	return 0;
 }
 
+/* Lock held. The node of the inode that is to lose a name, if it depends on it: it gives that up. */
+static bool depends_on_name(struct nodes *nodes, const struct node_use *dir, const char *name,
+	const struct statx *stx)
+{
+	struct node *node = nodes_find(nodes, dir->node, stx);
+
+	if (!node)
+		return false;
+	if (node->fd < 0)
+		return node->mount->no_handles || stx->stx_nlink == 1 || S_ISDIR(node->type);
+	if (node->mount->no_handles && node_path_is(node, dir->node, name)) {
+		struct node *parent = node_path_drop(node);
+		parent->holds--; /* dir's node, which is in use */
+	}
+	return false;
+}
+
 void node_pin_name(struct nodes *nodes, const struct node_use *dir, const char *name)
 {
 	struct statx stx;
 	struct node_entry entry;
+	struct node_use use;
 
 	pthread_mutex_lock(&nodes->lock);
-	bool any = nodes->evicted != 0;
+	bool any = nodes->evicted || dir->node->mount->no_handles;
 	pthread_mutex_unlock(&nodes->lock);
-	if (!any)
+	if (!any || statx(dir->fd, name, AT_SYMLINK_NOFOLLOW, NODE_STATX_MASK, &stx) < 0)
 		return;
+	pthread_mutex_lock(&nodes->lock);
+	bool pin = depends_on_name(nodes, dir, name, &stx);
+	pthread_mutex_unlock(&nodes->lock);
+	if (!pin)
+		return;
+	/* Entering gives the node a descriptor; then it is pinned, and the lookup taken back. */
 	cleanup_close int fd = openat(dir->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, NODE_STATX_MASK, &stx) < 0)
 		return;
-	if (!S_ISDIR(stx.stx_mode) && stx.stx_nlink > 1)
+	struct export *export = dir->node->mount->export;
+	if (node_enter(nodes, dir->node, NULL, export, steal_fd(&fd), &stx, false, &entry) < 0)
 		return;
-	/* Entering gives the node this descriptor; then it is pinned and the lookup taken back. */
-	struct mount *mount = dir->node->mount;
-	if (node_enter(nodes, dir->node, mount->export, steal_fd(&fd), &stx, false,
-		    &entry) < 0)
-		return;
-	struct node_use use;
 	if (!node_use(nodes, entry.id, &use)) {
 		pthread_mutex_lock(&nodes->lock);
 		use.node->pinned = true;

@@ -90,9 +90,12 @@ uint32_t attr_mode_allowed(const struct export *export, mode_t type, uint32_t mo
 int lookup_entry(const struct op_call *c, const struct node_use *dir, const char *name,
 	struct fuse_entry_out *out) must_check;
 
-/* Enters what fd (O_PATH, taken over) refers to, found in dir; export's root when dir is NULL. */
-int lookup_enter(const struct op_call *c, const struct node *dir, struct export *export, int fd,
-	struct fuse_entry_out *out) must_check;
+/*
+ * Enters what fd (O_PATH, taken over) refers to, found in dir by name (NULL: a file without one);
+ * export's root when dir is NULL.
+ */
+int lookup_enter(const struct op_call *c, struct node *dir, const char *name,
+	struct export *export, int fd, struct fuse_entry_out *out) must_check;
 
 /* Opens with O_CLOEXEC; when descriptors have run out, once more after some were freed. */
 int op_openat(const struct op_call *c, int dirfd, const char *path, int flags, mode_t mode)

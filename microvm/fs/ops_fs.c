@@ -37,23 +37,6 @@ int op_statfs(const struct op_call *c)
 	return request_reply(c->r, &out, sizeof(out));
 }
 
-/* The file system of a mount that the guest has been to. */
-static int sync_mount(const struct op_call *c, const struct mount *mount)
-{
-	const struct export *x = mount->export;
-	struct fd_path path;
-
-	if (mount->fd >= 0)
-		return syncfs(mount->fd) < 0 ? -errno : 0;
-	if (mount->tag >= EXPORTS_MAX || (!S_ISDIR(x->type) && !S_ISREG(x->type)))
-		return 0; /* can't be opened, and holds no data */
-	fd_path_set(&path, c->s->config.fd_prefix, x->fd);
-	cleanup_close int fd = op_openat(c, AT_FDCWD, path.text, O_RDONLY, 0);
-	if (fd < 0)
-		return fd;
-	return syncfs(fd) < 0 ? -errno : 0;
-}
-
 /* For the guest it is one file system: each of the host's that it may have written to. */
 int op_syncfs(const struct op_call *c)
 {
@@ -69,7 +52,8 @@ int op_syncfs(const struct op_call *c)
 			again = synced[k] == mount.dev;
 		if (again || mount.export->readonly)
 			continue;
-		int one = sync_mount(c, &mount);
+		/* Without a descriptor it is a device or the like, and holds no data. */
+		int one = mount.fd >= 0 && syncfs(mount.fd) < 0 ? -errno : 0;
 		ret = ret ? ret : one;
 		if (n_synced < 64)
 			synced[n_synced++] = mount.dev;

@@ -168,6 +168,7 @@ static int rename_entry(const struct op_call *c, uint64_t newdir, uint32_t flags
 		node_pin_name(&c->s->nodes, &to, newname);
 	if (renameat2(from.fd, name, to.fd, newname, flags) < 0)
 		return -errno;
+	node_renamed(&c->s->nodes, &from, name, &to, newname, flags & RENAME_EXCHANGE);
 	return request_reply(c->r, NULL, 0);
 }
 

@@ -117,8 +117,8 @@ struct create_reply {
 };
 
 /* The reply for a file that was just made; fd is open on it and taken over. */
-static int finish_create(const struct op_call *c, const struct node_use *dir, int fd,
-	uint32_t flags, struct create_reply *out)
+static int finish_create(const struct op_call *c, const struct node_use *dir, const char *name,
+	int fd, uint32_t flags, struct create_reply *out)
 {
 	cleanup_close int owned = fd;
 	cleanup_node struct node_use use = {0};
@@ -127,7 +127,8 @@ static int finish_create(const struct op_call *c, const struct node_use *dir, in
 	fd_path_set(&path, c->s->config.fd_prefix, owned);
 	int ret = op_openat(c, AT_FDCWD, path.text, O_PATH, 0);
 	if (ret >= 0)
-		ret = lookup_enter(c, dir->node, node_export(dir->node), ret, &out->entry);
+		ret = lookup_enter(
+			c, dir->node, name, node_export(dir->node), ret, &out->entry);
 	if (ret < 0)
 		return ret;
 	ret = node_use(&c->s->nodes, out->entry.nodeid, &use);
@@ -201,7 +202,7 @@ int op_create(const struct op_call *c)
 	int flags = (int)(in->flags & OPEN_FLAGS_KEPT) & ~O_TRUNC;
 	int fd = op_openat(c, dir.fd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 	if (fd >= 0)
-		ret = finish_create(c, &dir, fd, in->flags, &out);
+		ret = finish_create(c, &dir, name, fd, in->flags, &out);
 	else if (fd == -EEXIST && !(in->flags & O_EXCL))
 		ret = open_existing(c, &dir, name, in, &out);
 	else
@@ -223,7 +224,7 @@ int op_tmpfile(const struct op_call *c)
 		return ret;
 	int flags = (int)(in->flags & (OPEN_FLAGS_KEPT | O_EXCL)) & ~O_TRUNC;
 	int fd = op_openat(c, dir.fd, ".", flags | O_TMPFILE, mode);
-	ret = fd < 0 ? fd : finish_create(c, &dir, fd, in->flags, &out);
+	ret = fd < 0 ? fd : finish_create(c, &dir, NULL, fd, in->flags, &out);
 	return ret < 0 ? ret : reply_create(c, &out);
 }
 

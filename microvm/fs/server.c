@@ -24,8 +24,8 @@
 #define BATCH		8 /* taken at once, to see what there is to choose from */
 #define INLINE_MAX	4 /* of a batch; more than that is worth waking somebody */
 #define BATCHES_MAX	32 /* per kick, then the loop's other sources have their turn */
-#define SLOW_NS		500000
-#define SLOW_REQUESTS	32 /* so many of a kind go to workers after a slow one */
+#define SLOW_NS		1000000
+#define SLOW_REQUESTS	16 /* so many of a kind go to workers after a slow one */
 #define WORKER_STACK	(256u << 10)
 #define NODES_MIN	65536u
 #define GUEST_INODE_MIN 1024u /* bytes of memory that a guest spends on an inode at least */

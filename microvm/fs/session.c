@@ -240,6 +240,7 @@ int fuse_session_create(
 		&s->nodes, s->config.fd_prefix, s->config.node_fds_max, s->config.nodes_max);
 	if (ret < 0)
 		goto fail;
+	s->nodes.no_handles = !s->privileged;
 	ret = handles_init(&s->handles, &s->nodes, s->config.handles_max);
 	if (ret < 0)
 		goto fail_nodes;

@@ -352,7 +352,7 @@ static void *hammer(void *arg)
 	return NULL;
 }
 
-static void test_threads(void **state)
+static void hammer_together(bool by_path)
 {
 	const struct client_options options = {.node_fds_max = 6};
 	struct fuse_client c;
@@ -360,8 +360,8 @@ static void test_threads(void **state)
 	pthread_t threads[4];
 	uint64_t dir;
 
-	(void)state;
 	client_start(&c, &options);
+	c.session->nodes.no_handles |= by_path;
 	assert_int_equal(client_lookup(&c, ROOT, "x", &dir), 0);
 	assert_int_equal(fchmod(c.dir_fd, 0777), 0);
 	for (int i = 0; i < 4; i++) {
@@ -373,6 +373,13 @@ static void test_threads(void **state)
 	assert_int_equal(c.session->nodes.count, 1);
 	assert_int_equal(c.session->handles.count, 0);
 	client_stop(&c);
+}
+
+static void test_threads(void **state)
+{
+	(void)state;
+	hammer_together(false);
+	hammer_together(true);
 }
 
 int main(void)
