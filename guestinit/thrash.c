@@ -2,23 +2,19 @@
 /* The end of containers that thrash at their memory limit; see thrash.h. */
 #include "guestinit/thrash.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "guestinit/cgroup.h"
 #include "guestinit/sysfile.h"
 
-/* All of its processes waited for memory for 8 of 10 seconds (the longest window there is). */
-#define THRASH_TRIGGER "full 8000000 10000000"
-/* At the limit, and no more than this part of it could be dropped. */
-#define THRASH_FILE_SHARE 10
+#define THRASH_LOOK_NS	 UINT64_C(5000000000)
+#define THRASH_STRIKES	 3  /* looks in a row, before the container is ended */
+#define THRASH_SHARE	 10 /* at the limit: within this part of it; and less than it to drop */
+#define THRASH_TURNS	 4  /* each page that could be dropped came back as often between two looks */
+#define THRASH_PAGES_MIN 32
+#define THRASH_PAGE	 4096
 
 /* A number of a cgroup file ("max" is none); -1 when it can't be had. */
 static int64_t thrash_number(int dir_fd, const char *file)
@@ -30,44 +26,40 @@ static int64_t thrash_number(int dir_fd, const char *file)
 	return strtoll(text, NULL, 10);
 }
 
-/* The memory that could be dropped: pages of files that are on a disk. */
-static int64_t thrash_file_bytes(int dir_fd)
+/* The value of a line of memory.stat, or 0; name begins with the newline before it. */
+static int64_t thrash_stat(const char *stat, const char *name)
 {
+	const char *line = strstr(stat, name);
+
+	return line ? strtoll(line + strlen(name), NULL, 10) : 0;
+}
+
+static bool thrash_looks_like_it(struct thrash *thrash)
+{
+	int64_t limit = thrash_number(thrash->cgroup_fd, "memory.max");
+	int64_t used = thrash_number(thrash->cgroup_fd, "memory.current");
 	char stat[8192];
 
-	if (sysfile_read(dir_fd, "memory.stat", stat, sizeof(stat)) <= 0)
-		return -1;
-	int64_t sum = 0;
-	static const char *const lines[] = {"\nactive_file ", "\ninactive_file "};
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		const char *line = strstr(stat, lines[i]);
-		if (!line)
-			return -1;
-		sum += strtoll(line + strlen(lines[i]), NULL, 10);
-	}
-	return sum;
+	if (limit <= 0 || used < limit - limit / THRASH_SHARE)
+		return false;
+	if (sysfile_read(thrash->cgroup_fd, "memory.stat", stat, sizeof(stat)) <= 0)
+		return false;
+	int64_t file = thrash_stat(stat, "\nactive_file ") + thrash_stat(stat, "\ninactive_file ");
+	int64_t refaults = thrash_stat(stat, "\nworkingset_refault_file ");
+	int64_t came_back = refaults - thrash->refaults, pages = file / THRASH_PAGE;
+	thrash->refaults = refaults;
+	if (pages < THRASH_PAGES_MIN)
+		pages = THRASH_PAGES_MIN;
+	return file < limit / THRASH_SHARE && came_back > THRASH_TURNS * pages;
 }
 
-static bool thrash_is_out_of_memory(int dir_fd)
-{
-	int64_t limit = thrash_number(dir_fd, "memory.max");
-	int64_t used = thrash_number(dir_fd, "memory.current");
-	int64_t file = thrash_file_bytes(dir_fd);
-
-	return limit > 0 && file >= 0 && used > limit - limit / THRASH_FILE_SHARE &&
-		file < limit / THRASH_FILE_SHARE;
-}
-
-static void thrash_ready(struct loop_source *source, uint32_t events)
+static void thrash_look(struct loop_timer *timer)
 {
 	struct thrash *thrash =
-		(struct thrash *)(void *)((char *)source - offsetof(struct thrash, source));
+		(struct thrash *)(void *)((char *)timer - offsetof(struct thrash, timer));
 
-	if (events & (EPOLLERR | EPOLLHUP)) {
-		thrash_fini(thrash); /* the cgroup is gone */
-		return;
-	}
-	if (!thrash_is_out_of_memory(thrash->cgroup_fd))
+	thrash->strikes = thrash_looks_like_it(thrash) ? thrash->strikes + 1 : 0;
+	if (thrash->strikes < THRASH_STRIKES)
 		return;
 	thrash->killed = true;
 	guest_cgroup_kill(thrash->cgroup_fd);
@@ -75,35 +67,25 @@ static void thrash_ready(struct loop_source *source, uint32_t events)
 
 void thrash_init(struct thrash *thrash)
 {
-	*thrash = (struct thrash){.source = {.fd = -1, .ready = thrash_ready}, .cgroup_fd = -1};
+	*thrash = (struct thrash){.cgroup_fd = -1};
 }
 
 int thrash_watch(struct thrash *thrash, struct loop *loop, int cgroup_fd)
 {
 	if (thrash_number(cgroup_fd, "memory.max") < 0)
 		return 0;
-	cleanup_close int fd =
-		openat(cgroup_fd, "memory.pressure", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT || errno == EOPNOTSUPP ? 0 : -errno;
-	/* The terminating NUL belongs to it. */
-	if (write(fd, THRASH_TRIGGER, sizeof(THRASH_TRIGGER)) < 0)
-		return errno == EOPNOTSUPP ? 0 : -errno;
-	int ret = loop_add(loop, &thrash->source, fd, EPOLLPRI);
+	int ret = loop_timer_init(loop, &thrash->timer, thrash_look);
 	if (ret < 0)
 		return ret;
-	(void)steal_fd(&fd);
-	thrash->loop = loop;
 	thrash->cgroup_fd = cgroup_fd;
-	return 0;
+	thrash->armed = true;
+	return loop_timer_set(&thrash->timer, THRASH_LOOK_NS, THRASH_LOOK_NS);
 }
 
 void thrash_fini(struct thrash *thrash)
 {
-	int fd = thrash->source.fd;
-
-	if (fd < 0)
+	if (!thrash->armed)
 		return;
-	loop_del(thrash->loop, &thrash->source);
-	close(fd);
+	thrash->armed = false;
+	loop_timer_fini(&thrash->timer);
 }
