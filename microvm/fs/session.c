@@ -101,11 +101,12 @@ static int op_ignore(const struct op_call *c)
 
 struct op {
 	op_fn *run;
-	uint16_t reply_bytes; /* the least room for a good reply; checked before anything happens */
+	uint16_t reply_bytes; /* the least room behind the header; checked before anything happens */
 	uint8_t weight;
 	bool creates; /* something that belongs to the caller: it must be done in his name */
 };
 
+#define NONE  UINT16_MAX /* no reply at all */
 #define ENTRY sizeof(struct fuse_entry_out)
 #define ATTR  sizeof(struct fuse_attr_out)
 #define OPEN  sizeof(struct fuse_open_out)
@@ -113,7 +114,7 @@ struct op {
 /* ACCESS, BMAP and POLL get ENOSYS, as all that is not here: the kernel then decides itself. */
 static const struct op ops[FS_OPCODE_MAX] = {
 	[FUSE_LOOKUP] = {op_lookup, ENTRY, WEIGHT_LIGHT, false},
-	[FUSE_FORGET] = {op_forget, 0, WEIGHT_LIGHT, false},
+	[FUSE_FORGET] = {op_forget, NONE, WEIGHT_LIGHT, false},
 	[FUSE_GETATTR] = {op_getattr, ATTR, WEIGHT_LIGHT, false},
 	[FUSE_SETATTR] = {op_setattr, ATTR, WEIGHT_LIGHT, false},
 	[FUSE_READLINK] = {op_readlink, 0, WEIGHT_LIGHT, false},
@@ -144,11 +145,11 @@ static const struct op ops[FS_OPCODE_MAX] = {
 	[FUSE_SETLK] = {op_setlk, 0, WEIGHT_LIGHT, false},
 	[FUSE_SETLKW] = {op_setlkw, 0, WEIGHT_LIGHT, false},
 	[FUSE_CREATE] = {op_create, ENTRY + OPEN, WEIGHT_LIGHT, true},
-	[FUSE_INTERRUPT] = {op_ignore, 0, WEIGHT_LIGHT, false},
+	[FUSE_INTERRUPT] = {op_ignore, NONE, WEIGHT_LIGHT, false},
 	[FUSE_DESTROY] = {op_destroy, 0, WEIGHT_LIGHT, false},
 	[FUSE_IOCTL] = {op_ioctl, sizeof(struct fuse_ioctl_out), WEIGHT_LIGHT, false},
-	[FUSE_NOTIFY_REPLY] = {op_ignore, 0, WEIGHT_LIGHT, false},
-	[FUSE_BATCH_FORGET] = {op_batch_forget, 0, WEIGHT_LIGHT, false},
+	[FUSE_NOTIFY_REPLY] = {op_ignore, NONE, WEIGHT_LIGHT, false},
+	[FUSE_BATCH_FORGET] = {op_batch_forget, NONE, WEIGHT_LIGHT, false},
 	[FUSE_FALLOCATE] = {op_fallocate, 0, WEIGHT_WAIT, false},
 	[FUSE_READDIRPLUS] = {op_readdirplus, 0, WEIGHT_LIGHT, false},
 	[FUSE_RENAME2] = {op_rename2, 0, WEIGHT_LIGHT, true},
@@ -177,7 +178,8 @@ static int run_op(const struct op_call *c, const struct op *op)
 
 	if (!(session_flags(c->s) & SESSION_INITIALIZED) && !init)
 		return -EIO;
-	if (op->reply_bytes > request_room(c->r))
+	if (op->reply_bytes != NONE &&
+		c->r->writable_bytes < sizeof(struct fuse_out_header) + op->reply_bytes)
 		return -EINVAL;
 	if (cred_become(&c->t->cred, h->uid, h->gid) < 0) {
 		/* An id that the host does not have can't own anything; looking is harmless. */

@@ -172,6 +172,35 @@ static void test_lengths(void **state)
 	client_stop(&c);
 }
 
+/* READ fills the room behind the header itself: a header's part is no room. */
+static void test_read_room(void **state)
+{
+	struct fuse_client c;
+	uint64_t dir, file;
+	struct {
+		struct fuse_in_header h;
+		struct fuse_read_in in;
+	} q = {.h = {.len = sizeof(q), .opcode = FUSE_READ, .unique = 7}, .in = {.size = 4096}};
+
+	(void)state;
+	client_start(&c, &plain);
+	assert_int_equal(client_lookup(&c, ROOT, "x", &dir), 0);
+	assert_int_equal(client_create(&c, dir, "f", O_RDWR, 0644, &file, &q.in.fh), 0);
+	q.h.nodeid = file;
+	for (size_t room = 0; room < 16; room++) {
+		struct iovec iov[2] = {{&q, sizeof(q)}, {c.out, room}};
+		struct fuse_request r = {.iov = iov,
+			.n_readable = 1,
+			.n_writable = 1,
+			.readable_bytes = sizeof(q),
+			.writable_bytes = room};
+		assert_int_equal(fuse_session_handle(c.session, c.thread, &r), FUSE_DONE);
+		assert_int_equal(r.reply_bytes, 0);
+		request_fini(&r);
+	}
+	client_stop(&c);
+}
+
 static void test_forget(void **state)
 {
 	struct fuse_client c;
@@ -278,6 +307,7 @@ int main(void)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_read_room),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_nodes_max),
 		cmocka_unit_test(test_root),
