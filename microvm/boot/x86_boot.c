@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -49,6 +50,17 @@ static int boot_memory_map(const struct vm_config *config, struct boot_params *b
 }
 
 /*
+ * Linux since 6.5 starts its CPUs all at once, and they spin for each other. Where they must share
+ * the host's CPUs that lasts so long that it gives some up, which then run into nothing.
+ */
+static bool vcpus_share_cpus(unsigned vcpus)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && vcpus > (unsigned)CPU_COUNT(&cpus);
+}
+
+/*
  * Words for devices go in front: whatever follows a "--" in the configured line is init's. The
  * kernel takes the sizes and addresses as `virtio_mmio.device=SIZE@BASE:IRQ`.
  */
@@ -66,6 +78,11 @@ static int boot_cmdline(const struct vm_config *config, const struct kernel_imag
 			if (ret < 0)
 				return ret;
 		}
+	}
+	if (config->vcpus > 1 && vcpus_share_cpus(config->vcpus)) {
+		ret = cmdline_add(&cmdline, e, "cpuhp.parallel=0");
+		if (ret < 0)
+			return ret;
 	}
 	ret = cmdline_add(&cmdline, e, "%s", config->cmdline);
 	if (ret < 0)

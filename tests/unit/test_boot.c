@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a kernel finds in memory: zero page, memory map, command line, ACPI and MP tables. */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +38,7 @@ static int fixture_make(struct fixture *fixture, uint64_t memory_bytes)
 	memset(fixture, 0, sizeof(*fixture));
 	fixture->init = (struct vm_file){"init", 0755, fd_memfile("init", "hello", 5)};
 	fixture->config = (struct vm_config){
-		.vcpus = 2,
+		.vcpus = 1,
 		.memory = &fixture->memory,
 		.kernel_fd = fd_memfile("kernel", file.bytes, file.len_bytes),
 		.kernel_path = "/boot/vmlinux",
@@ -98,6 +99,27 @@ static void zero_page_for_cmdline(void **state)
 	/* The identity map's last entry maps the last 2 MiB of the first GiB. */
 	const uint64_t *pd = guest_memory_at(&fixture->memory, X86_PD_GPA, 4096);
 	assert_int_equal(pd[511], 0x3fe00083);
+}
+
+static void more_vcpus_than_cpus(void **state)
+{
+	struct fixture *fixture = *state;
+	struct x86_boot boot;
+	struct err e = {0};
+	cpu_set_t cpus, one;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(cpus), &cpus), 0);
+	fixture->config.vcpus = (unsigned)CPU_COUNT(&cpus);
+	assert_int_equal(x86_boot_write(&fixture->config, &boot, &e), 0);
+	const char *text = guest_memory_at(&fixture->memory, X86_CMDLINE_GPA, 2048);
+	assert_null(strstr(text, "cpuhp.parallel"));
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	fixture->config.vcpus = 2;
+	assert_int_equal(x86_boot_write(&fixture->config, &boot, &e), 0);
+	assert_non_null(strstr(text, " cpuhp.parallel=0 quiet -- init words"));
+	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
 }
 
 static void memory_above_the_hole(void **state)
@@ -308,6 +330,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(zero_page_for_cmdline, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_vcpus_than_cpus, setup, teardown),
 		cmocka_unit_test(memory_above_the_hole),
 		cmocka_unit_test(too_little_memory),
 		cmocka_unit_test_setup_teardown(kernel_is_named, setup, teardown),
