@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 
 #include "microvm/kvm/vm.h"
 
@@ -55,7 +54,7 @@ static const char *suberror_name(uint32_t suberror)
 	}
 }
 
-/* The bytes at RIP, when KVM says them with an emulation failure. */
+/* The bytes there, when KVM says them with an emulation failure. */
 static void instruction_bytes(const struct kvm_run *run, char *text, size_t cap_bytes)
 {
 	const uint64_t has = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
@@ -75,7 +74,7 @@ static void instruction_bytes(const struct kvm_run *run, char *text, size_t cap_
 
 void exit_describe(int vcpu_fd, const struct kvm_run *run, char *text, size_t cap_bytes)
 {
-	struct kvm_regs regs;
+	uint64_t pc;
 	char detail[256] = "", bytes[80] = "", where[48] = "";
 
 	switch (run->exit_reason) {
@@ -94,8 +93,8 @@ void exit_describe(int vcpu_fd, const struct kvm_run *run, char *text, size_t ca
 			(unsigned long long)run->hw.hardware_exit_reason);
 		break;
 	}
-	if (ioctl(vcpu_fd, KVM_GET_REGS, &regs) == 0)
-		snprintf(where, sizeof(where), " at rip 0x%" PRIx64, (uint64_t)regs.rip);
+	if (arch_program_counter(vcpu_fd, &pc))
+		snprintf(where, sizeof(where), " at address 0x%" PRIx64, pc);
 	snprintf(text, cap_bytes, "KVM exit %u (%s)%s%s", run->exit_reason,
 		exit_name(run->exit_reason), where, detail);
 }

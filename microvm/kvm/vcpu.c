@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "microvm/boot/x86_layout.h"
 #include "microvm/kvm/vm.h"
 
 int vm_kick_signal(void)
@@ -16,29 +15,15 @@ int vm_kick_signal(void)
 	return SIGRTMIN;
 }
 
-/* `rep outs` brings several accesses in one exit. */
-static void exit_io(struct vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->run;
-	uint8_t *data = (uint8_t *)run + run->io.data_offset;
-
-	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
-		if (run->io.direction == KVM_EXIT_IO_OUT)
-			x86_port_out(vcpu, run->io.port, *data);
-		else
-			x86_port_in(vcpu, run->io.port, data, run->io.size);
-	}
-}
-
 static void exit_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
-	uint64_t offset = run->mmio.phys_addr - X86_MMIO_GPA;
-	uint64_t slot = offset / X86_MMIO_STRIDE;
-	uint32_t within = (uint32_t)(offset % X86_MMIO_STRIDE);
+	uint64_t offset = run->mmio.phys_addr - ARCH_MMIO_GPA;
+	uint64_t slot = offset / ARCH_MMIO_STRIDE;
+	uint32_t within = (uint32_t)(offset % ARCH_MMIO_STRIDE);
 
-	if (run->mmio.phys_addr < X86_MMIO_GPA || slot >= vcpu->engine->n_mmio) {
-		if (x86_mmio(vcpu, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+	if (run->mmio.phys_addr < ARCH_MMIO_GPA || slot >= vcpu->engine->n_mmio) {
+		if (arch_mmio(vcpu, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
 			    run->mmio.is_write))
 			return;
 		vcpu->exits[VM_EXIT_MMIO_UNKNOWN]++;
@@ -77,22 +62,21 @@ static bool vcpu_exit(struct vcpu *vcpu)
 	char text[ERR_TEXT_BYTES];
 
 	switch (vcpu->run->exit_reason) {
-	case KVM_EXIT_IO:
-		exit_io(vcpu);
-		return true;
 	case KVM_EXIT_MMIO:
 		exit_mmio(vcpu);
 		return true;
 	case KVM_EXIT_INTR:
 		vcpu->exits[VM_EXIT_SIGNAL]++;
 		return true;
-	case KVM_EXIT_SHUTDOWN: /* a triple fault: how x86 asks for a reset when all else fails */
+	case KVM_EXIT_SHUTDOWN: /* x86's triple fault: a reset when all else fails */
 		vm_end(vcpu->engine, ENGINE_END_RESET, "%s", "");
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
 		exit_system_event(vcpu);
 		return false;
 	default:
+		if (arch_exit(vcpu))
+			return true;
 		exit_describe(vcpu->fd, vcpu->run, text, sizeof(text));
 		vm_end(vcpu->engine, ENGINE_END_FAILED, "vCPU %u: %s", vcpu->index, text);
 		return false;

@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "microvm/boot/x86_layout.h"
 
 #include <linux/virtio_mmio.h>
 
@@ -120,13 +119,13 @@ int vm_create(struct engine *engine, struct err *e)
 	} while (engine->vm_fd < 0 && errno == EINTR);
 	if (engine->vm_fd < 0)
 		return err_sys(e, errno, "KVM: can't make a VM");
-	ret = x86_vm_init(engine, e);
+	ret = arch_vm_init(engine, e);
 	if (ret == 0)
 		ret = vm_map_memory(engine, e);
 	if (ret == 0)
 		ret = vm_create_vcpus(engine, e);
 	if (ret == 0)
-		ret = x86_vcpus_init(engine, e);
+		ret = arch_vcpus_init(engine, e);
 	return ret;
 }
 
@@ -151,14 +150,14 @@ static int vm_attach_event(struct engine *engine, uint64_t gpa, uint32_t value, 
 static int vm_attach(struct engine *engine, unsigned slot)
 {
 	struct virtio_mmio *mmio = &engine->mmio[slot];
-	uint64_t gpa = X86_MMIO_GPA + slot * X86_MMIO_STRIDE;
+	uint64_t gpa = ARCH_MMIO_GPA + slot * ARCH_MMIO_STRIDE;
 	int ret = virtio_mmio_init(mmio, engine->config.devices[slot], engine->config.memory,
-		engine->registers + slot * X86_MMIO_STRIDE);
+		engine->registers + slot * ARCH_MMIO_STRIDE);
 
 	if (ret < 0)
 		return ret;
 	engine->n_mmio = slot + 1;
-	struct kvm_irqfd irq = {.fd = (uint32_t)mmio->irq_fd, .gsi = X86_IRQ_FIRST + slot};
+	struct kvm_irqfd irq = {.fd = (uint32_t)mmio->irq_fd, .gsi = ARCH_IRQ_FIRST + slot};
 	if (ioctl(engine->vm_fd, KVM_IRQFD, &irq) < 0)
 		return -errno;
 	for (unsigned i = 0; ret == 0 && i < mmio->dev->n_queues; i++)
@@ -172,7 +171,7 @@ static int vm_attach(struct engine *engine, unsigned slot)
 int vm_attach_devices(struct engine *engine, struct err *e)
 {
 	unsigned n = engine->config.n_devices;
-	size_t len_bytes = n * X86_MMIO_STRIDE;
+	size_t len_bytes = n * ARCH_MMIO_STRIDE;
 
 	if (!n)
 		return 0;
@@ -193,7 +192,7 @@ int vm_attach_devices(struct engine *engine, struct err *e)
 	if (ioctl(engine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) > 0)
 		engine->pages_mapped =
 			vm_set_slot(engine->vm_fd, GUEST_MEMORY_REGIONS_MAX, KVM_MEM_READONLY,
-				X86_MMIO_GPA, len_bytes, pages) == 0;
+				ARCH_MMIO_GPA, len_bytes, pages) == 0;
 	return 0;
 }
 
@@ -214,7 +213,7 @@ void vm_destroy(struct engine *engine)
 	fd_closep(&engine->vm_fd);
 	fd_closep(&engine->kvm_fd);
 	if (engine->registers)
-		munmap(engine->registers, engine->config.n_devices * X86_MMIO_STRIDE);
+		munmap(engine->registers, engine->config.n_devices * ARCH_MMIO_STRIDE);
 	engine->registers = NULL;
-	x86_vm_fini(engine);
+	arch_vm_fini(engine);
 }

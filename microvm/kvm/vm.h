@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
-#include "microvm/kvm/x86_machine.h"
+#include "microvm/kvm/arch.h"
 #include "microvm/virtio/mmio.h"
 #include "microvm/vmm/engine.h"
 
@@ -52,7 +52,7 @@ struct engine {
 	int ack_fd; /* swallows acknowledgements of interrupts; nobody reads it */
 	struct vcpu *vcpus;
 	atomic_bool stopping;
-	struct x86_machine x86;
+	struct arch_machine arch;
 
 	/* The end: told by any thread, delivered by the loop. */
 	pthread_mutex_t lock; /* of the end and of the console callback */

@@ -4,7 +4,6 @@
  * 8259s and no PIT (the local APIC's deadline timer and kvmclock do its work), and the state in
  * which the vCPUs start. vCPUs but the first wait in KVM for INIT and SIPI.
  */
-#include "microvm/kvm/x86_machine.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,17 +25,17 @@
 
 _Static_assert(X86_IRQ_PINS(VM_DEVICES_MAX) <= X86_IOAPIC_PINS_MAX, "a pin for each device");
 
-int x86_vm_init(struct engine *engine, struct err *e)
+int arch_vm_init(struct engine *engine, struct err *e)
 {
 	struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP};
 	struct kvm_enable_cap no_pmu = {
 		.cap = KVM_CAP_PMU_CAPABILITY, .args = {KVM_PMU_CAP_DISABLE}};
 
-	int ret = -pthread_mutex_init(&engine->x86.lock, NULL);
+	int ret = -pthread_mutex_init(&engine->arch.lock, NULL);
 
 	if (ret < 0)
 		return err_sys(e, -ret, "KVM");
-	x86_ioapic_init(&engine->x86.ioapic, X86_IRQ_PINS(engine->config.n_devices));
+	x86_ioapic_init(&engine->arch.ioapic, X86_IRQ_PINS(engine->config.n_devices));
 	if (ioctl(engine->vm_fd, KVM_SET_TSS_ADDR, X86_TSS_GPA) < 0)
 		return err_sys(e, errno, "KVM: can't set the TSS's address");
 	/* No pins reserved: KVM need not watch for ends of interrupts on behalf of an IO-APIC. */
@@ -47,7 +46,7 @@ int x86_vm_init(struct engine *engine, struct err *e)
 	return 0;
 }
 
-int x86_vcpus_init(struct engine *engine, struct err *e)
+int arch_vcpus_init(struct engine *engine, struct err *e)
 {
 	cleanup_free struct x86_cpuid *cpuid = calloc(1, sizeof(*cpuid));
 	struct x86_boot boot;
@@ -71,9 +70,9 @@ int x86_vcpus_init(struct engine *engine, struct err *e)
 	return ret < 0 ? ret : x86_vcpu_enter(engine->vcpus[0].fd, &boot, 0, e);
 }
 
-void x86_vm_fini(struct engine *engine)
+void arch_vm_fini(struct engine *engine)
 {
-	pthread_mutex_destroy(&engine->x86.lock);
+	pthread_mutex_destroy(&engine->arch.lock);
 }
 
 /* Tells KVM which message each device's pin sends now; those of masked pins go nowhere. */
@@ -90,7 +89,7 @@ static void routes_update(struct engine *engine)
 		unsigned pin = X86_IRQ_FIRST + i;
 		struct x86_msi msi;
 
-		if (!x86_ioapic_message(&engine->x86.ioapic, pin, &msi))
+		if (!x86_ioapic_message(&engine->arch.ioapic, pin, &msi))
 			continue;
 		routes.entries[routes.n_entries++] = (struct kvm_irq_routing_entry){
 			.gsi = pin,
@@ -126,10 +125,10 @@ static void pin_unmasked(struct engine *engine, unsigned pin)
 
 static void ioapic_write(struct engine *engine, uint32_t offset, uint32_t value)
 {
-	struct x86_ioapic *ioapic = &engine->x86.ioapic;
+	struct x86_ioapic *ioapic = &engine->arch.ioapic;
 	struct x86_msi msi;
 
-	pthread_mutex_lock(&engine->x86.lock);
+	pthread_mutex_lock(&engine->arch.lock);
 	const struct x86_ioapic old = *ioapic;
 	int pin = x86_ioapic_write(ioapic, offset, value);
 	if (pin >= (int)X86_IRQ_FIRST && pin < (int)(X86_IRQ_FIRST + engine->n_mmio)) {
@@ -141,10 +140,10 @@ static void ioapic_write(struct engine *engine, uint32_t offset, uint32_t value)
 		if (is && !was)
 			pin_unmasked(engine, (unsigned)pin);
 	}
-	pthread_mutex_unlock(&engine->x86.lock);
+	pthread_mutex_unlock(&engine->arch.lock);
 }
 
-bool x86_mmio(struct vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
+bool arch_mmio(struct vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write)
 {
 	struct engine *engine = vcpu->engine;
 	uint32_t value;
@@ -159,10 +158,28 @@ bool x86_mmio(struct vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is
 		memcpy(&value, data, sizeof(value));
 		ioapic_write(engine, (uint32_t)(gpa - X86_IOAPIC_GPA), value);
 	} else {
-		pthread_mutex_lock(&engine->x86.lock);
-		value = x86_ioapic_read(&engine->x86.ioapic, (uint32_t)(gpa - X86_IOAPIC_GPA));
-		pthread_mutex_unlock(&engine->x86.lock);
+		pthread_mutex_lock(&engine->arch.lock);
+		value = x86_ioapic_read(&engine->arch.ioapic, (uint32_t)(gpa - X86_IOAPIC_GPA));
+		pthread_mutex_unlock(&engine->arch.lock);
 		memcpy(data, &value, sizeof(value));
 	}
+	return true;
+}
+
+bool arch_exit(struct vcpu *vcpu)
+{
+	if (vcpu->run->exit_reason != KVM_EXIT_IO)
+		return false;
+	x86_ports_access(vcpu);
+	return true;
+}
+
+bool arch_program_counter(int vcpu_fd, uint64_t *address)
+{
+	struct kvm_regs regs;
+
+	if (ioctl(vcpu_fd, KVM_GET_REGS, &regs) < 0)
+		return false;
+	*address = regs.rip;
 	return true;
 }

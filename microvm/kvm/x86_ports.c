@@ -36,14 +36,14 @@ static void serial_out(struct vcpu *vcpu, uint8_t byte)
 	pthread_mutex_unlock(&engine->lock);
 }
 
-void x86_port_out(struct vcpu *vcpu, uint16_t port, uint8_t value)
+static void port_out(struct vcpu *vcpu, uint16_t port, uint8_t value)
 {
 	if (port >= X86_PORT_SERIAL && port < X86_PORT_SERIAL + 8) {
 		vcpu->exits[VM_EXIT_SERIAL]++;
-		if (port == UART_DATA && !vcpu->engine->x86.uart_divisor)
+		if (port == UART_DATA && !vcpu->engine->arch.uart_divisor)
 			serial_out(vcpu, value);
 		else if (port == UART_LCR)
-			vcpu->engine->x86.uart_divisor = value & 0x80;
+			vcpu->engine->arch.uart_divisor = value & 0x80;
 		return;
 	}
 	vcpu->exits[VM_EXIT_PORT]++;
@@ -54,7 +54,7 @@ void x86_port_out(struct vcpu *vcpu, uint16_t port, uint8_t value)
 		vm_end(vcpu->engine, ENGINE_END_SHUTDOWN, "%s", "");
 }
 
-void x86_port_in(struct vcpu *vcpu, uint16_t port, void *dst, unsigned len)
+static void port_in(struct vcpu *vcpu, uint16_t port, void *dst, unsigned len)
 {
 	uint8_t *value = dst;
 
@@ -72,5 +72,19 @@ void x86_port_in(struct vcpu *vcpu, uint16_t port, void *dst, unsigned len)
 	case X86_PORT_SLEEP_STATUS:
 		*value = 0;
 		break;
+	}
+}
+
+/* `rep outs` brings several accesses in one exit. Our ports are bytes: only the low one counts. */
+void x86_ports_access(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+
+	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			port_out(vcpu, run->io.port, *data);
+		else
+			port_in(vcpu, run->io.port, data, run->io.size);
 	}
 }

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the KVM engine asks of an architecture; x86_machine.c and x86_ports.c answer it on x86-64.
+ * The rest of the engine (engine.c, vm.c, vcpu.c, exits.c) is the same everywhere.
+ */
+#ifndef MICROVM_KVM_ARCH_H
+#define MICROVM_KVM_ARCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#ifdef __x86_64__
+#include "microvm/boot/x86_layout.h"
+#include "microvm/kvm/x86_machine.h"
+#define ARCH_MMIO_GPA	 X86_MMIO_GPA	 /* of the virtio devices, one behind the other */
+#define ARCH_MMIO_STRIDE X86_MMIO_STRIDE /* a page at least */
+#define ARCH_IRQ_FIRST	 X86_IRQ_FIRST	 /* KVM's number of the first device's interrupt */
+#else
+#error "no KVM engine for this architecture"
+#endif
+
+struct engine;
+struct vcpu;
+
+/* Between making the VM and its vCPUs: interrupt controllers. */
+int arch_vm_init(struct engine *engine, struct err *e) must_check;
+/* With vCPUs made: their features and state, and all of guest memory. */
+int arch_vcpus_init(struct engine *engine, struct err *e) must_check;
+void arch_vm_fini(struct engine *engine);
+
+/* An access to memory that is neither RAM nor a virtio device: true when it was served. */
+bool arch_mmio(struct vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool is_write);
+
+/* An exit that only this architecture has, in vcpu->run: true when it was served. */
+bool arch_exit(struct vcpu *vcpu);
+
+/* Where a vCPU that is not running stands; false when KVM does not say. */
+bool arch_program_counter(int vcpu_fd, uint64_t *address) must_check;
+
+#endif
