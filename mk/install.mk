@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The guest kernel, installation, cleaning.
 
-LIBEXECDIR	?= $(PREFIX)/libexec/hvrun
+# Where hvrun looks: beside itself, then ../libexec/hvrun.
+LIBEXECDIR	:= $(PREFIX)/libexec/hvrun
 MANDIR		?= $(PREFIX)/share/man
 man_pages	:= $(wildcard man/*.1 man/*.8)
 
