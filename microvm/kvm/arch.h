@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the KVM engine asks of an architecture; x86_machine.c and x86_ports.c answer it on x86-64.
+ * What the KVM engine asks of an architecture. There is one: x86_machine.c and x86_ports.c answer.
  * The rest of the engine (engine.c, vm.c, vcpu.c, exits.c) is the same everywhere.
  */
 #ifndef MICROVM_KVM_ARCH_H
@@ -11,22 +11,20 @@
 
 #include "base/err.h"
 
-#ifdef __x86_64__
 #include "microvm/boot/x86_layout.h"
 #include "microvm/kvm/x86_machine.h"
 #define ARCH_MMIO_GPA	 X86_MMIO_GPA	 /* of the virtio devices, one behind the other */
 #define ARCH_MMIO_STRIDE X86_MMIO_STRIDE /* a page at least */
 #define ARCH_IRQ_FIRST	 X86_IRQ_FIRST	 /* KVM's number of the first device's interrupt */
-#else
-#error "no KVM engine for this architecture"
-#endif
 
 struct engine;
 struct vcpu;
 
+/* Before there is a VM: the kernel and all that it finds in memory. */
+int arch_memory_init(struct engine *engine, struct err *e) must_check;
 /* Between making the VM and its vCPUs: interrupt controllers. */
 int arch_vm_init(struct engine *engine, struct err *e) must_check;
-/* With vCPUs made: their features and state, and all of guest memory. */
+/* With vCPUs made: their features and state. */
 int arch_vcpus_init(struct engine *engine, struct err *e) must_check;
 void arch_vm_fini(struct engine *engine);
 

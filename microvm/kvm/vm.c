@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes the KVM objects of a VM; see vm.h. vCPUs are made before devices are attached: KVM then
- * waits less for each attachment to be seen everywhere.
+ * Makes the KVM objects of a VM; see vm.h. Memory is filled first: what can be wrong with a kernel
+ * is found before there is a VM, and the guest's clock begins to run when it does. vCPUs are made
+ * before devices are attached: KVM then waits less for each attachment to be seen everywhere.
  */
 #include "microvm/kvm/vm.h"
 
@@ -112,6 +113,8 @@ int vm_create(struct engine *engine, struct err *e)
 {
 	int ret = vm_open_kvm(&engine->kvm_fd, e);
 
+	if (ret == 0)
+		ret = arch_memory_init(engine, e);
 	if (ret < 0)
 		return ret;
 	do {

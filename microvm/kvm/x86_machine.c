@@ -14,7 +14,6 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "microvm/boot/x86_boot.h"
 #include "microvm/boot/x86_layout.h"
 #include "microvm/kvm/vm.h"
 #include "microvm/kvm/x86_cpuid.h"
@@ -24,6 +23,11 @@
 #define X86_TSS_GPA 0xfffbd000ul
 
 _Static_assert(X86_IRQ_PINS(VM_DEVICES_MAX) <= X86_IOAPIC_PINS_MAX, "a pin for each device");
+
+int arch_memory_init(struct engine *engine, struct err *e)
+{
+	return x86_boot_write(&engine->config, &engine->arch.boot, e);
+}
 
 int arch_vm_init(struct engine *engine, struct err *e)
 {
@@ -49,7 +53,6 @@ int arch_vm_init(struct engine *engine, struct err *e)
 int arch_vcpus_init(struct engine *engine, struct err *e)
 {
 	cleanup_free struct x86_cpuid *cpuid = calloc(1, sizeof(*cpuid));
-	struct x86_boot boot;
 	bool deadline = ioctl(engine->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
 
 	if (!cpuid)
@@ -66,8 +69,7 @@ int arch_vcpus_init(struct engine *engine, struct err *e)
 		if (ret < 0)
 			return ret;
 	}
-	ret = x86_boot_write(&engine->config, &boot, e);
-	return ret < 0 ? ret : x86_vcpu_enter(engine->vcpus[0].fd, &boot, 0, e);
+	return x86_vcpu_enter(engine->vcpus[0].fd, &engine->arch.boot, 0, e);
 }
 
 void arch_vm_fini(struct engine *engine)

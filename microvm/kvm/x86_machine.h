@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "microvm/boot/x86_boot.h"
 #include "microvm/kvm/x86_ioapic.h"
 
 struct vcpu;
@@ -13,6 +14,7 @@ struct vcpu;
 struct arch_machine {
 	pthread_mutex_t lock; /* of the IO-APIC and KVM's routes */
 	struct x86_ioapic ioapic;
+	struct x86_boot boot;
 	atomic_bool uart_divisor; /* the serial port's data register is its divisor's now */
 };
 
