@@ -21,8 +21,7 @@ static int want(const json_t *value, bool ok, const char *where, const char *key
 	return err_set(e, EINVAL, "%s%s: must be %s", where, key, what);
 }
 
-static int get_bool(
-	const json_t *obj, const char *where, const char *key, bool *out, struct err *e)
+static int get_bool(const json_t *obj, const char *where, const char *key, bool *out, struct err *e)
 {
 	const json_t *v = json_object_get(obj, key);
 	int ret = want(v, json_is_boolean(v), where, key, "true or false", e);
@@ -33,8 +32,8 @@ static int get_bool(
 }
 
 /* One of words: its index. */
-static int get_word(const json_t *obj, const char *where, const char *key,
-	const char *const *words, unsigned *out, struct err *e)
+static int get_word(const json_t *obj, const char *where, const char *key, const char *const *words,
+	unsigned *out, struct err *e)
 {
 	const json_t *v = json_object_get(obj, key);
 	const char *text = json_string_value(v);
@@ -67,18 +66,16 @@ static int get_fd(const json_t *obj, const char *where, const char *key, int *ou
 	return 0;
 }
 
-static int check_keys(
-	const json_t *obj, const char *where, const char *const *known, struct err *e)
+static int check_keys(const json_t *obj, const char *where, const char *const *known, struct err *e)
 {
 	const char *key;
 	json_t *value;
 
 	if (!json_is_object(obj))
 		return err_set(e, EINVAL, "%s: must be an object", where);
-	json_object_foreach((json_t *)obj, key, value)
-	{
+	json_object_foreach ((json_t *)obj, key, value) {
 		unsigned i = 0;
-		while (known[i] && strcmp(known[i], key))
+		while (known[i] && strcmp(known[i], key) != 0)
 			i++;
 		if (!known[i])
 			return err_set(e, EINVAL, "%s%s: unknown", where, key);
@@ -137,8 +134,7 @@ static int read_exports(struct fs_config *config, const json_t *list,
 		return 0;
 	if (!json_is_array(list))
 		return err_set(e, EINVAL, "exports: must be an array");
-	json_array_foreach(list, i, one)
-	{
+	json_array_foreach (list, i, one) {
 		int ret = fs_config_export(&config->exports, one, -1, prepare, e);
 		if (ret < 0)
 			return ret;
@@ -146,8 +142,8 @@ static int read_exports(struct fs_config *config, const json_t *list,
 	return 0;
 }
 
-int fs_config_read(struct fs_config *config, int config_fd, void (*prepare)(struct export *),
-	struct err *e)
+int fs_config_read(
+	struct fs_config *config, int config_fd, void (*prepare)(struct export *), struct err *e)
 {
 	static const char *const known[] = {
 		"version", "socket", "control", "threads", "exports", "debug", NULL};

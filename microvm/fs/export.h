@@ -22,11 +22,12 @@ enum cache_policy {
 	CACHE_ALWAYS,
 };
 
-struct export {
+struct export
+{
 	unsigned index;
 	char *name;
-	char *path; /* for messages */
-	int fd;	    /* O_PATH, owned */
+	char *path;  /* for messages */
+	int fd;	     /* O_PATH, owned */
 	mode_t type; /* S_IFMT bits */
 	bool readonly, nodev, nosuid, host_locks;
 	enum cache_policy cache;

@@ -57,7 +57,8 @@ static int slot_take(struct handles *handles, uint32_t *slot)
 int handle_open(struct handles *handles, struct node *node, int fd, bool dir, uint64_t *id)
 {
 	cleanup_close int owned = fd;
-	cleanup_free struct handle *fresh = calloc(1, sizeof(*fresh));
+	cleanup_free struct handle *fresh =
+		calloc(1, sizeof(*fresh) + (dir ? HANDLE_ENTRIES_BYTES : 0));
 	uint32_t slot;
 
 	if (!fresh)
@@ -116,7 +117,6 @@ static void handle_free(struct handles *handles, struct handle *h)
 	if (h->node)
 		node_unhold(handles->nodes, h->node);
 	pthread_mutex_destroy(&h->lock);
-	free(h->entries);
 	free(h);
 }
 
@@ -174,8 +174,8 @@ void handles_close_all(struct handles *handles)
 	}
 }
 
-int handle_use(struct handles *handles, uint64_t id, uint64_t nodeid, bool dir,
-	struct handle_use *use)
+int handle_use(
+	struct handles *handles, uint64_t id, uint64_t nodeid, bool dir, struct handle_use *use)
 {
 	use->handles = handles;
 	use->handle = handle_get(handles, id, nodeid, dir);
@@ -195,7 +195,7 @@ void handle_unuse(struct handle_use *use)
  */
 int handle_io_fd(struct handles *handles, struct handle *h, uint32_t open_flags)
 {
-	struct fd_path path;
+	struct fd_path path = {""};
 
 	if (!(open_flags & O_DIRECT))
 		return h->fd;

@@ -14,22 +14,24 @@
 #include "base/err.h"
 #include "microvm/fs/node.h"
 
+#define HANDLE_ENTRIES_BYTES 8192u
+
 struct handle {
 	uint64_t id;
 	uint64_t nodeid;
 	struct node *node; /* held; NULL for the synthetic root */
 	struct export *export;
-	int fd;	       /* opened for the access that the guest asked for; -1 for the root */
+	int fd; /* opened for the access that the guest asked for; -1 for the root */
 	bool dir;
 	unsigned refs; /* the table's and those of operations */
 
 	pthread_mutex_t lock; /* for what follows */
 	int direct_fd;	      /* the same file with O_DIRECT, opened when first needed; -1 */
-	bool locked; /* POSIX locks were set by it; under the locks' lock (ops_lock.c) */
-	/* A directory's entries that were read but not yet handed out. */
-	uint8_t *entries;
+	bool locked;	      /* POSIX locks were set by it; under the locks' lock (ops_lock.c) */
+	/* A directory's entries that were read (by one getdents64) but not yet handed out. */
 	size_t entries_at, entries_end;
-	uint64_t next_offset; /* what the guest asks for next if it goes on */
+	uint64_t next_offset;	       /* what the guest asks for next if it goes on */
+	_Alignas(8) uint8_t entries[]; /* HANDLE_ENTRIES_BYTES in a directory's handle */
 };
 
 struct handles {
@@ -47,8 +49,8 @@ void handles_close_all(struct handles *handles);
  * A new handle with one reference, the table's, on the file that fd (taken over, also on failure)
  * is open on. node is held by it. -ENFILE when there are too many.
  */
-int handle_open(struct handles *handles, struct node *node, int fd, bool dir, uint64_t *id)
-	must_check;
+int handle_open(
+	struct handles *handles, struct node *node, int fd, bool dir, uint64_t *id) must_check;
 
 /* Referenced for the caller; NULL unless id is a handle of that kind on that node. */
 struct handle *handle_get(struct handles *handles, uint64_t id, uint64_t nodeid, bool dir);

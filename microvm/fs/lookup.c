@@ -26,8 +26,8 @@ static int open_beneath(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-int lookup_enter(const struct op_call *c, struct node *dir, const char *name,
-	struct export *export, int fd, struct fuse_entry_out *out)
+int lookup_enter(const struct op_call *c, struct node *dir, const char *name, struct export *export,
+	int fd, struct fuse_entry_out *out)
 {
 	struct node_entry entry;
 	struct statx stx;

@@ -57,7 +57,7 @@ static int control_add(struct fs_main *m, const char *text, size_t len, int *fd,
 		return -e->code;
 	const char *op = json_string_value(json_object_get(json, "op"));
 	const json_t *export = json_object_get(json, "export");
-	if (!op || strcmp(op, "add"))
+	if (!op || strcmp(op, "add") != 0)
 		return err_set(e, EINVAL, "op: must be \"add\"");
 	if (!export || json_object_get(export, "fd"))
 		return err_set(e, EINVAL, "export: must be an object without fd");
@@ -168,7 +168,7 @@ static int parse_args(int argc, char **argv, int *config_fd)
 		       "hvrun; descriptor N holds its configuration as JSON. See hvrun-fs(8).\n");
 		return 1;
 	}
-	if (argc != 3 || strcmp(argv[1], "--config-fd"))
+	if (argc != 3 || strcmp(argv[1], "--config-fd") != 0)
 		return -EINVAL;
 	long fd = strtol(argv[2], &end, 10);
 	if (*end || end == argv[2] || fd < 0 || fd > 1 << 20)

@@ -310,7 +310,8 @@ int node_enter(struct nodes *nodes, struct node *parent, const char *name, struc
 	if (nodes->n_mounts != n_mounts)
 		mount_prepare(nodes, mount, fd, stx->stx_mode & S_IFMT);
 	if (n && n->fd < 0 && !node_same_inode(n, fd, stx)) {
-		hash_remove(nodes, n); /* deleted, its number reused: ids of the old one are stale */
+		hash_remove(
+			nodes, n); /* deleted, its number reused: ids of the old one are stale */
 		n = NULL;
 	}
 	if (!n)

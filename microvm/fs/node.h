@@ -30,8 +30,8 @@
 struct mount {
 	struct export *export;
 	uint64_t id, dev;
-	uint16_t tag;	/* tells its inode numbers from those of others; see node_guest_ino */
-	int fd;		/* something opened in it, a directory if it is one; -1 */
+	uint16_t tag;	 /* tells its inode numbers from those of others; see node_guest_ino */
+	int fd;		 /* something opened in it, a directory if it is one; -1 */
 	bool no_handles; /* inodes can't be opened by handle here */
 };
 
@@ -43,7 +43,7 @@ struct node {
 	struct mount *mount;
 	uint64_t ino;
 	uint32_t slot, generation;
-	mode_t type;	 /* S_IFMT bits, never changes */
+	mode_t type; /* S_IFMT bits, never changes */
 	bool hashed;
 	bool referenced; /* since the clock's hand passed */
 	bool pinned;	 /* keeps its descriptor: it could not be found again */
@@ -77,8 +77,8 @@ struct nodes {
 	unsigned n_mounts;
 };
 
-int nodes_init(struct nodes *nodes, const char *fd_prefix, uint32_t fd_budget, uint32_t count_max)
-	must_check;
+int nodes_init(struct nodes *nodes, const char *fd_prefix, uint32_t fd_budget,
+	uint32_t count_max) must_check;
 void nodes_fini(struct nodes *nodes); /* nothing may be in use */
 void nodes_forget_all(struct nodes *nodes);
 
@@ -96,9 +96,9 @@ void node_unuse(struct node_use *use); /* fine on a zeroed use, and twice */
 
 /*
  * One more lookup of the inode behind fd, an O_PATH descriptor that becomes the table's (also on
- * failure). stx is fd's, with NODE_STATX_MASK. parent is the directory it was found in by name (NULL
- * when it has none yet), NULL for the root of export. tell: stx goes to the guest (node_tell). Fills *out with the node's id and the
- * inode number for the guest.
+ * failure). stx is fd's, with NODE_STATX_MASK. parent is the directory it was found in by name
+ * (NULL when it has none yet), NULL for the root of export. tell: stx goes to the guest
+ * (node_tell). Fills *out with the node's id and the inode number for the guest.
  */
 struct node_entry {
 	uint64_t id, ino;
@@ -119,9 +119,9 @@ static inline uint64_t node_id(const struct node *node)
 
 /*
  * The inode number that the guest sees for ino found in node's mount. For the guest all exports and
- * all mounts beneath them are one file system (the kernel could be told of mounts, FUSE_SUBMOUNTS, but
- * then knows no ACLs in them), so equal numbers of different mounts must come out different: the
- * mount's tag goes into the upper bits. Numbers that need those bits themselves are hashed.
+ * all mounts beneath them are one file system (the kernel could be told of mounts, FUSE_SUBMOUNTS,
+ * but then knows no ACLs in them), so equal numbers of different mounts must come out different:
+ * the mount's tag goes into the upper bits. Numbers that need those bits themselves are hashed.
  */
 uint64_t node_guest_ino(const struct node *node, uint64_t ino);
 
@@ -140,8 +140,8 @@ void node_renamed(struct nodes *nodes, const struct node_use *from, const char *
 	const struct node_use *to, const char *newname, bool exchange);
 
 /*
- * The mounts met so far, one by one: false behind the last. What is copied stays valid as long as the
- * table does.
+ * The mounts met so far, one by one: false behind the last. What is copied stays valid as long as
+ * the table does.
  */
 bool nodes_mount(struct nodes *nodes, unsigned index, struct mount *copy);
 
@@ -167,8 +167,8 @@ int node_unref(struct nodes *nodes, struct node *node); /* frees if unused; a de
 
 /*
  * node_path.c, the lock held. set: where the node is now (no more than a try: without memory it has
- * none, and keeps its descriptor). drop: gives the path up; the directory that it held, for the caller to
- * unref. reopen: drops the lock meanwhile.
+ * none, and keeps its descriptor). drop: gives the path up; the directory that it held, for the
+ * caller to unref. reopen: drops the lock meanwhile.
  */
 void node_path_set(struct nodes *nodes, struct node *node, struct node *parent, const char *name,
 	const struct statx *stx);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -23,7 +24,7 @@
 #define DEPTH_MAX 256u
 
 struct node_path {
-	struct node *parent; /* held */
+	struct node *parent;	     /* held */
 	struct statx_timestamp born; /* zero where that is unknown */
 	char name[];
 };
@@ -103,7 +104,7 @@ static int reopen_in_parent(struct nodes *nodes, struct node *node)
 		return 0;
 	if (!node->path || node->path->parent->fd < 0)
 		return -ESTALE;
-	strcpy(name, node->path->name); /* bounded when it was taken */
+	snprintf(name, sizeof(name), "%s", node->path->name); /* bounded when it was taken */
 	struct node *parent = node->path->parent;
 	int parent_fd = parent->fd;
 	parent->uses++; /* it may have become another than the caller found */

@@ -94,12 +94,12 @@ int lookup_entry(const struct op_call *c, const struct node_use *dir, const char
  * Enters what fd (O_PATH, taken over) refers to, found in dir by name (NULL: a file without one);
  * export's root when dir is NULL.
  */
-int lookup_enter(const struct op_call *c, struct node *dir, const char *name,
-	struct export *export, int fd, struct fuse_entry_out *out) must_check;
+int lookup_enter(const struct op_call *c, struct node *dir, const char *name, struct export *export,
+	int fd, struct fuse_entry_out *out) must_check;
 
 /* Opens with O_CLOEXEC; when descriptors have run out, once more after some were freed. */
-int op_openat(const struct op_call *c, int dirfd, const char *path, int flags, mode_t mode)
-	must_check;
+int op_openat(
+	const struct op_call *c, int dirfd, const char *path, int flags, mode_t mode) must_check;
 
 /* ops_lock.c: locks of the host, released for one owner of a file or altogether. */
 int locks_create(struct fuse_session *s) must_check;

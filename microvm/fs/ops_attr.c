@@ -51,7 +51,7 @@ int op_getattr(const struct op_call *c)
 	if (!ret)
 		ret = node_statx(c, &use, in->getattr_flags & FUSE_GETATTR_FH, in->fh,
 			STATX_BASIC_STATS, &stx);
-	return ret < 0 ? ret : reply_attr(c, &use, &stx);
+	return ret ? ret : reply_attr(c, &use, &stx);
 }
 
 static struct fuse_sx_time sx_time(const struct statx_timestamp *t)
@@ -64,7 +64,7 @@ int op_statx(const struct op_call *c)
 	const struct fuse_statx_in *in = request_take(c->r, sizeof(*in));
 	cleanup_node struct node_use use = {0};
 	struct fuse_statx_out out = {0};
-	struct statx stx;
+	struct statx stx = {0};
 
 	if (!in)
 		return -EINVAL;
@@ -72,7 +72,7 @@ int op_statx(const struct op_call *c)
 	if (!ret)
 		ret = node_statx(c, &use, in->getattr_flags & FUSE_GETATTR_FH, in->fh,
 			STATX_BASIC_STATS | STATX_BTIME, &stx);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	out.attr_valid = attr_valid_s(use.node);
 	out.stat = (struct fuse_statx){
@@ -97,7 +97,7 @@ int op_statx(const struct op_call *c)
 
 static int set_mode(const struct op_call *c, const struct node_use *use, uint32_t mode)
 {
-	struct fd_path path;
+	struct fd_path path = {""};
 
 	mode = attr_mode_allowed(node_export(use->node), use->node->type, mode);
 	/* fchmod refuses O_PATH descriptors; a symlink's mode can't be set, as everywhere. */
@@ -116,7 +116,7 @@ static int set_owner(
 	/* set-group-ID without group execution survives a chown by root alone. */
 	if (!ret)
 		ret = cred_keep_setid(&c->t->cred, c->r->header.uid == 0);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	return fchownat(use->fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
@@ -125,14 +125,14 @@ static int set_size(
 	const struct op_call *c, const struct node_use *use, const struct fuse_setattr_in *in)
 {
 	cleanup_handle struct handle_use h = {0};
-	struct fd_path path;
+	struct fd_path path = {""};
 
 	if (!S_ISREG(use->node->type))
 		return S_ISDIR(use->node->type) ? -EISDIR : -EINVAL;
 	if (in->size > INT64_MAX)
 		return -EINVAL;
 	int ret = cred_keep_setid(&c->t->cred, !(in->valid & FATTR_KILL_SUIDGID));
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (in->valid & FATTR_FH) {
 		ret = handle_use(&c->s->handles, in->fh, node_id(use->node), false, &h);
@@ -188,5 +188,5 @@ int op_setattr(const struct op_call *c)
 		ret = set_times(&use, in);
 	if (!ret)
 		ret = node_statx(c, &use, false, 0, STATX_BASIC_STATS, &stx);
-	return ret < 0 ? ret : reply_attr(c, &use, &stx);
+	return ret ? ret : reply_attr(c, &use, &stx);
 }

@@ -11,9 +11,6 @@
 
 #include "microvm/fs/ops.h"
 
-/* Entries that one getdents64 call brings, kept by the open directory. */
-#define DIR_ENTRIES_BYTES 8192u
-
 /* What getdents64 fills in (the kernel's struct linux_dirent64). */
 struct host_dirent {
 	uint64_t ino;
@@ -36,7 +33,7 @@ int op_lookup(const struct op_call *c)
 		ret = -ENOTDIR;
 	if (!ret)
 		ret = lookup_entry(c, &dir, name, &out);
-	return ret < 0 ? ret : request_reply(c->r, &out, sizeof(out));
+	return ret ? ret : request_reply(c->r, &out, sizeof(out));
 }
 
 int op_forget(const struct op_call *c)
@@ -71,7 +68,7 @@ int op_opendir(const struct op_call *c)
 	if (!in)
 		return -EINVAL;
 	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &dir);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (dir.node) {
 		if (!S_ISDIR(dir.node->type))
@@ -83,7 +80,7 @@ int op_opendir(const struct op_call *c)
 			out.open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
 	}
 	ret = handle_open(&c->s->handles, dir.node, fd, true, &out.fh);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	ret = request_reply(c->r, &out, sizeof(out));
 	if (ret < 0)
@@ -140,8 +137,9 @@ static void read_root(struct dir_reply *reply, uint64_t offset)
 		offset = 2;
 	while (offset >= 2 && offset - 2 < EXPORTS_MAX) {
 		struct export *x = exports_at(reply->c->s->config.exports, (unsigned)offset - 2);
-		if (!x || !dir_add(reply, x->name, strlen(x->name), offset, (uint8_t)(x->type >> 12),
-				  offset + 1))
+		if (!x ||
+			!dir_add(reply, x->name, strlen(x->name), offset, (uint8_t)(x->type >> 12),
+				offset + 1))
 			return;
 		offset++;
 	}
@@ -150,11 +148,6 @@ static void read_root(struct dir_reply *reply, uint64_t offset)
 /* Handle's lock held. Makes entries[entries_at] the one at offset; 0 at the directory's end. */
 static int refill(struct handle *h, uint64_t offset)
 {
-	if (!h->entries) {
-		h->entries = malloc(DIR_ENTRIES_BYTES);
-		if (!h->entries)
-			return -ENOMEM;
-	}
 	if (offset != h->next_offset) {
 		h->entries_at = h->entries_end = 0;
 		if (offset > INT64_MAX || lseek(h->fd, (off_t)offset, SEEK_SET) < 0)
@@ -163,7 +156,7 @@ static int refill(struct handle *h, uint64_t offset)
 	}
 	if (h->entries_at < h->entries_end)
 		return 1;
-	long n = syscall(SYS_getdents64, h->fd, h->entries, DIR_ENTRIES_BYTES);
+	long n = syscall(SYS_getdents64, h->fd, h->entries, HANDLE_ENTRIES_BYTES);
 	if (n < 0)
 		return -errno;
 	h->entries_at = 0;
@@ -201,7 +194,7 @@ static int read_dir(const struct op_call *c, bool plus)
 	if (reply.size > request_room(c->r))
 		reply.size = request_room(c->r);
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, true, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (plus) {
 		ret = node_use(&c->s->nodes, c->r->header.nodeid, &dir);
@@ -215,7 +208,7 @@ static int read_dir(const struct op_call *c, bool plus)
 	} else {
 		read_root(&reply, in->offset);
 	}
-	return ret < 0 ? ret : request_reply(c->r, c->t->buf, reply.used);
+	return ret ? ret : request_reply(c->r, c->t->buf, reply.used);
 }
 
 int op_readdir(const struct op_call *c)
@@ -246,7 +239,7 @@ int op_fsyncdir(const struct op_call *c)
 	if (!in)
 		return -EINVAL;
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, true, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (use.handle->node) {
 		bool data = in->fsync_flags & FUSE_FSYNC_FDATASYNC;

@@ -25,7 +25,7 @@ int op_read(const struct op_call *c)
 	if (in->offset > INT64_MAX || in->offset + size > INT64_MAX)
 		return -EINVAL;
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	int fd = handle_io_fd(&c->s->handles, use.handle, in->flags);
 	if (fd < 0)
@@ -73,9 +73,8 @@ int op_write(const struct op_call *c)
 	bool cached = in->write_flags & FUSE_WRITE_CACHE;
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use);
 	if (!ret)
-		ret = cred_keep_setid(
-			&c->t->cred, !(in->write_flags & FUSE_WRITE_KILL_SUIDGID));
-	if (ret < 0)
+		ret = cred_keep_setid(&c->t->cred, !(in->write_flags & FUSE_WRITE_KILL_SUIDGID));
+	if (ret)
 		return ret;
 	int fd = handle_io_fd(&c->s->handles, use.handle, cached ? 0 : in->flags);
 	if (fd < 0)
@@ -85,8 +84,8 @@ int op_write(const struct op_call *c)
 	while (out.size < in->size) {
 		unsigned n_iov =
 			request_payload_iov(c->r, out.size, in->size - out.size, c->t->iov);
-		ssize_t n = pwritev2(
-			fd, c->t->iov, (int)n_iov, (off_t)(in->offset + out.size), flags);
+		ssize_t n =
+			pwritev2(fd, c->t->iov, (int)n_iov, (off_t)(in->offset + out.size), flags);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && !out.size)
@@ -106,7 +105,7 @@ int op_fsync(const struct op_call *c)
 	if (!in)
 		return -EINVAL;
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	bool data = in->fsync_flags & FUSE_FSYNC_FDATASYNC;
 	if ((data ? fdatasync(use.handle->fd) : fsync(use.handle->fd)) < 0)
@@ -125,7 +124,7 @@ int op_fallocate(const struct op_call *c)
 	/* The request does not say whether the caller may keep set-user-ID; root may. */
 	if (!ret)
 		ret = cred_keep_setid(&c->t->cred, c->r->header.uid == 0);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (fallocate(use.handle->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length) < 0)
 		return -errno;
@@ -142,7 +141,7 @@ int op_lseek(const struct op_call *c)
 	if (in->offset > INT64_MAX)
 		return -ENXIO;
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	off_t at = lseek(use.handle->fd, (off_t)in->offset, (int)in->whence);
 	if (at < 0)
@@ -163,7 +162,7 @@ int op_copy_file_range(const struct op_call *c)
 		ret = handle_use(&c->s->handles, in->fh_out, in->nodeid_out, false, &to);
 	if (!ret)
 		ret = cred_keep_setid(&c->t->cred, c->r->header.uid == 0);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	off_t off_in = (off_t)in->off_in, off_out = (off_t)in->off_out;
 	size_t len = in->len < COPY_MAX_BYTES ? in->len : COPY_MAX_BYTES;

@@ -14,11 +14,12 @@
 int op_statfs(const struct op_call *c)
 {
 	cleanup_node struct node_use use = {0};
-	struct fuse_statfs_out out = {.st = {.bsize = 4096, .frsize = 4096, .namelen = FS_NAME_MAX}};
+	struct fuse_statfs_out out = {
+		.st = {.bsize = 4096, .frsize = 4096, .namelen = FS_NAME_MAX}};
 	struct statfs st;
 
 	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (use.node) {
 		if (fstatfs(use.fd, &st) < 0)
@@ -58,12 +59,12 @@ int op_syncfs(const struct op_call *c)
 		if (n_synced < 64)
 			synced[n_synced++] = mount.dev;
 	}
-	return ret < 0 ? ret : request_reply(c->r, NULL, 0);
+	return ret ? ret : request_reply(c->r, NULL, 0);
 }
 
 /* Attribute flags that a guest may change: nothing that pins a file or moves it to a project. */
-#define SETTABLE_FLAGS                                                                           \
-	(FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL | FS_NOCOW_FL | \
+#define SETTABLE_FLAGS                                                                             \
+	(FS_SYNC_FL | FS_NODUMP_FL | FS_NOATIME_FL | FS_DIRSYNC_FL | FS_TOPDIR_FL | FS_NOCOW_FL |  \
 		FS_COMPR_FL | FS_NOCOMP_FL)
 
 static int set_flags(const struct op_call *c, const struct handle *h, uint32_t wanted)
@@ -101,9 +102,9 @@ int op_ioctl(const struct op_call *c)
 
 	if (!in)
 		return -EINVAL;
-	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid,
-		in->flags & FUSE_IOCTL_DIR, &use);
-	if (ret < 0)
+	int ret = handle_use(
+		&c->s->handles, in->fh, c->r->header.nodeid, in->flags & FUSE_IOCTL_DIR, &use);
+	if (ret)
 		return ret;
 	if (!use.handle->node)
 		return -ENOTTY;
@@ -126,5 +127,5 @@ int op_ioctl(const struct op_call *c)
 	}
 	if (!ret && out_bytes > in->out_size)
 		ret = -EINVAL;
-	return ret < 0 ? ret : request_reply(c->r, &reply, sizeof(reply.out) + out_bytes);
+	return ret ? ret : request_reply(c->r, &reply, sizeof(reply.out) + out_bytes);
 }

@@ -17,7 +17,7 @@ int op_readlink(const struct op_call *c)
 	char *buf = (char *)c->t->buf;
 
 	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (!use.node || !S_ISLNK(use.node->type))
 		return -EINVAL;
@@ -33,7 +33,7 @@ static int reply_entry(const struct op_call *c, const struct node_use *dir, cons
 	struct fuse_entry_out out;
 	int ret = lookup_entry(c, dir, name, &out);
 
-	return ret < 0 ? ret : request_reply(c->r, &out, sizeof(out));
+	return ret ? ret : request_reply(c->r, &out, sizeof(out));
 }
 
 int op_symlink(const struct op_call *c)
@@ -46,7 +46,7 @@ int op_symlink(const struct op_call *c)
 		ret = request_take_string(c->r, PATH_MAX - 1, &target);
 	if (!ret)
 		ret = op_use_dir(c, c->r->header.nodeid, &dir);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (symlinkat(target, dir.fd, name) < 0)
 		return -errno;
@@ -87,12 +87,12 @@ int op_mknod(const struct op_call *c)
 	int ret = request_take_name(c->r, &name);
 	if (!ret)
 		ret = op_use_dir(c, c->r->header.nodeid, &dir);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	mode_t type = in->mode & S_IFMT;
 	dev_t dev = S_ISCHR(type) || S_ISBLK(type) ? decode_dev(in->rdev) : 0;
 	ret = mknod_allowed(node_export(dir.node), type, dev);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	mode_t mode = attr_mode_allowed(node_export(dir.node), type, in->mode);
 	cred_umask(&c->t->cred, in->umask);
@@ -112,7 +112,7 @@ int op_mkdir(const struct op_call *c)
 	int ret = request_take_name(c->r, &name);
 	if (!ret)
 		ret = op_use_dir(c, c->r->header.nodeid, &dir);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	cred_umask(&c->t->cred, in->umask);
 	if (mkdirat(dir.fd, name, in->mode & 07777) < 0)
@@ -128,7 +128,7 @@ static int remove_name(const struct op_call *c, int flags)
 	int ret = request_take_name(c->r, &name);
 	if (!ret)
 		ret = op_use_dir(c, c->r->header.nodeid, &dir);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	node_pin_name(&c->s->nodes, &dir, name);
 	if (unlinkat(dir.fd, name, flags) < 0)
@@ -160,7 +160,7 @@ static int rename_entry(const struct op_call *c, uint64_t newdir, uint32_t flags
 		ret = op_use_dir(c, c->r->header.nodeid, &from);
 	if (!ret)
 		ret = op_use_dir(c, newdir, &to);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (node_export(from.node) != node_export(to.node))
 		return -EXDEV;
@@ -190,7 +190,7 @@ int op_link(const struct op_call *c)
 {
 	const struct fuse_link_in *in = request_take(c->r, sizeof(*in));
 	cleanup_node struct node_use old = {0}, dir = {0};
-	struct fd_path path;
+	struct fd_path path = {""};
 	const char *name;
 
 	if (!in)
@@ -200,11 +200,12 @@ int op_link(const struct op_call *c)
 		ret = op_use_writable(c, in->oldnodeid, &old);
 	if (!ret)
 		ret = op_use_dir(c, c->r->header.nodeid, &dir);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (node_export(old.node) != node_export(dir.node))
 		return -EXDEV;
-	/* Follows the magic link of the descriptor to the inode, and no further if that is a link. */
+	/* Follows the magic link of the descriptor to the inode, and no further if that is a link.
+	 */
 	if (linkat(AT_FDCWD, op_node_path(c, &old, &path), dir.fd, name, AT_SYMLINK_FOLLOW) < 0)
 		return -errno;
 	return reply_entry(c, &dir, name);

@@ -74,7 +74,7 @@ static int open_handle(const struct op_call *c, struct node *node, int fd, uint3
 static int open_node(const struct op_call *c, const struct node_use *use, uint32_t flags,
 	uint32_t open_flags, struct fuse_open_out *out)
 {
-	struct fd_path path;
+	struct fd_path path = {""};
 
 	if (!use->node || S_ISDIR(use->node->type))
 		return -EISDIR;
@@ -83,7 +83,7 @@ static int open_node(const struct op_call *c, const struct node_use *use, uint32
 	int ret = open_flags_check(node_export(use->node), flags);
 	if (!ret && flags & O_TRUNC)
 		ret = cred_keep_setid(&c->t->cred, !(open_flags & FUSE_OPEN_KILL_SUIDGID));
-	if (ret < 0)
+	if (ret)
 		return ret;
 	int host_flags = (int)(flags & OPEN_FLAGS_KEPT);
 	int fd = op_openat(c, AT_FDCWD, op_node_path(c, use, &path), host_flags, 0);
@@ -103,7 +103,7 @@ int op_open(const struct op_call *c)
 	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
 	if (!ret)
 		ret = open_node(c, &use, in->flags, in->open_flags, &out);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	ret = request_reply(c->r, &out, sizeof(out));
 	if (ret < 0)
@@ -122,14 +122,13 @@ static int finish_create(const struct op_call *c, const struct node_use *dir, co
 {
 	cleanup_close int owned = fd;
 	cleanup_node struct node_use use = {0};
-	struct fd_path path;
+	struct fd_path path = {""};
 
 	fd_path_set(&path, c->s->config.fd_prefix, owned);
 	int ret = op_openat(c, AT_FDCWD, path.text, O_PATH, 0);
 	if (ret >= 0)
-		ret = lookup_enter(
-			c, dir->node, name, node_export(dir->node), ret, &out->entry);
-	if (ret < 0)
+		ret = lookup_enter(c, dir->node, name, node_export(dir->node), ret, &out->entry);
+	if (ret)
 		return ret;
 	ret = node_use(&c->s->nodes, out->entry.nodeid, &use);
 	if (!ret)
@@ -177,7 +176,7 @@ static int create_prepare(const struct op_call *c, const struct fuse_create_in *
 
 	if (!ret)
 		ret = open_flags_check(node_export(dir->node), in->flags);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	*mode = attr_mode_allowed(node_export(dir->node), S_IFREG, in->mode);
 	cred_umask(&c->t->cred, in->umask);
@@ -197,7 +196,7 @@ int op_create(const struct op_call *c)
 	int ret = request_take_name(c->r, &name);
 	if (!ret)
 		ret = create_prepare(c, in, &dir, &mode);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	int flags = (int)(in->flags & OPEN_FLAGS_KEPT) & ~O_TRUNC;
 	int fd = op_openat(c, dir.fd, name, flags | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
@@ -207,7 +206,7 @@ int op_create(const struct op_call *c)
 		ret = open_existing(c, &dir, name, in, &out);
 	else
 		ret = fd;
-	return ret < 0 ? ret : reply_create(c, &out);
+	return ret ? ret : reply_create(c, &out);
 }
 
 int op_tmpfile(const struct op_call *c)
@@ -220,12 +219,12 @@ int op_tmpfile(const struct op_call *c)
 	if (!in)
 		return -EINVAL;
 	int ret = create_prepare(c, in, &dir, &mode);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	int flags = (int)(in->flags & (OPEN_FLAGS_KEPT | O_EXCL)) & ~O_TRUNC;
 	int fd = op_openat(c, dir.fd, ".", flags | O_TMPFILE, mode);
 	ret = fd < 0 ? fd : finish_create(c, &dir, NULL, fd, in->flags, &out);
-	return ret < 0 ? ret : reply_create(c, &out);
+	return ret ? ret : reply_create(c, &out);
 }
 
 int op_release(const struct op_call *c)
@@ -257,7 +256,7 @@ int op_flush(const struct op_call *c)
 	if (!in)
 		return -EINVAL;
 	int ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	locks_release_owner(c->s, use.handle, in->lock_owner);
 	return request_reply(c->r, NULL, 0);

@@ -49,13 +49,13 @@ int op_setxattr(const struct op_call *c)
 {
 	const struct fuse_setxattr_in *in = request_take(c->r, sizeof(*in));
 	cleanup_node struct node_use use = {0};
-	struct fd_path path;
+	struct fd_path path = {""};
 	const char *name;
 
 	if (!in)
 		return -EINVAL;
 	int ret = take_xattr_name(c, &name);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	const void *value = request_take(c->r, in->size);
 	if (!value || in->size > FS_XATTR_MAX_BYTES)
@@ -66,7 +66,7 @@ int op_setxattr(const struct op_call *c)
 	if (!ret)
 		ret = cred_keep_setid(
 			&c->t->cred, !(in->setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID));
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (setxattr(op_node_path(c, &use, &path), name, value, in->size, (int)in->flags) < 0)
 		return -errno;
@@ -89,7 +89,7 @@ int op_getxattr(const struct op_call *c)
 {
 	const struct fuse_getxattr_in *in = request_take(c->r, sizeof(*in));
 	cleanup_node struct node_use use = {0};
-	struct fd_path path;
+	struct fd_path path = {""};
 	const char *name;
 
 	if (!in)
@@ -97,12 +97,12 @@ int op_getxattr(const struct op_call *c)
 	int ret = take_xattr_name(c, &name);
 	if (!ret)
 		ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (!use.node || xattr_hidden(c, name))
 		return -ENODATA;
-	ssize_t n = getxattr(op_node_path(c, &use, &path), name, c->t->buf,
-		in->size ? FS_XATTR_MAX_BYTES : 0);
+	ssize_t n = getxattr(
+		op_node_path(c, &use, &path), name, c->t->buf, in->size ? FS_XATTR_MAX_BYTES : 0);
 	return n < 0 ? -errno : reply_sized(c, in->size, (size_t)n);
 }
 
@@ -117,13 +117,13 @@ int op_listxattr(const struct op_call *c)
 	const struct fuse_getxattr_in *in = request_take(c->r, sizeof(*in));
 	cleanup_node struct node_use use = {0};
 	char *list = (char *)c->t->buf;
-	struct fd_path path;
+	struct fd_path path = {""};
 	size_t kept = 0;
 
 	if (!in)
 		return -EINVAL;
 	int ret = node_use(&c->s->nodes, c->r->header.nodeid, &use);
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (use.node) {
 		ssize_t n = listxattr(op_node_path(c, &use, &path), list, FS_XATTR_MAX_BYTES);
@@ -144,7 +144,7 @@ int op_listxattr(const struct op_call *c)
 int op_removexattr(const struct op_call *c)
 {
 	cleanup_node struct node_use use = {0};
-	struct fd_path path;
+	struct fd_path path = {""};
 	const char *name;
 
 	int ret = take_xattr_name(c, &name);
@@ -152,7 +152,7 @@ int op_removexattr(const struct op_call *c)
 		ret = op_use_writable(c, c->r->header.nodeid, &use);
 	if (!ret && xattr_hidden(c, name))
 		ret = -ENODATA;
-	if (ret < 0)
+	if (ret)
 		return ret;
 	if (removexattr(op_node_path(c, &use, &path), name) < 0)
 		return -errno;

@@ -10,8 +10,8 @@
 #define OUT_HEADER_BYTES sizeof(struct fuse_out_header)
 
 /* Copies between a buffer and [offset, offset + len) of an iovec list; the bytes copied. */
-static size_t iov_copy(const struct iovec *iov, unsigned n, size_t offset, void *buf, size_t len,
-	bool to_iov)
+static size_t iov_copy(
+	const struct iovec *iov, unsigned n, size_t offset, void *buf, size_t len, bool to_iov)
 {
 	size_t done = 0;
 

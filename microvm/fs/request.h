@@ -63,10 +63,10 @@ void request_reply_error(struct fuse_request *r, int error); /* negative errno *
  * The part [0, len) of the reply's room, or of WRITE's payload from offset on, as buffers in
  * iov (REQUEST_IOV_MAX of them): their number. len must be within room or payload.
  */
-unsigned request_room_iov(const struct fuse_request *r, size_t offset, size_t len,
-	struct iovec *iov);
-unsigned request_payload_iov(const struct fuse_request *r, size_t offset, size_t len,
-	struct iovec *iov);
+unsigned request_room_iov(
+	const struct fuse_request *r, size_t offset, size_t len, struct iovec *iov);
+unsigned request_payload_iov(
+	const struct fuse_request *r, size_t offset, size_t len, struct iovec *iov);
 
 /* After filling len bytes of the room through request_room_iov: the header in front of them. */
 void request_reply_filled(struct fuse_request *r, size_t len);

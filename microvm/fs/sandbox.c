@@ -21,8 +21,8 @@
 
 /*
  * DAC_*, FOWNER, CHOWN, FSETID, MKNOD, SETFCAP do what the guest's kernel has permitted; SETUID and
- * SETGID let it be done in the caller's name; DAC_READ_SEARCH opens inodes by handle as well. SYS_ADMIN
- * is what trusted.* and security.* attributes take: of what else it could do, the list of
+ * SETGID let it be done in the caller's name; DAC_READ_SEARCH opens inodes by handle as well.
+ * SYS_ADMIN is what trusted.* and security.* attributes take: of what else it could do, the list of
  * system calls leaves nothing.
  */
 static const unsigned char kept_capabilities[] = {

@@ -21,7 +21,8 @@
  */
 void fs_sandbox_export(struct export *export);
 
-/* Makes the process's descriptors its root directory. The path prefix of descriptors from now on. */
+/* Makes the process's descriptors its root directory. The path prefix of descriptors from now on.
+ */
 const char *fs_sandbox_root(bool privileged);
 
 /* Capabilities and system calls: the last step. */

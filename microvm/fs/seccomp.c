@@ -23,42 +23,105 @@
 #elif defined(__aarch64__)
 #define ARCH AUDIT_ARCH_AARCH64
 #else
-#error "no list of system calls for this architecture"
+#define ARCH 0 /* no list for it yet: the filter lets nothing pass */
 #endif
 
 static const uint16_t allowed[] = {
 	/* each request */
-	SYS_futex, SYS_write, SYS_openat2, SYS_statx, SYS_close, SYS_epoll_pwait,
+	SYS_futex,
+	SYS_write,
+	SYS_openat2,
+	SYS_statx,
+	SYS_close,
+	SYS_epoll_pwait,
 #ifdef SYS_epoll_wait
 	SYS_epoll_wait,
 #endif
-	SYS_openat, SYS_preadv2, SYS_pwritev2, SYS_read, SYS_fcntl, SYS_setfsuid, SYS_setfsgid,
-	SYS_capget, SYS_capset, SYS_umask, SYS_getdents64, SYS_lseek, SYS_readlinkat,
+	SYS_openat,
+	SYS_preadv2,
+	SYS_pwritev2,
+	SYS_read,
+	SYS_fcntl,
+	SYS_setfsuid,
+	SYS_setfsgid,
+	SYS_capget,
+	SYS_capset,
+	SYS_umask,
+	SYS_getdents64,
+	SYS_lseek,
+	SYS_readlinkat,
 	/* names and attributes */
-	SYS_mkdirat, SYS_mknodat, SYS_unlinkat, SYS_symlinkat, SYS_linkat, SYS_renameat2,
+	SYS_mkdirat,
+	SYS_mknodat,
+	SYS_unlinkat,
+	SYS_symlinkat,
+	SYS_linkat,
+	SYS_renameat2,
 #ifdef SYS_renameat
 	SYS_renameat, /* what glibc makes of renameat2 without flags */
 #endif
-	SYS_fchmodat, SYS_fchownat, SYS_utimensat, SYS_truncate, SYS_ftruncate, SYS_setxattr,
-	SYS_getxattr, SYS_listxattr, SYS_removexattr, SYS_fstatfs,
+	SYS_fchmodat,
+	SYS_fchownat,
+	SYS_utimensat,
+	SYS_truncate,
+	SYS_ftruncate,
+	SYS_setxattr,
+	SYS_getxattr,
+	SYS_listxattr,
+	SYS_removexattr,
+	SYS_fstatfs,
 #ifdef SYS_chmod
 	SYS_chmod,
 #endif
-	SYS_newfstatat, SYS_fstat, SYS_name_to_handle_at, SYS_open_by_handle_at,
+	SYS_newfstatat,
+	SYS_fstat,
+	SYS_name_to_handle_at,
+	SYS_open_by_handle_at,
 	/* data */
-	SYS_preadv, SYS_pwritev, SYS_pread64, SYS_pwrite64, SYS_fallocate, SYS_copy_file_range,
-	SYS_fsync, SYS_fdatasync, SYS_syncfs, SYS_flock,
+	SYS_preadv,
+	SYS_pwritev,
+	SYS_pread64,
+	SYS_pwrite64,
+	SYS_fallocate,
+	SYS_copy_file_range,
+	SYS_fsync,
+	SYS_fdatasync,
+	SYS_syncfs,
+	SYS_flock,
 	/* the connection, and more exports */
-	SYS_recvmsg, SYS_sendmsg, SYS_recvfrom, SYS_sendto, SYS_ppoll,
+	SYS_recvmsg,
+	SYS_sendmsg,
+	SYS_recvfrom,
+	SYS_sendto,
+	SYS_ppoll,
 #ifdef SYS_poll
 	SYS_poll,
 #endif
-	SYS_epoll_ctl, SYS_eventfd2, SYS_open_tree, SYS_getrandom,
+	SYS_epoll_ctl,
+	SYS_eventfd2,
+	SYS_open_tree,
+	SYS_getrandom,
 	/* memory and threads */
-	SYS_munmap, SYS_madvise, SYS_brk, SYS_mremap, SYS_set_robust_list, SYS_rseq, SYS_gettid,
-	SYS_getpid, SYS_sched_yield, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigreturn,
-	SYS_restart_syscall, SYS_clock_gettime, SYS_clock_nanosleep, SYS_exit, SYS_exit_group,
-	SYS_sched_getaffinity, SYS_prlimit64, SYS_tgkill,
+	SYS_munmap,
+	SYS_madvise,
+	SYS_brk,
+	SYS_mremap,
+	SYS_set_robust_list,
+	SYS_rseq,
+	SYS_gettid,
+	SYS_getpid,
+	SYS_sched_yield,
+	SYS_rt_sigprocmask,
+	SYS_rt_sigaction,
+	SYS_rt_sigreturn,
+	SYS_restart_syscall,
+	SYS_clock_gettime,
+	SYS_clock_nanosleep,
+	SYS_exit,
+	SYS_exit_group,
+	SYS_sched_getaffinity,
+	SYS_prlimit64,
+	SYS_tgkill,
 };
 
 /* Allowed with one argument in bounds: (args[arg] & mask) == value. */
@@ -102,8 +165,8 @@ int fs_seccomp_install(void)
 	f[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
 	for (size_t i = 0; i < COUNT(conditional); i++) {
 		/* Little-endian: the low half of an argument comes first. */
-		uint32_t arg = (uint32_t)offsetof(struct seccomp_data, args) +
-			8u * conditional[i].arg;
+		uint32_t arg =
+			(uint32_t)offsetof(struct seccomp_data, args) + 8u * conditional[i].arg;
 		f[n++] = (struct sock_filter)UNLESS_EQUAL(conditional[i].nr, 5);
 		f[n++] = (struct sock_filter)LOAD(arg);
 		f[n++] = (struct sock_filter)BPF_STMT(

@@ -21,8 +21,8 @@
 #define QUEUES		9 /* high priority and 8 for requests */
 #define JOBS_MAX	512
 #define JOBS_KEPT	32
-#define BATCH		8 /* taken at once, to see what there is to choose from */
-#define INLINE_MAX	4 /* of a batch; more than that is worth waking somebody */
+#define BATCH		8  /* taken at once, to see what there is to choose from */
+#define INLINE_MAX	4  /* of a batch; more than that is worth waking somebody */
 #define BATCHES_MAX	32 /* per kick, then the loop's other sources have their turn */
 #define SLOW_NS		1000000
 #define SLOW_REQUESTS	16 /* so many of a kind go to workers after a slow one */
@@ -90,14 +90,11 @@ static struct fs_job *job_new(struct fs_server *s, unsigned queue)
 		s->kept = job->next;
 		s->n_kept--;
 	} else {
-		job = malloc(sizeof(*job));
+		job = calloc(1, sizeof(*job));
 		if (!job)
 			return NULL;
-		job->r.iov = NULL;
-		job->r.args = NULL;
-		job->iov_cap = 0;
 	}
-	if (n > job->iov_cap) {
+	if (n > job->iov_cap || !job->r.iov) {
 		unsigned cap = n < 40 ? 40 : n;
 		struct iovec *iov = realloc(job->r.iov, cap * sizeof(*iov));
 		if (!iov) {
@@ -255,8 +252,8 @@ static void job_run_inline(struct fs_server *s, struct fs_job *job, bool may_pas
 		job_done(s, job);
 }
 
-static bool job_is_inline(struct fs_server *s, const struct fs_job *job, unsigned n_batch,
-	unsigned n_inline)
+static bool job_is_inline(
+	struct fs_server *s, const struct fs_job *job, unsigned n_batch, unsigned n_inline)
 {
 	if (job->weight == WEIGHT_WAIT)
 		return false;
@@ -269,11 +266,11 @@ static bool job_is_inline(struct fs_server *s, const struct fs_job *job, unsigne
 	return n_inline < INLINE_MAX;
 }
 
-/* Lock held. Pops up to BATCH chains; the number taken, or -1 when the ring is broken. */
-static int pop_batch(struct fs_server *s, unsigned queue, struct fs_job **batch)
+/* Lock held. Pops up to BATCH chains; the number taken. */
+static unsigned pop_batch(struct fs_server *s, unsigned queue, struct fs_job **batch)
 {
 	struct virtq *vq = &s->dev.queues[queue];
-	int n = 0;
+	unsigned n = 0;
 
 	while (n < BATCH) {
 		if (s->n_jobs >= JOBS_MAX) {
@@ -283,13 +280,13 @@ static int pop_batch(struct fs_server *s, unsigned queue, struct fs_job **batch)
 		int ret = virtq_pop(vq, &s->chain);
 		if (ret < 0) {
 			virtio_device_break(&s->dev, "the guest broke a request queue");
-			return n ? n : -1;
+			break;
 		}
 		if (!ret)
 			break;
-		batch[n] = job_new(s, queue);
-		if (batch[n])
-			n++;
+		struct fs_job *job = job_new(s, queue);
+		if (job)
+			batch[n++] = job;
 		else
 			virtq_push(vq, s->chain.head, 0);
 	}
@@ -301,10 +298,10 @@ static bool serve_batch(struct fs_server *s, unsigned queue)
 {
 	struct fs_job *batch[BATCH], *mine[BATCH];
 	unsigned n_mine = 0;
-	int n = pop_batch(s, queue, batch);
+	unsigned n = pop_batch(s, queue, batch);
 
-	for (int i = 0; i < n; i++)
-		if (job_is_inline(s, batch[i], (unsigned)n, n_mine) || !job_submit(s, batch[i]))
+	for (unsigned i = 0; i < n; i++)
+		if (job_is_inline(s, batch[i], n, n_mine) || !job_submit(s, batch[i]))
 			mine[n_mine++] = batch[i];
 	for (unsigned i = 0; i < n_mine; i++)
 		job_run_inline(s, mine[i], true);
@@ -354,7 +351,8 @@ static int server_start(struct virtio_device *dev)
 	uint64_t nodes_max = bytes / GUEST_INODE_MIN;
 	if (nodes_max < NODES_MIN)
 		nodes_max = NODES_MIN;
-	fuse_session_set_nodes_max(s->session, nodes_max < UINT32_MAX ? (uint32_t)nodes_max : UINT32_MAX);
+	fuse_session_set_nodes_max(
+		s->session, nodes_max < UINT32_MAX ? (uint32_t)nodes_max : UINT32_MAX);
 	fuse_session_park(s->session, true);
 	s->stalled = false;
 	return 0;
@@ -409,8 +407,7 @@ int fs_server_create(struct fs_server **out, struct loop *loop,
 	s->dev.name = "fs";
 	s->dev.id = VIRTIO_ID_FS;
 	s->dev.offered = UINT64_C(1) << VIRTIO_F_VERSION_1 |
-		UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC |
-		UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX;
+		UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX;
 	s->dev.n_queues = QUEUES;
 	s->dev.queue_size_max = VIRTQ_SIZE_MAX;
 	s->dev.loop = loop;

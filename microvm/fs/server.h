@@ -27,7 +27,8 @@ struct fs_server;
  * the loop's, at least 1. Must be called by the thread that runs the loop.
  */
 int fs_server_create(struct fs_server **out, struct loop *loop,
-	const struct fuse_session_config *session_config, unsigned workers, struct err *e) must_check;
+	const struct fuse_session_config *session_config, unsigned workers,
+	struct err *e) must_check;
 
 /* Once the device is stopped (its transport is gone). */
 void fs_server_free(struct fs_server *server);

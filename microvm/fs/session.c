@@ -22,11 +22,11 @@
  * SUBMOUNTS, because Linux (6.1, 6.12) gives the file systems that it makes then neither ACLs nor
  * SB_NOSEC.
  */
-#define WANTED_FLAGS                                                                              \
-	(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |               \
-		FUSE_HAS_IOCTL_DIR | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |                 \
-		FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL |  \
-		FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 |                  \
+#define WANTED_FLAGS                                                                               \
+	(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |                \
+		FUSE_HAS_IOCTL_DIR | FUSE_AUTO_INVAL_DATA | FUSE_DO_READDIRPLUS |                  \
+		FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL |   \
+		FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 |                   \
 		FUSE_SETXATTR_EXT | FUSE_DIRECT_IO_ALLOW_MMAP)
 #define HOST_LOCK_FLAGS (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS)
 
@@ -101,7 +101,8 @@ static int op_ignore(const struct op_call *c)
 
 struct op {
 	op_fn *run;
-	uint16_t reply_bytes; /* the least room behind the header; checked before anything happens */
+	uint16_t
+		reply_bytes; /* the least room behind the header; checked before anything happens */
 	uint8_t weight;
 	bool creates; /* something that belongs to the caller: it must be done in his name */
 };
@@ -154,7 +155,8 @@ static const struct op ops[FS_OPCODE_MAX] = {
 	[FUSE_READDIRPLUS] = {op_readdirplus, 0, WEIGHT_LIGHT, false},
 	[FUSE_RENAME2] = {op_rename2, 0, WEIGHT_LIGHT, true},
 	[FUSE_LSEEK] = {op_lseek, sizeof(struct fuse_lseek_out), WEIGHT_LIGHT, false},
-	[FUSE_COPY_FILE_RANGE] = {op_copy_file_range, sizeof(struct fuse_write_out), WEIGHT_WAIT, false},
+	[FUSE_COPY_FILE_RANGE] = {op_copy_file_range, sizeof(struct fuse_write_out), WEIGHT_WAIT,
+		false},
 	[FUSE_SYNCFS] = {op_syncfs, 0, WEIGHT_WAIT, false},
 	[FUSE_TMPFILE] = {op_tmpfile, ENTRY + OPEN, WEIGHT_LIGHT, true},
 	[FUSE_STATX] = {op_statx, sizeof(struct fuse_statx_out), WEIGHT_LIGHT, false},
@@ -205,7 +207,8 @@ enum fuse_result fuse_session_handle(
 	request_fini(r); /* of an earlier attempt */
 	int ret = request_decode(r);
 	if (!ret) {
-		const struct op *op = r->header.opcode < FS_OPCODE_MAX ? &ops[r->header.opcode] : NULL;
+		const struct op *op =
+			r->header.opcode < FS_OPCODE_MAX ? &ops[r->header.opcode] : NULL;
 		ret = op && op->run ? run_op(&c, op) : -ENOSYS;
 		/* From the host's file system it must not switch an operation off for good. */
 		if (ret == -ENOSYS && op && op->run && op->run != op_flush)

@@ -34,7 +34,7 @@ struct fuse_thread {
 struct fuse_session_config {
 	struct exports *exports; /* outlives the session */
 	const char *fd_prefix;	 /* where this process reaches its descriptors: "/proc/self/fd/" */
-	uint32_t node_fds_max;	 /* descriptors that nodes may keep where handles can replace them */
+	uint32_t node_fds_max; /* descriptors that nodes may keep where handles can replace them */
 	uint32_t nodes_max, handles_max;
 	/*
 	 * A request that was parked (FUSE_PARKED) is answered now: reply_bytes says what was
@@ -85,8 +85,8 @@ int fuse_thread_init(struct fuse_thread *thread, const struct fuse_session *sess
  * within the writable buffers. r may be handed in again after FUSE_AGAIN; request_fini is the
  * caller's, after FUSE_DONE or completion.
  */
-enum fuse_result fuse_session_handle(
-	struct fuse_session *session, struct fuse_thread *thread, struct fuse_request *r) must_check;
+enum fuse_result fuse_session_handle(struct fuse_session *session, struct fuse_thread *thread,
+	struct fuse_request *r) must_check;
 
 /*
  * Whether requests may be parked. When no longer, those that are get EINTR (the guest asks again)

@@ -92,8 +92,10 @@ static void test_refused(void **state)
 	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"fd\":@}]}", "name: must be a string");
 	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"name\":\"a/b\",\"fd\":@}]}",
 		"not a name");
-	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"name\":\"..\",\"fd\":@}]}", "not a name");
-	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"name\":\"a\",\"fd\":@,\"cache\":\"x\"}]}",
+	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"name\":\"..\",\"fd\":@}]}",
+		"not a name");
+	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"name\":\"a\",\"fd\":@,\"cache\":\"x\"}]"
+	       "}",
 		"cache: not a value");
 	refuse("{\"version\":1,\"socket\":@,\"exports\":[{\"name\":\"a\",\"fd\":@},"
 	       "{\"name\":\"a\",\"fd\":@}]}",

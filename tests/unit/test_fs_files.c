@@ -131,16 +131,14 @@ static void test_bounds(void **state)
 	assert_int_equal(client_call(&c, FUSE_FALLOCATE, f, &alloc, sizeof(alloc), 0), -EINVAL);
 	alloc.length = 10;
 	alloc.mode = UINT32_MAX;
-	assert_int_equal(
-		client_call(&c, FUSE_FALLOCATE, f, &alloc, sizeof(alloc), 0), -EOPNOTSUPP);
+	assert_int_equal(client_call(&c, FUSE_FALLOCATE, f, &alloc, sizeof(alloc), 0), -EOPNOTSUPP);
 	assert_int_equal(client_call(&c, FUSE_LSEEK, f, &seek, sizeof(seek), 8), -ENXIO);
 	seek.offset = 0;
 	assert_int_equal(client_call(&c, FUSE_LSEEK, f, &seek, sizeof(seek), 8), 0);
 	seek.whence = SEEK_CUR;
 	assert_int_equal(client_call(&c, FUSE_LSEEK, f, &seek, sizeof(seek), 8), -EINVAL);
 	copy.off_out = UINT64_MAX;
-	assert_int_equal(
-		client_call(&c, FUSE_COPY_FILE_RANGE, f, &copy, sizeof(copy), 8), -EINVAL);
+	assert_int_equal(client_call(&c, FUSE_COPY_FILE_RANGE, f, &copy, sizeof(copy), 8), -EINVAL);
 	struct fuse_setattr_in set = {.valid = FATTR_SIZE, .size = UINT64_MAX};
 	assert_int_equal(client_call(&c, FUSE_SETATTR, f, &set, sizeof(set), 200), -EINVAL);
 	set = (struct fuse_setattr_in){.valid = FATTR_ATIME, .atimensec = 1000000000};
@@ -277,14 +275,13 @@ static void test_xattr_hidden(void **state)
 
 	(void)state;
 	start(&c, &plain, &dir);
-	assert_int_equal(
-		client_call2(&c, FUSE_SETXATTR, dir, &set, sizeof(set), "security.selinux\0v", 18, 0),
+	assert_int_equal(client_call2(&c, FUSE_SETXATTR, dir, &set, sizeof(set),
+				 "security.selinux\0v", 18, 0),
 		-EOPNOTSUPP);
-	assert_int_equal(client_call2(&c, FUSE_GETXATTR, dir, &get, sizeof(get), "security.ima", 13,
-				 100),
-		-ENODATA);
 	assert_int_equal(
-		client_call(&c, FUSE_REMOVEXATTR, dir, "security.evm", 13, 0), -ENODATA);
+		client_call2(&c, FUSE_GETXATTR, dir, &get, sizeof(get), "security.ima", 13, 100),
+		-ENODATA);
+	assert_int_equal(client_call(&c, FUSE_REMOVEXATTR, dir, "security.evm", 13, 0), -ENODATA);
 	memset(long_name, 'n', sizeof(long_name));
 	long_name[256] = 0;
 	assert_int_equal(client_call2(&c, FUSE_SETXATTR, dir, &set, sizeof(set), long_name, 258, 0),
@@ -292,8 +289,8 @@ static void test_xattr_hidden(void **state)
 	assert_int_equal(
 		client_call2(&c, FUSE_SETXATTR, dir, &set, sizeof(set), "user.x", 7, 0), -EINVAL);
 	set.size = UINT32_MAX;
-	assert_int_equal(
-		client_call2(&c, FUSE_SETXATTR, dir, &set, sizeof(set), "user.x\0v", 8, 0), -EINVAL);
+	assert_int_equal(client_call2(&c, FUSE_SETXATTR, dir, &set, sizeof(set), "user.x\0v", 8, 0),
+		-EINVAL);
 	client_stop(&c);
 }
 

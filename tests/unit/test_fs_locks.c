@@ -130,8 +130,7 @@ static void test_waiting(void **state)
 	int error = 0;
 
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 10, 0)), 0);
-	assert_true(client_call_parking(
-		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_true(client_call_parking(&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
 	assert_int_equal(f->c.completed, 0);
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_UNLCK, 0, INT64_MAX, 0)), 0);
 	await_completed(f, 1);
@@ -147,8 +146,7 @@ static void test_waiting_for_host(void **state)
 
 	assert_int_equal(flock(fd, LOCK_EX), 0);
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 2, F_RDLCK, 0, 0, FUSE_LK_FLOCK)), -EAGAIN);
-	assert_true(client_call_parking(
-		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_true(client_call_parking(&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
 	close(fd);
 	await_completed(f, 1);
 	assert_int_equal(f->c.completed_error, 0);
@@ -161,8 +159,7 @@ static void test_unparked(void **state)
 	int error = 0;
 
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 10, 0)), 0);
-	assert_true(client_call_parking(
-		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_true(client_call_parking(&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
 	fuse_session_park(f->c.session, false);
 	await_completed(f, 1);
 	assert_int_equal(f->c.completed_error, -EINTR);
@@ -178,8 +175,7 @@ static void test_closed_meanwhile(void **state)
 	int error = 0;
 
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 10, 0)), 0);
-	assert_true(client_call_parking(
-		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_true(client_call_parking(&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
 	assert_int_equal(flush(f, 2), 0);
 	assert_int_equal(flush(f, 1), 0);
 	await_completed(f, 1);
@@ -198,8 +194,7 @@ static void test_deadlock(void **state)
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 0, 0)), 0);
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 2, F_WRLCK, 1, 1, 0)), 0);
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 3, F_WRLCK, 2, 2, 0)), 0);
-	assert_true(client_call_parking(
-		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_true(client_call_parking(&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
 	assert_int_equal(call(f, FUSE_SETLKW, lock(f, 1, F_WRLCK, 1, 1, 0)), -EDEADLK);
 	assert_int_equal(flush(f, 1), 0);
 	await_completed(f, 1);
@@ -213,8 +208,7 @@ static void test_session_ends(void **state)
 	int error = 0;
 
 	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 10, 0)), 0);
-	assert_true(client_call_parking(
-		&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
+	assert_true(client_call_parking(&f->c, FUSE_SETLKW, f->node, &want, sizeof(want), &error));
 	assert_int_equal(client_call(&f->c, FUSE_DESTROY, 0, NULL, 0, 0), 0);
 	await_completed(f, 1);
 	int fd = openat(f->c.dir_fd, "lock", O_RDWR);

@@ -75,11 +75,11 @@ static void test_bad_names(void **state)
 		assert_int_equal(client_lookup(&c, dir, n, NULL), -EINVAL);
 		assert_int_equal(client_lookup(&c, ROOT, n, NULL), -EINVAL);
 		assert_int_equal(client_create(&c, dir, n, O_RDWR, 0644, &node, &fh), -EINVAL);
-		assert_int_equal(client_call2(&c, FUSE_MKDIR, dir, &mkdir_in, sizeof(mkdir_in), n,
-					 len, 200),
+		assert_int_equal(
+			client_call2(&c, FUSE_MKDIR, dir, &mkdir_in, sizeof(mkdir_in), n, len, 200),
 			-EINVAL);
-		assert_int_equal(client_call2(&c, FUSE_MKNOD, dir, &mknod_in, sizeof(mknod_in), n,
-					 len, 200),
+		assert_int_equal(
+			client_call2(&c, FUSE_MKNOD, dir, &mknod_in, sizeof(mknod_in), n, len, 200),
 			-EINVAL);
 		assert_int_equal(client_call(&c, FUSE_UNLINK, dir, n, len, 0), -EINVAL);
 		assert_int_equal(client_call(&c, FUSE_RMDIR, dir, n, len, 0), -EINVAL);
@@ -197,15 +197,13 @@ static void test_special(void **state)
 
 	(void)state;
 	start(&c, &dir);
-	assert_int_equal(
-		client_call2(&c, FUSE_MKNOD, dir, &in, sizeof(in), "fifo", 5, 200), 0);
+	assert_int_equal(client_call2(&c, FUSE_MKNOD, dir, &in, sizeof(in), "fifo", 5, 200), 0);
 	assert_int_equal(client_lookup(&c, dir, "fifo", &fifo), 0);
 	assert_int_equal(client_open(&c, fifo, O_RDONLY, &fh), -ENXIO);
 	assert_int_equal(client_open(&c, fifo, O_WRONLY, &fh), -ENXIO);
 	assert_int_equal(client_create(&c, dir, "fifo", O_RDWR, 0644, &node, &fh), -ESTALE);
 	in.mode = S_IFSOCK | 0644;
-	assert_int_equal(
-		client_call2(&c, FUSE_MKNOD, dir, &in, sizeof(in), "socket", 7, 200), 0);
+	assert_int_equal(client_call2(&c, FUSE_MKNOD, dir, &in, sizeof(in), "socket", 7, 200), 0);
 	in.mode = S_IFDIR | 0644;
 	assert_int_equal(
 		client_call2(&c, FUSE_MKNOD, dir, &in, sizeof(in), "dir", 4, 200), -EINVAL);
@@ -268,8 +266,8 @@ static void test_nosuid(void **state)
 	assert_int_equal(client_call(&c, FUSE_SETATTR, node, &set, sizeof(set), 200), 0);
 	assert_int_equal(client_getattr(&c, node, &attr), 0);
 	assert_int_equal(attr.mode, S_IFREG | 0755);
-	assert_int_equal(client_call2(&c, FUSE_SETXATTR, node, &cap, sizeof(cap), cap_name, 40, 0),
-		-EPERM);
+	assert_int_equal(
+		client_call2(&c, FUSE_SETXATTR, node, &cap, sizeof(cap), cap_name, 40, 0), -EPERM);
 	assert_int_equal(client_call(&c, FUSE_SETATTR, dir, &set, sizeof(set), 200), 0);
 	assert_int_equal(client_getattr(&c, dir, &attr), 0);
 	assert_int_equal(attr.mode, S_IFDIR | 06755); /* inheritance of groups is no privilege */
@@ -302,7 +300,8 @@ static void test_readonly(void **state)
 	assert_int_equal(client_open(&c, f, 3, &fh), -EINVAL);
 	assert_int_equal(client_create(&c, ro, "g", O_RDWR, 0644, &node, &fh), -EROFS);
 	assert_int_equal(client_create(&c, ro, "f", O_RDONLY, 0644, &node, &fh), -EROFS);
-	assert_int_equal(client_call2(&c, FUSE_TMPFILE, ro, &tmp, sizeof(tmp), "/", 2, 200), -EROFS);
+	assert_int_equal(
+		client_call2(&c, FUSE_TMPFILE, ro, &tmp, sizeof(tmp), "/", 2, 200), -EROFS);
 	assert_int_equal(
 		client_call2(&c, FUSE_MKDIR, ro, &mkdir_in, sizeof(mkdir_in), "d", 2, 200), -EROFS);
 	assert_int_equal(
@@ -313,17 +312,21 @@ static void test_readonly(void **state)
 	assert_int_equal(client_call(&c, FUSE_SETATTR, f, &set, sizeof(set), 200), -EROFS);
 	set.valid = 0;
 	assert_int_equal(client_call(&c, FUSE_SETATTR, f, &set, sizeof(set), 200), -EROFS);
-	assert_int_equal(client_call2(&c, FUSE_SETXATTR, f, &xattr, sizeof(xattr), "user.x\0v", 8, 0),
+	assert_int_equal(
+		client_call2(&c, FUSE_SETXATTR, f, &xattr, sizeof(xattr), "user.x\0v", 8, 0),
 		-EROFS);
 	assert_int_equal(client_call(&c, FUSE_REMOVEXATTR, f, "user.x", 7, 0), -EROFS);
 	rename_in.newdir = ro;
 	assert_int_equal(
-		client_call2(&c, FUSE_RENAME, ro, &rename_in, sizeof(rename_in), "f\0g", 4, 0), -EROFS);
+		client_call2(&c, FUSE_RENAME, ro, &rename_in, sizeof(rename_in), "f\0g", 4, 0),
+		-EROFS);
 	assert_int_equal(
-		client_call2(&c, FUSE_RENAME, rw, &rename_in, sizeof(rename_in), "f\0g", 4, 0), -EROFS);
+		client_call2(&c, FUSE_RENAME, rw, &rename_in, sizeof(rename_in), "f\0g", 4, 0),
+		-EROFS);
 	rename_in.newdir = rw;
 	assert_int_equal(
-		client_call2(&c, FUSE_RENAME, ro, &rename_in, sizeof(rename_in), "f\0g", 4, 0), -EROFS);
+		client_call2(&c, FUSE_RENAME, ro, &rename_in, sizeof(rename_in), "f\0g", 4, 0),
+		-EROFS);
 	link_in.oldnodeid = f;
 	assert_int_equal(
 		client_call2(&c, FUSE_LINK, ro, &link_in, sizeof(link_in), "l", 2, 200), -EROFS);

@@ -18,7 +18,7 @@
 
 #include "tests/unit/support/fuse_client.h"
 
-#define ROOT FUSE_ROOT_ID
+#define ROOT  FUSE_ROOT_ID
 #define FILES 300
 
 static void name_of(char *name, int i)
@@ -166,7 +166,8 @@ static void test_evicted_changes(void **state)
 	change_evicted(true);
 }
 
-/* A tree of which nearly all is evicted, renamed about by the guest: found by names all the same. */
+/* A tree of which nearly all is evicted, renamed about by the guest: found by names all the same.
+ */
 static void test_renamed_tree(void **state)
 {
 	struct fuse_client c;
@@ -197,8 +198,8 @@ static void test_renamed_tree(void **state)
 	for (int i = 0; i < 39; i++) {
 		rename_in.newdir = nodes[i + 1][0];
 		int n = snprintf(path, sizeof(path), "d%d%cin", i, 0);
-		assert_int_equal(client_call2(&c, FUSE_RENAME2, dir, &rename_in,
-					 sizeof(rename_in), path, (size_t)n + 1, 0),
+		assert_int_equal(client_call2(&c, FUSE_RENAME2, dir, &rename_in, sizeof(rename_in),
+					 path, (size_t)n + 1, 0),
 			0);
 	}
 	rename_in.newdir = nodes[39][0];
@@ -228,8 +229,8 @@ static void test_renamed_tree(void **state)
 }
 
 /* Reads all of a directory with buffers of that size; entries seen, or with PLUS also looked up. */
-static int read_all(struct fuse_client *c, uint64_t dir, uint64_t fh, uint32_t size, bool plus,
-	int *nodes)
+static int read_all(
+	struct fuse_client *c, uint64_t dir, uint64_t fh, uint32_t size, bool plus, int *nodes)
 {
 	struct fuse_read_in in = {.fh = fh, .size = size};
 	int n = 0;
@@ -323,7 +324,8 @@ static void test_mounts(void **state)
 	rename_in.newdir = b;
 	link_in.oldnodeid = f;
 	assert_int_equal(
-		client_call2(&c, FUSE_RENAME, a, &rename_in, sizeof(rename_in), "f\0f", 4, 0), -EXDEV);
+		client_call2(&c, FUSE_RENAME, a, &rename_in, sizeof(rename_in), "f\0f", 4, 0),
+		-EXDEV);
 	assert_int_equal(
 		client_call2(&c, FUSE_LINK, b, &link_in, sizeof(link_in), "f", 2, 200), -EXDEV);
 	assert_int_equal(client_call(&c, FUSE_RMDIR, dir, "a", 2, 0), -EBUSY);

@@ -65,7 +65,8 @@ static int setup(void **state)
 		fail_msg("%s", e.text);
 	struct virtio_device *dev = fs_server_device(f->server);
 	assert_int_equal(
-		fake_transport_init(&f->fake, dev, QUEUE_SIZE, FAKE_F_VERSION_1 | FAKE_F_EVENT_IDX), 0);
+		fake_transport_init(&f->fake, dev, QUEUE_SIZE, FAKE_F_VERSION_1 | FAKE_F_EVENT_IDX),
+		0);
 	f->slots = fake_alloc(&f->fake, 256 * 8192);
 	assert_non_null(f->slots);
 	*state = f;
@@ -154,8 +155,7 @@ static uint64_t begin(struct fixture *f)
 	struct fuse_entry_out entry;
 
 	assert_int_equal(call(f, FUSE_INIT, 0, &in, sizeof(in), NULL, 0, 64, NULL), 0);
-	assert_int_equal(
-		call(f, FUSE_LOOKUP, ROOT, "x", 2, NULL, 0, sizeof(entry), &entry), 0);
+	assert_int_equal(call(f, FUSE_LOOKUP, ROOT, "x", 2, NULL, 0, sizeof(entry), &entry), 0);
 	return entry.nodeid;
 }
 
@@ -222,7 +222,8 @@ static void test_many(void **state)
 			else if (i % 5 == 1)
 				head = add(f, QUEUE, FUSE_READ, file, &r, sizeof(r), NULL, 0, 1000);
 			else
-				head = add(f, QUEUE, FUSE_GETATTR, file, &g, sizeof(g), NULL, 0, 104);
+				head = add(
+					f, QUEUE, FUSE_GETATTR, file, &g, sizeof(g), NULL, 0, 104);
 			added += head >= 0;
 		}
 		fake_kick(&f->fake, QUEUE);

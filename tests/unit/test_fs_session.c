@@ -120,13 +120,14 @@ static void test_short(void **state)
 	assert_int_equal(client_lookup(&c, ROOT, "x", &node), 0); /* a FORGET was among them */
 	/* No room for an entry: the file must not come into being. */
 	struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0644};
-	assert_int_equal(client_call2(&c, FUSE_CREATE, node, &in, sizeof(in), "f", 2, 100), -EINVAL);
+	assert_int_equal(
+		client_call2(&c, FUSE_CREATE, node, &in, sizeof(in), "f", 2, 100), -EINVAL);
 	assert_int_equal(client_lookup(&c, node, "f", NULL), -ENOENT);
 	client_stop(&c);
 }
 
-static void handle_raw(struct fuse_client *c, size_t readable, size_t writable, uint32_t len,
-	uint32_t *reply)
+static void handle_raw(
+	struct fuse_client *c, size_t readable, size_t writable, uint32_t len, uint32_t *reply)
 {
 	struct fuse_in_header h = {.len = len, .opcode = FUSE_STATFS, .unique = 7, .nodeid = ROOT};
 	struct iovec iov[2] = {{c->in, readable}, {c->out, writable}};
@@ -276,14 +277,15 @@ static void test_root(void **state)
 	assert_int_equal(attr.mode, S_IFDIR | 0755);
 	assert_int_equal(client_lookup(&c, ROOT, "nothing", NULL), -ENOENT);
 	assert_int_equal(
-		client_call2(&c, FUSE_MKDIR, ROOT, &mkdir_in, sizeof(mkdir_in), "d", 2, 200), -EROFS);
+		client_call2(&c, FUSE_MKDIR, ROOT, &mkdir_in, sizeof(mkdir_in), "d", 2, 200),
+		-EROFS);
 	assert_int_equal(client_call(&c, FUSE_RMDIR, ROOT, "x", 2, 0), -EROFS);
 	assert_int_equal(
 		client_call(&c, FUSE_SETATTR, ROOT, &setattr, sizeof(setattr), 200), -EROFS);
 	assert_int_equal(client_open(&c, ROOT, O_RDONLY, &fh), -EISDIR);
 	assert_int_equal(client_call(&c, FUSE_READLINK, ROOT, NULL, 0, 200), -EINVAL);
-	assert_int_equal(
-		client_call2(&c, FUSE_GETXATTR, ROOT, &get, sizeof(get), "user.x", 7, 100), -ENODATA);
+	assert_int_equal(client_call2(&c, FUSE_GETXATTR, ROOT, &get, sizeof(get), "user.x", 7, 100),
+		-ENODATA);
 	assert_int_equal(client_call(&c, FUSE_LISTXATTR, ROOT, &get, sizeof(get), 100), 0);
 	assert_int_equal(client_open(&c, ROOT, O_RDONLY | O_DIRECTORY, &fh), 0);
 	read.fh = fh;

@@ -92,7 +92,8 @@ static void exercise_direct(void)
 
 static void exercise_copies(void)
 {
-	int in = open("copy.in", O_RDWR | O_CREAT, 0644), out = open("copy.out", O_RDWR | O_CREAT, 0644);
+	int in = open("copy.in", O_RDWR | O_CREAT, 0644),
+	    out = open("copy.out", O_RDWR | O_CREAT, 0644);
 	off_t from = 100, to = 5000;
 	int pipefd[2];
 
@@ -466,7 +467,8 @@ void exercise_times(void)
 	pause_ms(20);
 	chmod("t", 0600);
 	stat("t", &b);
-	say("chmod", "ctime %d, mtime %d", later(b.st_ctim, a.st_ctim), later(b.st_mtim, a.st_mtim));
+	say("chmod", "ctime %d, mtime %d", later(b.st_ctim, a.st_ctim),
+		later(b.st_mtim, a.st_mtim));
 	pause_ms(20);
 	link("t", "t2");
 	stat("t", &a);
@@ -475,7 +477,8 @@ void exercise_times(void)
 	int fd = open("t", O_WRONLY);
 	need(write(fd, "y", 1) == 1, "write");
 	fstat(fd, &b);
-	say("write", "mtime %d, ctime %d", later(b.st_mtim, a.st_mtim), later(b.st_ctim, a.st_ctim));
+	say("write", "mtime %d, ctime %d", later(b.st_mtim, a.st_mtim),
+		later(b.st_ctim, a.st_ctim));
 	pause_ms(20);
 	need(ftruncate(fd, 1) == 0, "ftruncate");
 	fstat(fd, &a);

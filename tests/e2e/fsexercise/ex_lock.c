@@ -9,8 +9,7 @@
 
 static int posix_lock(int fd, int cmd, short type, off_t start, off_t len)
 {
-	struct flock lock = {
-		.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
+	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = len};
 
 	return fcntl(fd, cmd, &lock);
 }
@@ -326,7 +325,8 @@ void exercise_threads(void)
 
 	mkdir("moved", 0755);
 	long bad = together(make_and_remove);
-	say("creating, renaming, unlinking", "%ld failures, %d names left", bad, count_names("moved"));
+	say("creating, renaming, unlinking", "%ld failures, %d names left", bad,
+		count_names("moved"));
 	together(race);
 	say("exclusive creation", "%d winners of 200", winners);
 	put_file("lines", "");

@@ -39,7 +39,8 @@ static int as_user(void *arg)
 	result("user: truncate root's", truncate("root644", 0));
 	result("user: unlink root's in sticky", unlink("sticky/root"));
 	result("user: rename root's in sticky", rename("sticky/root", "sticky/x"));
-	result("user: create in sticky", open("sticky/user", O_CREAT | O_WRONLY, 0644) < 0 ? -1 : 0);
+	result("user: create in sticky",
+		open("sticky/user", O_CREAT | O_WRONLY, 0644) < 0 ? -1 : 0);
 	result("user: unlink his in sticky", unlink("sticky/user"));
 	result("user: mknod device", mknod("open/dev", S_IFCHR | 0666, 0x103));
 	result("user: link root's", link("root644", "open/linked"));
@@ -228,10 +229,13 @@ static void try_changes(const char *who, uid_t uid, mode_t mode)
 		need(chmod("victim", mode) == 0, "chmod");
 		int have = setxattr("victim", "security.capability", caps, sizeof(caps), 0);
 		int ret = run_as(uid, uid, apply, &v);
-		snprintf(operation, sizeof(operation), "%s: %o after %s", who, mode, changes[i].what);
+		snprintf(operation, sizeof(operation), "%s: %o after %s", who, mode,
+			changes[i].what);
 		say(operation, "%o, %s, capabilities %s", mode_of("victim"),
 			ret ? strerrorname_np(ret) : "ok",
-			have ? "impossible" : has_caps("victim") ? "kept" : "gone");
+			have			     ? "impossible"
+				: has_caps("victim") ? "kept"
+						     : "gone");
 	}
 }
 

@@ -101,7 +101,8 @@ static void exercise_exec(void)
 	while ((n = read(in, buf, sizeof(buf))) > 0)
 		need(write(out, buf, (size_t)n) == n, "program");
 	close(in);
-	say("execute while open for writing", "%s", strerrorname_np(run_program("./program") - 100));
+	say("execute while open for writing", "%s",
+		strerrorname_np(run_program("./program") - 100));
 	close(out);
 	say("execute", "exit code %d", run_program("./program"));
 	chmod("program", 0644);

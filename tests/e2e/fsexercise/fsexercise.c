@@ -112,9 +112,8 @@ const char *stat_text(const char *path)
 
 	if (lstat(path, &st) < 0)
 		return outcome(-1);
-	snprintf(text, 4096, "%o %u:%u links %lu size %lld", st.st_mode, st.st_uid,
-		st.st_gid, (unsigned long)st.st_nlink,
-		S_ISDIR(st.st_mode) ? 0ll : (long long)st.st_size);
+	snprintf(text, 4096, "%o %u:%u links %lu size %lld", st.st_mode, st.st_uid, st.st_gid,
+		(unsigned long)st.st_nlink, S_ISDIR(st.st_mode) ? 0ll : (long long)st.st_size);
 	return text;
 }
 

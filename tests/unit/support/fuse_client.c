@@ -26,8 +26,8 @@ static void client_completed(struct fuse_request *r, void *arg)
 	__atomic_add_fetch(&c->completed, 1, __ATOMIC_SEQ_CST);
 }
 
-static void add_export(struct fuse_client *c, const char *name, bool readonly,
-	const struct client_options *o)
+static void add_export(
+	struct fuse_client *c, const char *name, bool readonly, const struct client_options *o)
 {
 	struct err e = {0};
 	struct export x = {
@@ -249,8 +249,8 @@ int client_create(struct fuse_client *c, uint64_t dir, const char *name, uint32_
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
 	} out;
-	int ret = client_call2(c, FUSE_CREATE, dir, &in, sizeof(in), name, strlen(name) + 1,
-		sizeof(out));
+	int ret = client_call2(
+		c, FUSE_CREATE, dir, &in, sizeof(in), name, strlen(name) + 1, sizeof(out));
 
 	if (!ret) {
 		memcpy(&out, c->out, sizeof(out));

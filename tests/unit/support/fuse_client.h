@@ -64,8 +64,7 @@ int client_create(struct fuse_client *c, uint64_t dir, const char *name, uint32_
 	uint32_t mode, uint64_t *node, uint64_t *fh);
 int client_write(struct fuse_client *c, uint64_t node, uint64_t fh, uint64_t offset,
 	const void *data, uint32_t len, uint32_t flags);
-int client_read(
-	struct fuse_client *c, uint64_t node, uint64_t fh, uint64_t offset, uint32_t len);
+int client_read(struct fuse_client *c, uint64_t node, uint64_t fh, uint64_t offset, uint32_t len);
 int client_getattr(struct fuse_client *c, uint64_t node, struct fuse_attr *attr);
 void client_forget(struct fuse_client *c, uint64_t node, uint64_t n);
 void client_release(struct fuse_client *c, uint64_t node, uint64_t fh);
