@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes the KVM objects of a VM; see vm.h. Memory is filled first: what can be wrong with a kernel
- * is found before there is a VM, and the guest's clock begins to run when it does. vCPUs are made
- * before devices are attached: KVM then waits less for each attachment to be seen everywhere.
+ * is found before there is a VM, and the guest's clock begins to run when it does. Devices come
+ * last.
  */
 #include "microvm/kvm/vm.h"
 
