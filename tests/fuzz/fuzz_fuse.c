@@ -58,6 +58,24 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+/* A guest may have locked its own directories, and not every test runs as root. */
+static int unlock_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	return type == FTW_D || type == FTW_DNR ? chmod(path, 0700) : 0;
+}
+
+static void remove_tree(const char *path)
+{
+	for (int depth = 0; depth < STEPS_MAX; depth++) {
+		nftw(path, unlock_one, 16, FTW_PHYS); /* one level more each time */
+		nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+		if (access(path, F_OK))
+			return;
+	}
+}
+
 static void state_begin(struct state *s)
 {
 	const struct rlimit limit = {1 << 20, 1 << 20}; /* of a file's size */
@@ -119,8 +137,7 @@ static void state_end(struct state *s)
 	snprintf(path, sizeof(path), "%s/export", s->top);
 	if (stat(path, &st) < 0)
 		abort();
-	chmod(path, 0700);
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	remove_tree(path);
 	if (rmdir(s->top) < 0)
 		abort();
 }
