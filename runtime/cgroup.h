@@ -54,6 +54,7 @@ struct cgroup_spec {
 struct cgroup_place {
 	char *controllers; /* as in /proc/self/cgroup: "cpu,cpuacct", "name=systemd"; "" is v2 */
 	char *path;	   /* directory of the container's own cgroup, absolute */
+	size_t root_len;   /* bytes of path that are the hierarchy's mount point; of no use later */
 	unsigned made;	   /* by cgroup_create: how many directories, path itself included */
 	int procs_fd;	   /* path/cgroup.procs, write-only; -1 */
 };
