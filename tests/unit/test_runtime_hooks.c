@@ -119,6 +119,7 @@ static void test_words(void **state)
 	char path[64], text[128];
 	snprintf(path, sizeof(path), "%s/show", dir);
 	FILE *file = fopen(path, "w");
+	assert_non_null(file);
 	fprintf(file,
 		"#!/bin/sh\ntr '\\0' '|' </proc/$$/cmdline >%s/out\n"
 		"tr '\\0' '|' </proc/$$/environ >%s/env\n",
