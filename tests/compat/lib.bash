@@ -190,31 +190,27 @@ dock_run() {
 
 # ---- what may not be left
 
-# Processes, mounts, cgroups, state of containers, and shims' sockets; one a line.
+# Processes of this run other than the daemons and the tests themselves, mounts, cgroups, and state of
+# containers; one a line. Other runs of a runtime on this machine are none of ours: what is ours is in a cgroup
+# of this run, or has its path among its words, or (hvrun's programs) in its environment.
 leftovers() {
-	local proc
-	for proc in /proc/[0-9]*; do
-		in_this_run "$proc" && echo "process ${proc#/proc/} $(tr '\0' ' ' <"$proc/cmdline")"
+	local pid words
+	for pid in $({
+		grep -lF "/$NAME/" /proc/[0-9]*/cgroup
+		grep -laF "$COMPAT_WORK/" /proc/[0-9]*/cmdline
+		grep -laF "$COMPAT_WORK" $(grep -l '^hvrun' /proc/[0-9]*/comm | sed 's/comm$/environ/') /dev/null
+	} 2>/dev/null | cut -d/ -f3 | sort -un); do
+		words=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")
+		case $words in
+		'' | dockerd* | containerd\ * | *bats*) ;;
+		*) echo "process $pid $words" ;;
+		esac
 	done
-	awk -v dir="$COMPAT_WORK/" 'index($5, dir) == 1 && $5 !~ /\/podman\/root\/overlay$/ { print "mount", $5 }' \
+	awk -v dir="$COMPAT_WORK/" 'index($5, dir) == 1 && $5 !~ /\/(podman\/root\/overlay|dockerd\/data)$/ { print "mount", $5 }' \
 		/proc/self/mountinfo
-	find /sys/fs/cgroup -mindepth 3 -type d -path "*/$NAME/*" ! -name conmon -printf 'cgroup %p\n'
+	find /sys/fs/cgroup -mindepth 2 -type d -path "*/$NAME/*" ! -name conmon -printf 'cgroup %p\n'
 	find "$COMPAT_WORK/state" -mindepth 1 ! -type d -printf 'state %p\n'
 	find "$COMPAT_WORK/state" -mindepth 1 -type d -empty ! -path '*/containerd*' ! -path '*/moby*' -printf 'state %p\n'
-}
-
-# Other runs of a runtime on this machine are none of ours: what is ours is in a cgroup of this run, or
-# has the path of this run among its words, or (of hvrun's programs) in its environment. The daemons and the
-# tests themselves may live.
-in_this_run() {
-	local words
-	words=$(tr '\0' ' ' 2>/dev/null <"$1/cmdline")
-	case $words in
-	'' | dockerd* | containerd\ * | *bats*) return 1 ;;
-	*"$COMPAT_WORK/"*) return 0 ;;
-	*hvrun*) tr '\0' '\n' 2>/dev/null <"$1/environ" | grep -qF "$COMPAT_WORK" && return 0 ;;
-	esac
-	grep -qF "/$NAME/" "$1/cgroup" 2>/dev/null
 }
 
 # What ends asynchronously gets five seconds.
