@@ -34,6 +34,12 @@ static void listen_again(struct clients *clients)
 		(void)!loop_add(clients->loop, &clients->listener, clients->listen_fd, EPOLLIN);
 }
 
+static void client_done(struct client *client)
+{
+	client->op = NULL;
+	client->seq = 0;
+}
+
 void client_close(struct client *client)
 {
 	int fd = client->sock.fd;
@@ -47,11 +53,15 @@ void client_close(struct client *client)
 		client->first = packet->next;
 		free(packet);
 	}
-	client->op = NULL;
-	client->seq = 0;
+	client_done(client);
 	client->last = NULL;
 	client->queued_bytes = 0;
 	client->subscribed = false;
+	if (client->exec) {
+		struct exec *exec = client->exec;
+		client->exec = NULL;
+		exec_client_gone(exec);
+	}
 	listen_again(client->clients);
 }
 
@@ -116,12 +126,6 @@ void client_send(struct client *client, const json_t *packet)
 		enqueue(client, text, len);
 	else if (ret < 0)
 		client_close(client);
-}
-
-static void client_done(struct client *client)
-{
-	client->op = NULL;
-	client->seq = 0;
 }
 
 void client_reply(struct client *client, const char *op, json_t *fields)
@@ -340,6 +344,7 @@ void clients_close_all(struct clients *clients)
 		loop_del(clients->loop, &clients->listener);
 	fd_closep(&clients->listen_fd);
 	clients_container_over(clients, 0, NULL);
+	exec_close_all(clients);
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		client_close(&clients->table[i]);
 }

@@ -36,6 +36,9 @@ void clients_close_all(struct clients *clients);
 
 /* From the guest; -EPROTO for what nobody can have asked for. */
 int clients_answer(struct clients *clients, const json_t *message) must_check;
+int clients_exec_started(struct clients *clients, const json_t *message) must_check;
+int clients_exec_exited(struct clients *clients, const json_t *message) must_check;
+int clients_exec_failed(struct clients *clients, const json_t *message) must_check;
 void clients_oom(struct clients *clients);
 
 #endif

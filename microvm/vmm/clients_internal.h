@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "microvm/vmm/clients.h"
+#include "microvm/vmm/exec.h"
 
 #define CLIENTS_MAX	   64u
 #define CLIENT_QUEUE_BYTES (256u << 10) /* packets that a client does not take */
@@ -26,6 +27,7 @@ struct client {
 	uint64_t seq;		 /* ... and the guest's answer that it needs, 0: none */
 	unsigned waited_ticks;
 	bool subscribed;
+	struct exec *exec; /* the process that this connection is for, NULL: none */
 	struct client_packet *first, *last; /* for a socket that is full */
 	size_t queued_bytes;
 };
@@ -38,6 +40,8 @@ struct clients {
 	struct client table[CLIENTS_MAX];
 	uint64_t last_seq; /* of a question to the guest */
 	struct loop_timer timer;
+	struct exec execs[EXECS_MAX];
+	uint32_t last_exec;
 };
 
 /* clients.c. Sending to a client that is gone, or that goes in the course of it, is fine. */

@@ -143,6 +143,21 @@ static int handle_answer(struct session *s, const json_t *message)
 	return clients_answer(s->clients, message);
 }
 
+static int handle_exec_started(struct session *s, const json_t *message)
+{
+	return id_is_ours(s, message) ? clients_exec_started(s->clients, message) : -EPROTO;
+}
+
+static int handle_exec_exited(struct session *s, const json_t *message)
+{
+	return id_is_ours(s, message) ? clients_exec_exited(s->clients, message) : -EPROTO;
+}
+
+static int handle_exec_failed(struct session *s, const json_t *message)
+{
+	return id_is_ours(s, message) ? clients_exec_failed(s->clients, message) : -EPROTO;
+}
+
 static int handle_log(struct session *s, const json_t *message)
 {
 	static const char *const levels[] = {"error", "warning", "info", "debug"};
@@ -178,6 +193,9 @@ int events_handle(struct session *session, const json_t *message, char *why, siz
 		{"log", handle_log},
 		{"oom", handle_oom},
 		{"answer", handle_answer},
+		{"exec-started", handle_exec_started},
+		{"exec-exited", handle_exec_exited},
+		{"exec-failed", handle_exec_failed},
 	};
 	const char *type = json_string_value(json_object_get(message, "type"));
 	char cleaned[64];

@@ -19,6 +19,7 @@
 #include "microvm/vmm/control.h"
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/plan.h"
+#include "microvm/vmm/relay_socket.h"
 #include "microvm/vmm/session.h"
 #include "microvm/vmm/signals.h"
 
@@ -29,6 +30,7 @@ struct monitor {
 	struct control control;
 	struct machine machine;
 	struct session session;
+	struct relay_sockets relays;
 	struct clients *clients; /* NULL: none */
 	struct signals signals;
 	int tty_fd; /* the controlling terminal, -1: none */
@@ -243,6 +245,8 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 	if (!ret)
 		ret = machine_init(
 			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
+	if (!ret)
+		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, e);
 	if (!ret)
 		ret = machine_start(&m->machine, e);
 	return ret;

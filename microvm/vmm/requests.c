@@ -242,16 +242,24 @@ static const struct {
 	{"stop", do_stop},
 };
 
-static void dispatch(struct client *client, const json_t *request)
+static void dispatch(struct client *client, const json_t *request, int *fds, unsigned n_fds)
 {
 	const char *op = json_string_value(json_object_get(request, "op"));
 
+	if (client->exec) {
+		exec_request(client->exec, request);
+		return;
+	}
 	if (client->op) {
 		/* Not a reply to the first one: that one still comes. */
 		cleanup_json json_t *refusal = json_pack("{s:s, s:b, s:i, s:s}", "reply",
 			op ? op : "", "ok", 0, "code", 1, "message",
 			"another request on this connection is not answered yet");
 		client_send(client, refusal);
+		return;
+	}
+	if (op && !strcmp(op, "exec")) {
+		exec_start(client, request, fds, n_fds);
 		return;
 	}
 	for (size_t i = 0; op && i < sizeof(requests) / sizeof(requests[0]); i++) {
@@ -265,7 +273,7 @@ static void dispatch(struct client *client, const json_t *request)
 
 void client_handle(struct client *client, const json_t *request, int *fds, unsigned n_fds)
 {
-	dispatch(client, request);
+	dispatch(client, request, fds, n_fds);
 	for (unsigned i = 0; i < n_fds; i++)
 		fd_closep(&fds[i]);
 }
