@@ -17,7 +17,7 @@
 /* Options in front of the command. */
 struct global_options {
 	const char *root, *log, *log_format, *config;
-	bool debug, help, version;
+	bool debug, help, version, systemd_cgroup;
 };
 
 struct context {
@@ -37,6 +37,8 @@ struct command {
 };
 
 extern const struct command command_run, command_spec, command_check, command_features;
+extern const struct command command_create, command_start, command_state, command_kill;
+extern const struct command command_delete, command_list;
 extern const struct command command_exec, command_pause, command_resume, command_ps;
 extern const struct command command_events, command_update;
 

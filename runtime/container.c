@@ -320,6 +320,13 @@ int container_lock(struct container *c, struct err *e)
 	return still_there(c) ? read_state(c, e) : not_there(c->id, e);
 }
 
+void container_unlock(struct container *c)
+{
+	if (c->lock >= 0)
+		flock(c->lock, LOCK_UN);
+	fd_closep(&c->lock);
+}
+
 int container_save(struct container *c, struct err *e)
 {
 	cleanup_free char *text = json_dumps(c->state, JSON_COMPACT);

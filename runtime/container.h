@@ -19,6 +19,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -75,6 +76,9 @@ int container_open(
 
 /* Waits for the lock and reads the state again. -ENOENT when it has been deleted meanwhile. */
 int container_lock(struct container *c, struct err *e) must_check;
+
+/* Lets others in, even where a child holds the descriptor, too. */
+void container_unlock(struct container *c);
 
 /* Writes c->state as state.json: all of it or nothing. */
 int container_save(struct container *c, struct err *e) must_check;
