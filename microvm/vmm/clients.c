@@ -22,6 +22,15 @@
 #define PATIENCE_TICKS	   4 /* with the guest's answer to a question */
 #define NOT_RUNNING	   "container not running"
 
+static void set_ticking(struct clients *clients, bool on)
+{
+	uint64_t ns = on ? TICK_NS : 0;
+
+	/* Not set anew when it runs: those who ask often would keep it from ever ending. */
+	if (clients->ticking != on && loop_timer_set(&clients->timer, ns, ns) == 0)
+		clients->ticking = on;
+}
+
 static void want(struct client *client, uint32_t events)
 {
 	if (loop_mod(client->clients->loop, &client->sock, events) < 0)
@@ -157,7 +166,7 @@ void client_wait(struct client *client, const char *op, uint64_t seq)
 	client->seq = seq;
 	client->waited_ticks = 0;
 	if (seq)
-		(void)!loop_timer_set(&client->clients->timer, TICK_NS, TICK_NS);
+		set_ticking(client->clients, true);
 }
 
 static void close_fds(int *fds, unsigned n)
@@ -213,7 +222,7 @@ static bool accept_one(struct clients *clients)
 			return false;
 		/* No descriptors, say: later, when a client has gone, or after a while. */
 		loop_del(clients->loop, &clients->listener);
-		(void)!loop_timer_set(&clients->timer, TICK_NS, TICK_NS);
+		set_ticking(clients, true);
 		return false;
 	}
 	for (unsigned i = 0; i < CLIENTS_MAX && !client; i++)
@@ -257,7 +266,7 @@ static void tick(struct loop_timer *timer)
 			waiting = true;
 	}
 	if (!waiting && clients->listener.fd >= 0)
-		(void)!loop_timer_set(timer, 0, 0);
+		set_ticking(clients, false);
 }
 
 /* Each process in the container has three streams, each of two descriptors. */

@@ -38,8 +38,9 @@ struct clients {
 	struct loop_source listener;
 	int listen_fd;
 	struct client table[CLIENTS_MAX];
-	uint64_t last_seq; /* of a question to the guest */
-	struct loop_timer timer;
+	uint64_t last_seq;	 /* of a question to the guest */
+	struct loop_timer timer; /* ticks while somebody waits for the guest */
+	bool ticking;
 	struct exec execs[EXECS_MAX];
 	uint32_t last_exec;
 };
