@@ -170,7 +170,7 @@ static int command_events_run(struct context *context, int argc, char **argv)
 {
 	struct events_options options = {.interval = "5s"};
 	cleanup_container struct container c;
-	int64_t interval_ms;
+	int64_t interval_ms = 0;
 	const char *id;
 	struct err e;
 
