@@ -4,7 +4,7 @@
 load lib
 
 # Where hvrun differs from runc on purpose: what it says, by the call.
-declare -A differs=(
+declare -gA differs=(
 	# As a shell, and podman and docker, say it. Callers use create, not run.
 	['run: a program that is not in $PATH']='127 executable file not found in \$PATH'
 )
