@@ -244,7 +244,8 @@ static bool is_permission(int r)
 /* The hierarchies that no controller depends on: runc, too, goes on without them. */
 static bool is_extra(const struct cgroup *cg, const struct cgroup_place *place)
 {
-	return strncmp(place->controllers, "name=", 5) == 0 || (cgroup_place_v2(place) && cg->n > 1);
+	return strncmp(place->controllers, "name=", 5) == 0 ||
+		(cgroup_place_v2(place) && cg->n > 1);
 }
 
 static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
@@ -341,14 +342,14 @@ int cgroup_attach(struct cgroup *cg, pid_t pid, struct err *e)
 	for (size_t i = 0; i < cg->n; i++) {
 		int r = cgroup_write(cg->places[i].path, "cgroup.procs", text);
 		if (r < 0)
-			return err_sys(e, -r, "cgroup: process %s into %s", text,
-				cg->places[i].path);
+			return err_sys(
+				e, -r, "cgroup: process %s into %s", text, cg->places[i].path);
 	}
 	return 0;
 }
 
-int cgroup_update(struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes,
-	struct err *e)
+int cgroup_update(
+	struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes, struct err *e)
 {
 	struct cgroup_limits limits;
 	int r = cgroup_limits_read(&limits, resources, overhead_bytes, 0, e);
@@ -364,15 +365,17 @@ json_t *cgroup_to_json(const struct cgroup *cg)
 
 	for (size_t i = 0; i < cg->n; i++) {
 		const struct cgroup_place *place = &cg->places[i];
-		if (json_array_append_new(places, json_pack("{s:s, s:s}", "controllers",
-				place->controllers, "path", place->path)) < 0)
+		if (json_array_append_new(places,
+			    json_pack("{s:s, s:s}", "controllers", place->controllers, "path",
+				    place->path)) < 0)
 			return NULL;
 	}
 	json = json_pack("{s:O}", "places", places);
 	if (json && cg->unit &&
 		(json_object_set_new(json, "unit", json_string(cg->unit)) < 0 ||
 			json_object_set_new(json, "slice", json_string(cg->slice)) < 0 ||
-			json_object_set_new(json, "userManager", json_boolean(cg->user_manager)) < 0))
+			json_object_set_new(json, "userManager", json_boolean(cg->user_manager)) <
+				0))
 		return NULL;
 	return steal_ptr(&json);
 }
@@ -387,17 +390,15 @@ int cgroup_from_json(struct cgroup *cg, const json_t *json)
 	memset(cg, 0, sizeof(*cg));
 	if (!json_is_array(places) || json_array_size(places) > CGROUP_PLACES_MAX)
 		return -EINVAL;
-	json_array_foreach(places, i, item) {
-		const char *controllers =
-			json_string_value(json_object_get(item, "controllers"));
+	json_array_foreach (places, i, item) {
+		const char *controllers = json_string_value(json_object_get(item, "controllers"));
 		const char *path = json_string_value(json_object_get(item, "path"));
 		struct cgroup_place *place = &cg->places[i];
 		if (!controllers || !path || path[0] != '/' || !path[1] || strstr(path, "/../") ||
 			strlen(path) > PATH_MAX - NAME_MAX - 2)
 			goto invalid;
-		*place = (struct cgroup_place){.controllers = strdup(controllers),
-			.path = strdup(path),
-			.procs_fd = -1};
+		*place = (struct cgroup_place){
+			.controllers = strdup(controllers), .path = strdup(path), .procs_fd = -1};
 		cg->n++;
 		if (!place->controllers || !place->path)
 			goto invalid;

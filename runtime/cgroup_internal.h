@@ -26,8 +26,8 @@ struct cgroup_host {
  * The hierarchies that runc would use, with the cgroups of process who ("self", "1", a number).
  * proc: NULL for /proc.
  */
-int cgroup_host_read(struct cgroup_host *host, const char *proc, const char *who, struct err *e)
-	must_check;
+int cgroup_host_read(
+	struct cgroup_host *host, const char *proc, const char *who, struct err *e) must_check;
 void cgroup_host_fini(struct cgroup_host *host);
 #define cleanup_host __attribute__((cleanup(cgroup_host_fini)))
 
@@ -54,8 +54,8 @@ int cgroup_write(const char *dir, const char *file, const char *text) must_check
 int cgroup_read(const char *dir, const char *file, char *buf, size_t cap_bytes) must_check;
 /* A file that is one number ("max": UINT64_MAX), or the number behind a word in one. */
 int cgroup_read_number(const char *dir, const char *file, uint64_t *value) must_check;
-int cgroup_read_field(const char *dir, const char *file, const char *name, uint64_t *value)
-	must_check;
+int cgroup_read_field(
+	const char *dir, const char *file, const char *name, uint64_t *value) must_check;
 
 /* What linux.resources asks of the host. Texts are borrowed. */
 struct cgroup_limits {
@@ -77,8 +77,8 @@ struct cgroup_limits {
 int cgroup_limits_read(struct cgroup_limits *limits, const json_t *resources,
 	uint64_t overhead_bytes, unsigned pids, struct err *e) must_check;
 /* Writes the files. The kernel's lack of a controller is no fault: the guest limits as well. */
-int cgroup_limits_write(const struct cgroup_limits *limits, const struct cgroup *cg,
-	struct err *e) must_check;
+int cgroup_limits_write(
+	const struct cgroup_limits *limits, const struct cgroup *cg, struct err *e) must_check;
 /* cgroup v2's numbers for those of v1. */
 uint64_t cgroup_cpu_weight(uint64_t shares);
 uint64_t cgroup_io_weight(unsigned weight);
@@ -92,8 +92,8 @@ long cgroup_count_processes(const char *path) must_check;
  */
 int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_spec *spec,
 	const struct cgroup_limits *limits, struct err *e) must_check;
-int cgroup_systemd_update(const struct cgroup *cg, const struct cgroup_limits *limits,
-	struct err *e) must_check;
+int cgroup_systemd_update(
+	const struct cgroup *cg, const struct cgroup_limits *limits, struct err *e) must_check;
 int cgroup_systemd_attach(const struct cgroup *cg, pid_t pid, struct err *e) must_check;
 int cgroup_systemd_stop(const struct cgroup *cg, struct err *e) must_check;
 

@@ -111,8 +111,7 @@ __attribute__((format(printf, 3, 4))) static void writes_add(
 	writes->list[writes->n++].file = file;
 }
 
-static int write_failed(
-	const char *dir, const char *file, const char *text, int r, struct err *e)
+static int write_failed(const char *dir, const char *file, const char *text, int r, struct err *e)
 {
 	/* No such file: the controller is not there, or is too old for this. */
 	if (r == -ENOENT) {
@@ -145,8 +144,8 @@ static int writes_do(struct writes *writes, struct err *e)
 	} while (progress);
 	for (size_t i = 0; i < writes->n; i++) {
 		if (!writes->list[i].done)
-			return write_failed(writes->dir, writes->list[i].file,
-				writes->list[i].text, -EINVAL, e);
+			return write_failed(writes->dir, writes->list[i].file, writes->list[i].text,
+				-EINVAL, e);
 	}
 	return 0;
 }
@@ -323,7 +322,7 @@ static int io_devices(const struct cgroup_limits *limits, const char *dir, bool 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && r == 0; i++) {
 		const json_t *device;
 		size_t at;
-		json_array_foreach(json_object_get(limits->block, kinds[i].name), at, device) {
+		json_array_foreach (json_object_get(limits->block, kinds[i].name), at, device) {
 			char text[128];
 			uint64_t rate = unsigned_at(device, "rate");
 			int n = snprintf(text, sizeof(text), "%" PRId64 ":%" PRId64 " ",
@@ -350,7 +349,8 @@ static int io_devices(const struct cgroup_limits *limits, const char *dir, bool 
  */
 static int unified(const struct cgroup_limits *limits, const char *dir, struct err *e)
 {
-	static const char *const raise[] = {"memory.min", "memory.low", "memory.high", "memory.max"};
+	static const char *const raise[] = {
+		"memory.min", "memory.low", "memory.high", "memory.max"};
 	static const char *const plain[] = {"memory.swap.max", "memory.swap.high",
 		"memory.zswap.max", "cpu.weight", "cpu.weight.nice", "cpu.max", "cpu.max.burst",
 		"cpu.idle", "cpu.uclamp.min", "cpu.uclamp.max", "cpuset.cpus", "cpuset.mems",
@@ -389,8 +389,7 @@ static int unified(const struct cgroup_limits *limits, const char *dir, struct e
 	return r;
 }
 
-int cgroup_limits_write(
-	const struct cgroup_limits *limits, const struct cgroup *cg, struct err *e)
+int cgroup_limits_write(const struct cgroup_limits *limits, const struct cgroup *cg, struct err *e)
 {
 	const struct cgroup_place *place = cgroup_place_of(cg, "cpuset");
 	char text[16];

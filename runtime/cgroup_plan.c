@@ -15,8 +15,7 @@
 
 #define PROC_FILE_MAX_BYTES (16u << 20) /* mountinfo of a host with thousands of containers */
 #define UNIT_NAME_MAX_BYTES 255
-#define UNIT_NAME_CHARS \
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.\\@-"
+#define UNIT_NAME_CHARS	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:_.\\@-"
 
 bool cgroup_list_has(const char *list, const char *name)
 {
@@ -124,8 +123,7 @@ static int own_line(struct cgroup_host *host, char *line)
 	controllers++;
 	if (strncmp(controllers, "name=", 5) == 0 && strcmp(controllers, "name=systemd") != 0)
 		return 0;
-	*mount = (struct cgroup_mount){
-		.controllers = strdup(controllers), .own = strdup(path)};
+	*mount = (struct cgroup_mount){.controllers = strdup(controllers), .own = strdup(path)};
 	host->n++;
 	return mount->controllers && mount->own ? 0 : -ENOMEM;
 }
@@ -175,7 +173,8 @@ int cgroup_host_read(struct cgroup_host *host, const char *proc, const char *who
 	r = proc_slurp(proc, "self", "mountinfo", &mounts, e);
 	if (r < 0)
 		return r;
-	for (char *line = strtok_r(own, "\n", &save); line && !r; line = strtok_r(NULL, "\n", &save))
+	for (char *line = strtok_r(own, "\n", &save); line && !r;
+		line = strtok_r(NULL, "\n", &save))
 		r = own_line(host, line);
 	for (char *line = strtok_r(mounts, "\n", &save); line && !r;
 		line = strtok_r(NULL, "\n", &save))
@@ -193,7 +192,8 @@ const char *cgroup_mount_own(const struct cgroup_mount *mount)
 	size_t len = strlen(mount->root);
 	const char *own = mount->own;
 
-	/* In a container without a cgroup namespace, part of the path lies above what is mounted. */
+	/* In a container without a cgroup namespace, part of the path lies above what is mounted.
+	 */
 	if (len > 1) {
 		if (strncmp(own, mount->root, len) != 0 || (own[len] && own[len] != '/'))
 			return "";
@@ -205,8 +205,8 @@ const char *cgroup_mount_own(const struct cgroup_mount *mount)
 	return own;
 }
 
-int cgroup_place_add(struct cgroup *cg, const struct cgroup_mount *mount, const char *above,
-	const char *below)
+int cgroup_place_add(
+	struct cgroup *cg, const struct cgroup_mount *mount, const char *above, const char *below)
 {
 	struct cgroup_place *place = &cg->places[cg->n];
 
@@ -263,8 +263,8 @@ static int plan_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		return err_sys(e, -r, "linux.cgroupsPath");
 	/* The root of a hierarchy is nobody's own: its limits and its end would be everybody's. */
 	if (!inner[0])
-		return err_set(e, EINVAL, "linux.cgroupsPath: \"%.64s\" names no cgroup below the root",
-			spec->path);
+		return err_set(e, EINVAL,
+			"linux.cgroupsPath: \"%.64s\" names no cgroup below the root", spec->path);
 	for (size_t i = 0; i < host->n; i++) {
 		cleanup_free char *above = strdup(cgroup_mount_own(&host->mounts[i]));
 		char *slash = above ? strrchr(above, '/') : NULL;
@@ -331,8 +331,8 @@ static int plan_unit(struct cgroup *cg, const struct cgroup_spec *spec, struct e
 	if (strcmp(path, "::") == 0)
 		r = asprintf(&cg->unit, "hvrun-%s.scope", spec->id);
 	else
-		r = asprintf(&cg->unit, "%.*s-%s.scope", (int)(name - prefix - 1), prefix + 1,
-			name + 1);
+		r = asprintf(
+			&cg->unit, "%.*s-%s.scope", (int)(name - prefix - 1), prefix + 1, name + 1);
 	if (r < 0)
 		cg->unit = NULL;
 	if (!cg->slice || !cg->unit)
@@ -352,8 +352,8 @@ static int plan_systemd(struct cgroup *cg, const struct cgroup_spec *spec, struc
 	if (r < 0)
 		return r;
 	if (expand_slice(cg->slice, slice) < 0)
-		return err_set(e, EINVAL, "linux.cgroupsPath: invalid slice name: \"%.128s\"",
-			cg->slice);
+		return err_set(
+			e, EINVAL, "linux.cgroupsPath: invalid slice name: \"%.128s\"", cg->slice);
 	cg->user_manager = spec->rootless || geteuid() != 0;
 	/* Where a user's manager has its units, it alone knows: cgroup_create asks. */
 	if (cg->user_manager)

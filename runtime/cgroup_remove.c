@@ -37,8 +37,9 @@ static int walk(const char *path, unsigned depth, visit_fn *visit, void *arg)
 		if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 ||
 			strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (depth == 0 || snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) >=
-					  (int)sizeof(child))
+		if (depth == 0 ||
+			snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) >=
+				(int)sizeof(child))
 			r = -ENAMETOOLONG;
 		else
 			r = walk(child, depth - 1, visit, arg);

@@ -9,10 +9,10 @@
 #include "base/fd.h"
 #include "runtime/cgroup_internal.h"
 
-#define FILE_BYTES     8192
-#define V1_NO_LIMIT    (1ull << 62) /* v1 writes no limit as a number of pages that nobody has */
-#define NS_PER_US      1000
-#define US_PER_SECOND  1000000ull
+#define FILE_BYTES    8192
+#define V1_NO_LIMIT   (1ull << 62) /* v1 writes no limit as a number of pages that nobody has */
+#define NS_PER_US     1000
+#define US_PER_SECOND 1000000ull
 
 static int parse_number(const char *text, uint64_t *value)
 {
@@ -57,8 +57,8 @@ static int put(json_t *object, const char *name, int r, uint64_t value)
 {
 	if (r < 0)
 		return 0;
-	return json_object_set_new(object, name,
-		json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
+	return json_object_set_new(
+		object, name, json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value));
 }
 
 static int put_number(json_t *object, const char *name, const char *dir, const char *file)
@@ -73,8 +73,9 @@ static int put_field(
 	json_t *object, const char *name, const char *dir, const char *file, const char *field)
 {
 	uint64_t value = 0;
+	int r = cgroup_read_field(dir, file, field, &value);
 
-	return put(object, name, cgroup_read_field(dir, file, field, &value), value);
+	return put(object, name, r, value);
 }
 
 static int cpu_v1(json_t *cpu, const char *dir)
@@ -127,8 +128,9 @@ int cgroup_stats(const struct cgroup *cg, json_t **out)
 
 	if (!stats || cpu_stats(cg, json_object_get(stats, "cpu")) ||
 		memory_stats(cg, json_object_get(stats, "memory")) ||
-		(pids && put_number(json_object_get(stats, "pids"), "current", pids->path,
-				 "pids.current")))
+		(pids &&
+			put_number(json_object_get(stats, "pids"), "current", pids->path,
+				"pids.current")))
 		return -ENOMEM;
 	*out = steal_ptr(&stats);
 	return 0;

@@ -27,32 +27,32 @@
 #include "runtime/cgroup_internal.h"
 #include "runtime/sizing.h"
 
-#define LIBRARY	       "libsystemd.so.0"
-#define MANAGER	       "org.freedesktop.systemd1"
-#define MANAGER_PATH   "/org/freedesktop/systemd1"
-#define MANAGER_IFACE  "org.freedesktop.systemd1.Manager"
-#define JOB_TIMEOUT_S  30
-#define QUOTA_STEP_US  10000 /* systemd rounds a quota per second to this */
-#define PERIOD_US      100000
-#define MASK_BITS      1024
+#define LIBRARY	      "libsystemd.so.0"
+#define MANAGER	      "org.freedesktop.systemd1"
+#define MANAGER_PATH  "/org/freedesktop/systemd1"
+#define MANAGER_IFACE "org.freedesktop.systemd1.Manager"
+#define JOB_TIMEOUT_S 30
+#define QUOTA_STEP_US 10000 /* systemd rounds a quota per second to this */
+#define PERIOD_US     100000
+#define MASK_BITS     1024
 
 /* The functions of libsystemd in use: one list for declaring and for finding them. */
-#define FUNCTIONS(F)                                                                              \
-	F(sd_bus_open_system)                                                                     \
-	F(sd_bus_open_user)                                                                       \
-	F(sd_bus_flush_close_unref)                                                               \
-	F(sd_bus_call)                                                                            \
-	F(sd_bus_call_method)                                                                     \
-	F(sd_bus_error_free)                                                                      \
-	F(sd_bus_match_signal)                                                                    \
-	F(sd_bus_message_append)                                                                  \
-	F(sd_bus_message_append_array)                                                            \
-	F(sd_bus_message_close_container)                                                         \
-	F(sd_bus_message_new_method_call)                                                         \
-	F(sd_bus_message_open_container)                                                          \
-	F(sd_bus_message_read)                                                                    \
-	F(sd_bus_message_unref)                                                                   \
-	F(sd_bus_process)                                                                         \
+#define FUNCTIONS(F)                                                                               \
+	F(sd_bus_open_system)                                                                      \
+	F(sd_bus_open_user)                                                                        \
+	F(sd_bus_flush_close_unref)                                                                \
+	F(sd_bus_call)                                                                             \
+	F(sd_bus_call_method)                                                                      \
+	F(sd_bus_error_free)                                                                       \
+	F(sd_bus_match_signal)                                                                     \
+	F(sd_bus_message_append)                                                                   \
+	F(sd_bus_message_append_array)                                                             \
+	F(sd_bus_message_close_container)                                                          \
+	F(sd_bus_message_new_method_call)                                                          \
+	F(sd_bus_message_open_container)                                                           \
+	F(sd_bus_message_read)                                                                     \
+	F(sd_bus_message_unref)                                                                    \
+	F(sd_bus_process)                                                                          \
 	F(sd_bus_wait)
 
 #define DECLARE(name) __typeof__(name) *name;
@@ -79,9 +79,9 @@ static int library_open(struct library *lib, bool user, struct err *e)
 	lib->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 	if (!lib->handle)
 		return err_set(e, ENOSYS, "--systemd-cgroup needs libsystemd: %s", dlerror());
-#define FIND(name)                                                                                \
-	*(void **)&lib->name = dlsym(lib->handle, #name);                                         \
-	if (!lib->name)                                                                           \
+#define FIND(name)                                                                                 \
+	*(void **)&lib->name = dlsym(lib->handle, #name);                                          \
+	if (!lib->name)                                                                            \
 		return err_set(e, ENOSYS, "%s has no %s", LIBRARY, #name);
 	FUNCTIONS(FIND)
 	r = user ? lib->sd_bus_open_user(&lib->bus) : lib->sd_bus_open_system(&lib->bus);
@@ -105,7 +105,7 @@ static int call_failed(struct library *lib, const char *what, const char *unit, 
 }
 
 /* One property: name and a variant of a single basic value. */
-#define property(lib, message, name, type, value) \
+#define property(lib, message, name, type, value)                                                  \
 	(lib)->sd_bus_message_append((message), "(sv)", (name), (type), (value))
 
 /* A list like "0-3,7" as the bytes of a mask, which systemd wants. */
@@ -136,8 +136,8 @@ static uint64_t bytes_of(int64_t limit, uint64_t overhead_bytes)
 }
 
 /* The limits that every systemd knows which has delegation. */
-static int append_limits(struct library *lib, sd_bus_message *message,
-	const struct cgroup_limits *limits, bool v2)
+static int append_limits(
+	struct library *lib, sd_bus_message *message, const struct cgroup_limits *limits, bool v2)
 {
 	uint64_t overhead = limits->overhead_bytes;
 	int r = 0;
@@ -189,13 +189,13 @@ static int append_newer(
 }
 
 /* Tells a running unit. A systemd too old for the newer ones leaves them to cgroup_limits_write. */
-static int set_properties(struct library *lib, const char *unit,
-	const struct cgroup_limits *limits, bool newer, bool v2, struct err *e)
+static int set_properties(struct library *lib, const char *unit, const struct cgroup_limits *limits,
+	bool newer, bool v2, struct err *e)
 {
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *message = NULL;
-	int r = lib->sd_bus_message_new_method_call(lib->bus, &message, MANAGER, MANAGER_PATH,
-		MANAGER_IFACE, "SetUnitProperties");
+	int r = lib->sd_bus_message_new_method_call(
+		lib->bus, &message, MANAGER, MANAGER_PATH, MANAGER_IFACE, "SetUnitProperties");
 
 	r = r < 0 ? r : lib->sd_bus_message_append(message, "sb", unit, 1);
 	r = r < 0 ? r : lib->sd_bus_message_open_container(message, 'a', "(sv)");
@@ -301,16 +301,17 @@ static int start_holder(struct cgroup *cg, struct err *e)
 static int append_scope(struct library *lib, sd_bus_message *message, const struct cgroup *cg,
 	const struct cgroup_spec *spec, const struct cgroup_limits *limits, bool v2)
 {
-	static const char *const yes[] = {"Delegate", "MemoryAccounting", "CPUAccounting",
-		"TasksAccounting", NULL};
+	static const char *const yes[] = {
+		"Delegate", "MemoryAccounting", "CPUAccounting", "TasksAccounting", NULL};
 	char description[128];
 	int r;
 
 	snprintf(description, sizeof(description), "hvrun container %.64s", spec->id);
 	r = property(lib, message, "Description", "s", description);
 	r = r < 0 ? r : property(lib, message, "Slice", "s", cg->slice);
-	r = r < 0 ? r : lib->sd_bus_message_append(message, "(sv)", "PIDs", "au", 1,
-				(uint32_t)cg->holder);
+	r = r < 0 ? r
+		  : lib->sd_bus_message_append(
+			    message, "(sv)", "PIDs", "au", 1, (uint32_t)cg->holder);
 	r = r < 0 ? r : property(lib, message, "DefaultDependencies", "b", 0);
 	r = r < 0 ? r : property(lib, message, v2 ? "IOAccounting" : "BlockIOAccounting", "b", 1);
 	for (size_t i = 0; yes[i] && r >= 0; i++)
@@ -325,8 +326,8 @@ static int call_start(struct job *job, const struct cgroup *cg, const struct cgr
 	struct library *lib = job->lib;
 	sd_bus_error error = SD_BUS_ERROR_NULL;
 	sd_bus_message *message = NULL, *reply = NULL;
-	int r = lib->sd_bus_message_new_method_call(lib->bus, &message, MANAGER, MANAGER_PATH,
-		MANAGER_IFACE, "StartTransientUnit");
+	int r = lib->sd_bus_message_new_method_call(
+		lib->bus, &message, MANAGER, MANAGER_PATH, MANAGER_IFACE, "StartTransientUnit");
 
 	r = r < 0 ? r : lib->sd_bus_message_append(message, "ss", cg->unit, "replace");
 	r = r < 0 ? r : lib->sd_bus_message_open_container(message, 'a', "(sv)");
@@ -388,8 +389,8 @@ static int find_places(struct cgroup *cg, const struct cgroup_spec *spec, struct
 	if (!own || snprintf(path, sizeof(path), "%s", cgroup_mount_own(own)) >= PATH_MAX)
 		return err_set(e, ENOENT, "systemd: no hierarchy of its own is mounted");
 	if (!strrchr(path, '/') || strcmp(strrchr(path, '/') + 1, cg->unit) != 0)
-		return err_set(e, EIO, "systemd: %s: the process in it is in \"%.128s\"", cg->unit,
-			path);
+		return err_set(
+			e, EIO, "systemd: %s: the process in it is in \"%.128s\"", cg->unit, path);
 	for (; cg->n > 0; cg->n--)
 		cgroup_place_fini(&cg->places[cg->n - 1]);
 	for (size_t i = 0; i < host.n; i++) {
@@ -501,8 +502,9 @@ int cgroup_systemd_stop(const struct cgroup *cg, struct err *e)
 	(void)lib.sd_bus_call_method(lib.bus, MANAGER, MANAGER_PATH, MANAGER_IFACE, "KillUnit",
 		NULL, NULL, "ssi", cg->unit, "all", SIGKILL);
 	r = job_watch(&job);
-	r = r < 0 ? r : lib.sd_bus_call_method(lib.bus, MANAGER, MANAGER_PATH, MANAGER_IFACE,
-				"StopUnit", &error, &reply, "ss", cg->unit, "replace");
+	r = r < 0 ? r
+		  : lib.sd_bus_call_method(lib.bus, MANAGER, MANAGER_PATH, MANAGER_IFACE,
+			    "StopUnit", &error, &reply, "ss", cg->unit, "replace");
 	r = r < 0 ? r : job_take(&job, reply);
 	lib.sd_bus_message_unref(reply);
 	if (r < 0 && error.name && strcmp(error.name, MANAGER ".NoSuchUnit") == 0) {
