@@ -58,7 +58,7 @@ static int add_entry(json_t *list, const char *root, const char *id, struct err 
 {
 	cleanup_container struct container c;
 
-	/* One that goes while we look is none. */
+	/* What is none, by its name or because it goes while we look. */
 	if (container_open(&c, root, id, e) < 0)
 		return 0;
 	json_t *entry = listing_entry(&c);
@@ -73,7 +73,7 @@ static int collect(const char *root, json_t *list, struct err *e)
 	if (n < 0)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "--root: %s", root);
 	for (int i = 0; i < n; i++) {
-		if (ret == 0 && names[i]->d_name[0] != '.')
+		if (ret == 0)
 			ret = add_entry(list, root, names[i]->d_name, e);
 		free(names[i]);
 	}

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -20,7 +21,8 @@
 #define STATE_MAX_BYTES (1u << 20)
 #define STATE_MAX_DEPTH 16
 #define TEMPORARY	".tmp-" /* directories that are being made or removed: no id begins so */
-#define SWEEP_MAX	256	/* leftovers looked at per run: the cost must not grow with the host */
+#define SWEEP_AGE_S	60
+#define SWEEP_MAX	256 /* leftovers looked at per run: the cost must not grow with the host */
 
 void container_init(struct container *c)
 {
@@ -147,6 +149,14 @@ static int remove_tree(int root, const char *name, int dir_fd)
 	return unlinkat(root, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
+/* Nobody needs as long as this between one step and the next. */
+static bool is_old(int dir)
+{
+	struct stat st;
+
+	return fstat(dir, &st) == 0 && time(NULL) - st.st_mtime > SWEEP_AGE_S;
+}
+
 /* What something killed has left of a directory under a temporary name. */
 static void sweep(int root)
 {
@@ -164,7 +174,9 @@ static void sweep(int root)
 			continue;
 		seen++;
 		cleanup_close int fd = open_dir(root, entry->d_name);
-		cleanup_close int lock = fd < 0 ? -1 : lock_file(fd, "lock", O_CREAT, false);
+		if (fd < 0 || !is_old(fd))
+			continue;
+		cleanup_close int lock = lock_file(fd, "lock", O_CREAT, false);
 		if (lock >= 0)
 			(void)!remove_tree(root, entry->d_name, fd);
 	}
@@ -184,6 +196,15 @@ static int take_away(int root, const char *name, int dir)
 	return remove_tree(root, temporary, dir);
 }
 
+/* Whether the name is still that of the directory. Who holds its lock can rely on it. */
+static bool still_there(int root, const char *id, int dir)
+{
+	struct stat a, b;
+
+	return fstat(dir, &a) == 0 && fstatat(root, id, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+		a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 /*
  * A directory of that name whose `run` nobody holds any more is a leftover of something killed
  * together with its janitor. -EEXIST when it is none.
@@ -196,7 +217,9 @@ static int take_leftover(int root, const char *id)
 		return dir == -ENOENT ? 0 : -EEXIST;
 	cleanup_close int lock = lock_file(dir, "lock", 0, false);
 	cleanup_close int run = lock < 0 ? -1 : lock_file(dir, "run", 0, false);
-	return run < 0 ? -EEXIST : take_away(root, id, dir);
+	if (run < 0)
+		return -EEXIST;
+	return still_there(root, id, dir) ? take_away(root, id, dir) : 0;
 }
 
 static int open_root(const char *root_path, struct err *e)
@@ -302,14 +325,6 @@ int container_open(struct container *c, const char *root_path, const char *id, s
 	return read_state(c, e);
 }
 
-static bool still_there(const struct container *c)
-{
-	struct stat a, b;
-
-	return fstat(c->dir, &a) == 0 && fstatat(c->root, c->id, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-		a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 int container_lock(struct container *c, struct err *e)
 {
 	int fd = lock_file(c->dir, "lock", 0, true);
@@ -317,7 +332,7 @@ int container_lock(struct container *c, struct err *e)
 	if (fd < 0)
 		return fd == -ENOENT ? not_there(c->id, e) : err_sys(e, -fd, "%s/lock", c->id);
 	c->lock = fd;
-	return still_there(c) ? read_state(c, e) : not_there(c->id, e);
+	return still_there(c->root, c->id, c->dir) ? read_state(c, e) : not_there(c->id, e);
 }
 
 void container_unlock(struct container *c)
