@@ -20,7 +20,7 @@
 #define AGENT_CONNECT_TRIES   100
 #define AGENT_CONNECT_WAIT_MS 10
 
-void agent_close(struct agent *agent)
+void agent_end(struct agent *agent)
 {
 	if (agent->closed)
 		return;
@@ -37,7 +37,7 @@ static void agent_send(struct agent *agent, json_t *packed)
 	int ret = msg_write(agent->control_fd, message, MSG_MAX_GUEST_BYTES);
 	if (ret < 0) {
 		log_error("can't send to the host: %s", strerror(-ret));
-		agent_close(agent);
+		agent_end(agent);
 	}
 }
 
@@ -177,7 +177,7 @@ static void agent_control_ready(struct loop_source *source, uint32_t events)
 	if (ret == -EAGAIN)
 		return;
 	if (ret <= 0) {
-		agent_close(agent);
+		agent_end(agent);
 		return;
 	}
 	for (;;) {
@@ -189,7 +189,7 @@ static void agent_control_ready(struct loop_source *source, uint32_t events)
 	}
 	if (ret < 0) {
 		agent_log(agent, LOG_LEVEL_ERROR, "%s", e.text);
-		agent_close(agent);
+		agent_end(agent);
 	}
 }
 

@@ -47,7 +47,7 @@ int agent_attach(
 void agent_hand_out(struct agent *agent);
 
 /* Ends the VM. */
-void agent_close(struct agent *agent);
+void agent_end(struct agent *agent);
 
 /* Takes the connection of a stream from the host's port. */
 void agent_stream(struct agent *agent, uint32_t port, int fd);

@@ -162,7 +162,7 @@ static void request_time(struct agent *agent, json_t *message)
 static void request_shutdown(struct agent *agent, json_t *message)
 {
 	(void)message;
-	agent_close(agent);
+	agent_end(agent);
 }
 
 static const struct {

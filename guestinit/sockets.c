@@ -41,6 +41,7 @@ struct socket_listener {
 	struct loop_source source;
 	int fd;
 	uint32_t port;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* empty until it is bound */
 	struct socket_link *links;
 	unsigned n_links;
 };
@@ -184,7 +185,7 @@ static uint32_t socket_owner(const struct opt_u64 *id, const struct cfg_id_maps 
 	return ns_map_id(maps, id->set ? (uint32_t)id->value : 0);
 }
 
-/* The socket's file is needed only until there is a mount of it. */
+/* The file is nowhere a container could see it; it has to stay while it is to be mounted. */
 static int listener_bind(struct socket_listener *l, const struct cfg_mount *m, struct err *e)
 {
 	const struct cfg_linux *os = &l->container->create->os;
@@ -195,25 +196,20 @@ static int listener_bind(struct socket_listener *l, const struct cfg_mount *m, s
 		l->container->guest->nodes_dir, l->port);
 	if (len < 0 || (size_t)len >= sizeof(name.sun_path))
 		return err_set(e, ENAMETOOLONG, "socket");
-	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (l->fd < 0)
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
 		return err_sys(e, errno, "socket");
-	unlink(name.sun_path);
-	if (bind(l->fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+	l->fd = fd;
+	if (bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
 		return err_sys(e, errno, "socket: %s", name.sun_path);
-	int tree = -1, ret = 0;
-	if (chmod(name.sun_path, mode) < 0 ||
-		chown(name.sun_path, socket_owner(&m->socket_uid, &os->uid_maps),
+	memcpy(l->path, name.sun_path, sizeof(l->path));
+	if (chmod(l->path, mode) < 0 ||
+		chown(l->path, socket_owner(&m->socket_uid, &os->uid_maps),
 			socket_owner(&m->socket_gid, &os->gid_maps)) < 0 ||
-		listen(l->fd, SOCKETS_BACKLOG) < 0)
-		ret = err_sys(e, errno, "socket: %s", name.sun_path);
-	if (ret == 0) {
-		tree = open_tree(AT_FDCWD, name.sun_path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-		if (tree < 0)
-			ret = err_sys(e, errno, "socket: can't make a mount of it");
-	}
-	unlink(name.sun_path);
-	return ret < 0 ? ret : tree;
+		listen(fd, SOCKETS_BACKLOG) < 0)
+		return err_sys(e, errno, "socket: %s", l->path);
+	int tree = open_tree(AT_FDCWD, l->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return tree < 0 ? err_sys(e, errno, "socket: can't make a mount of it") : tree;
 }
 
 int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e)
@@ -242,6 +238,8 @@ void sockets_close(struct container *c)
 
 		loop_del(&c->guest->loop, &l->source);
 		fd_closep(&l->fd);
+		if (l->path[0])
+			unlink(l->path);
 		while (l->links)
 			link_free(l->links);
 		c->sockets = l->next;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "guestinit/agent.h"
+#include "guestinit/container.h"
 #include "guestinit/guest.h"
 #include "guestinit/mount.h"
 
@@ -206,25 +208,59 @@ static void box_connect(
 	}
 }
 
+/* As a program in the container would. */
+static void box_connect_socket(
+	struct box *box, const struct guest_box_step *step, struct guest_box_result *r)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	struct guest_box_port *p = &r->ports[r->n_ports++];
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/%d/root%s",
+		(int)box->guest.containers->pid, step->socket);
+	*p = (struct guest_box_port){.port = 1};
+	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	box_check(connect(p->fd, (struct sockaddr *)&name, sizeof(name)) == 0);
+	box_check(send(p->fd, step->input, strlen(step->input), MSG_NOSIGNAL) > 0);
+	shutdown(p->fd, SHUT_WR);
+}
+
+static void box_message(
+	struct box *box, const struct guest_box_step *step, struct guest_box_result *r)
+{
+	struct err e = {0};
+	cleanup_json json_t *m = json_parse(step->send, strlen(step->send), MSG_MAX_DEPTH, &e);
+
+	if (!m)
+		fprintf(stderr, "%s\n", e.text);
+	box_check(m);
+	box_check(json_object_set_new(m, "id", json_string(box->id)) == 0);
+	box_connect(box, json_object_get(m, "stdio"), step->input, r);
+	box_check((msg_write(box->host, m, MSG_MAX_BYTES)) == 0);
+}
+
+static bool box_is_after(const char *text, const struct guest_box_result *r)
+{
+	if (strncmp(text, "out:", 4) == 0)
+		return strstr(r->out, text + 4);
+	if (strncmp(text, "port:", 5) != 0)
+		return strstr(r->events, text);
+	for (int i = 0; i < r->n_ports; i++)
+		if (strstr(r->ports[i].text, text + 5))
+			return true;
+	return false;
+}
+
 /* Takes the steps that can be taken. */
 static void box_steps(struct box *box, const struct guest_box_run *run, struct guest_box_result *r)
 {
-	struct err e = {0};
-
-	while (box->step < run->n_steps) {
+	for (; box->step < run->n_steps; box->step++) {
 		const struct guest_box_step *step = &run->steps[box->step];
-		bool out = strncmp(step->after, "out:", 4) == 0;
-		if (!strstr(out ? r->out : r->events, step->after + (out ? 4 : 0)))
+		if (!box_is_after(step->after, r))
 			return;
-		cleanup_json json_t *m =
-			json_parse(step->send, strlen(step->send), MSG_MAX_DEPTH, &e);
-		if (!m)
-			fprintf(stderr, "%s\n", e.text);
-		box_check(m);
-		box_check(json_object_set_new(m, "id", json_string(box->id)) == 0);
-		box_connect(box, json_object_get(m, "stdio"), step->input, r);
-		box_check((msg_write(box->host, m, MSG_MAX_BYTES)) == 0);
-		box->step++;
+		if (step->socket)
+			box_connect_socket(box, step, r);
+		else
+			box_message(box, step, r);
 	}
 }
 

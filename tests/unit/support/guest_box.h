@@ -34,12 +34,15 @@ struct guest_box_result {
 	int n_ports;
 };
 
-/* What the host sends later on. */
+/*
+ * What happens later on, after the events contain a text; with "out:TEXT" the container's output,
+ * with "port:TEXT" that of any of `ports`.
+ */
 struct guest_box_step {
-	const char
-		*after; /* once the events contain this; "out:TEXT": the container's output does */
-	const char *send;  /* JSON; the id is put in, and the streams of `stdio` are connected */
-	const char *input; /* to the first of these streams */
+	const char *after;
+	const char *send;   /* JSON; the id is put in, and the streams of `stdio` are connected */
+	const char *input;  /* to the first of these streams, or to the socket, and then its end */
+	const char *socket; /* instead of a message: connects there in the container, as port 1 */
 };
 
 struct guest_box_run {
