@@ -124,7 +124,7 @@ static char **strings_of(const json_t *list, const char *fallback)
  * changes nothing but *fault.
  */
 static _Noreturn void child(
-	const struct hook *hook, const int stdio[3], pid_t parent, struct fault *fault)
+	const struct hook *hook, const int stdio[3], pid_t parent, volatile struct fault *fault)
 {
 	struct sigaction action = {.sa_handler = SIG_DFL};
 	sigset_t none;
@@ -184,7 +184,7 @@ static int hook_start(struct hook *hook, const json_t *state, struct err *e)
 	hook->err.fd = err[0];
 	cleanup_close int err_end = err[1];
 
-	struct fault fault = {0};
+	volatile struct fault fault = {0};
 	const int stdio[3] = {in, out_end, err_end};
 	pid_t parent = getpid();
 	sigset_t all, saved;
