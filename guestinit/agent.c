@@ -14,12 +14,13 @@
 #include "base/json.h"
 #include "guestinit/container.h"
 #include "guestinit/guest.h"
+#include "guestinit/requests.h"
 
 /* A driver that is a module may still be looking for its device. */
 #define AGENT_CONNECT_TRIES   100
 #define AGENT_CONNECT_WAIT_MS 10
 
-static void agent_close(struct agent *agent)
+void agent_end(struct agent *agent)
 {
 	if (agent->closed)
 		return;
@@ -36,8 +37,14 @@ static void agent_send(struct agent *agent, json_t *packed)
 	int ret = msg_write(agent->control_fd, message, MSG_MAX_GUEST_BYTES);
 	if (ret < 0) {
 		log_error("can't send to the host: %s", strerror(-ret));
-		agent_close(agent);
+		agent_end(agent);
 	}
+}
+
+void agent_created(struct agent *agent, const char *id)
+{
+	if (agent)
+		agent_send(agent, json_pack("{ss ss}", "type", "created", "id", id));
 }
 
 void agent_started(struct agent *agent, const char *id)
@@ -47,7 +54,7 @@ void agent_started(struct agent *agent, const char *id)
 }
 
 /* What a hostile image made part of a message may be no valid UTF-8, which JSON must be. */
-static json_t *agent_text(const char *text)
+json_t *agent_text(const char *text)
 {
 	json_t *value = json_string(text);
 	char clean[ERR_TEXT_BYTES];
@@ -80,6 +87,50 @@ void agent_exited(struct agent *agent, const char *id, int exit_code, bool oom)
 				"oom", oom));
 }
 
+void agent_exec_started(struct agent *agent, const char *id, const char *exec, pid_t pid)
+{
+	if (agent)
+		agent_send(agent,
+			json_pack("{ss ss ss si}", "type", "exec-started", "id", id, "exec", exec,
+				"pid", (int)pid));
+}
+
+void agent_exec_failed(
+	struct agent *agent, const char *id, const char *exec, int exit_code, const char *message)
+{
+	if (agent)
+		agent_send(agent,
+			json_pack("{ss ss ss si so}", "type", "exec-failed", "id", id, "exec", exec,
+				"code", exit_code, "message", agent_text(message)));
+}
+
+void agent_exec_exited(struct agent *agent, const char *id, const char *exec, int exit_code)
+{
+	if (agent)
+		agent_send(agent,
+			json_pack("{ss ss ss si}", "type", "exec-exited", "id", id, "exec", exec,
+				"code", exit_code));
+}
+
+void agent_oom(struct agent *agent, const char *id)
+{
+	if (agent)
+		agent_send(agent, json_pack("{ss ss}", "type", "oom", "id", id));
+}
+
+void agent_answer(struct agent *agent, json_int_t seq, json_t *body, const struct err *e)
+{
+	json_t *message = json_pack("{ss sI sb}", "type", "answer", "seq", seq, "ok", body != NULL);
+
+	if (!message)
+		return;
+	int ret = body ? json_object_update(message, body)
+		       : json_object_set_new(message, "message", agent_text(e->text));
+	if (ret < 0)
+		log_error("out of memory for an answer");
+	agent_send(agent, message);
+}
+
 void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
 {
 	static const char *const words[] = {"error", "warning", "info", "debug"};
@@ -98,22 +149,8 @@ void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
 			agent_text(text)));
 }
 
-static const char *agent_string(const json_t *message, const char *key)
-{
-	const char *text = json_string_value(json_object_get(message, key));
-
-	return text ? text : "";
-}
-
-static uint32_t agent_u32(const json_t *message, const char *key)
-{
-	json_int_t value = json_integer_value(json_object_get(message, key));
-
-	return value < 0 || value > UINT32_MAX ? 0 : (uint32_t)value;
-}
-
 /* Streams that came first find their container now. */
-static void agent_hand_out(struct agent *agent)
+void agent_hand_out(struct agent *agent)
 {
 	unsigned kept = 0;
 
@@ -129,65 +166,6 @@ static void agent_hand_out(struct agent *agent)
 	agent->n_pending = kept;
 }
 
-static void agent_create(struct agent *agent, json_t *message)
-{
-	struct err e = {0};
-	int exit_code = 1;
-	struct create *create = create_decode(message, &e);
-
-	if (!create) {
-		agent_failed(agent, agent_string(message, "id"), exit_code, e.text);
-		return;
-	}
-	for (size_t i = 0; i < create->warnings.n; i++)
-		agent_log(agent, LOG_LEVEL_WARNING, "%s", create->warnings.v[i]);
-	if (guest_container_create(agent->guest, create, &exit_code, &e) < 0)
-		agent_failed(agent, agent_string(message, "id"), exit_code, e.text);
-	else
-		agent_hand_out(agent);
-}
-
-static void agent_kill(struct agent *agent, const json_t *message)
-{
-	struct container *c = guest_container_find(agent->guest, agent_string(message, "id"));
-	uint32_t signal = agent_u32(message, "signal");
-
-	/* To a container that has just ended, a signal is late, not wrong. */
-	if (!c)
-		return;
-	int ret = guest_container_kill(c, (int)signal);
-	if (ret < 0 && ret != -ESRCH)
-		agent_log(agent, LOG_LEVEL_WARNING, "kill: signal %u: %s", signal, strerror(-ret));
-}
-
-static void agent_resize(struct agent *agent, const json_t *message)
-{
-	struct container *c = guest_container_find(agent->guest, agent_string(message, "id"));
-
-	if (!c)
-		return;
-	int ret = guest_streams_resize(
-		&c->streams, agent_u32(message, "rows"), agent_u32(message, "columns"));
-	if (ret < 0)
-		agent_log(agent, LOG_LEVEL_WARNING, "resize: %s", strerror(-ret));
-}
-
-static void agent_message(struct agent *agent, json_t *message)
-{
-	const char *type = agent_string(message, "type");
-
-	if (strcmp(type, "create") == 0)
-		agent_create(agent, message);
-	else if (strcmp(type, "kill") == 0)
-		agent_kill(agent, message);
-	else if (strcmp(type, "resize") == 0)
-		agent_resize(agent, message);
-	else if (strcmp(type, "shutdown") == 0)
-		agent_close(agent);
-	else
-		agent_log(agent, LOG_LEVEL_ERROR, "message of unknown type \"%s\"", type);
-}
-
 static void agent_control_ready(struct loop_source *source, uint32_t events)
 {
 	struct agent *agent =
@@ -199,7 +177,7 @@ static void agent_control_ready(struct loop_source *source, uint32_t events)
 	if (ret == -EAGAIN)
 		return;
 	if (ret <= 0) {
-		agent_close(agent);
+		agent_end(agent);
 		return;
 	}
 	for (;;) {
@@ -207,11 +185,11 @@ static void agent_control_ready(struct loop_source *source, uint32_t events)
 		ret = msg_reader_next(&agent->reader, &message, &e);
 		if (ret <= 0)
 			break;
-		agent_message(agent, message);
+		requests_handle(agent, message);
 	}
 	if (ret < 0) {
 		agent_log(agent, LOG_LEVEL_ERROR, "%s", e.text);
-		agent_close(agent);
+		agent_end(agent);
 	}
 }
 
@@ -219,15 +197,17 @@ void agent_stream(struct agent *agent, uint32_t port, int fd)
 {
 	int ret = guest_container_attach(agent->guest, port, fd);
 
-	if (ret == 0 && agent->n_pending < AGENT_PENDING_MAX) {
-		agent->pending[agent->n_pending++] = (struct agent_pending){port, fd};
+	if (ret < 0)
+		agent_log(agent, LOG_LEVEL_ERROR, "stream of port %u: %s", port, strerror(-ret));
+	if (ret)
 		return;
+	/* Those of processes that could not be started are never asked for: the oldest goes. */
+	if (agent->n_pending == AGENT_PENDING_MAX) {
+		close(agent->pending[0].fd);
+		memmove(agent->pending, agent->pending + 1,
+			--agent->n_pending * sizeof(agent->pending[0]));
 	}
-	if (ret == 0)
-		close(fd);
-	if (ret <= 0)
-		agent_log(agent, LOG_LEVEL_ERROR, "stream of port %u: %s", port,
-			ret ? strerror(-ret) : "too many wait for a container");
+	agent->pending[agent->n_pending++] = (struct agent_pending){port, fd};
 }
 
 /* Only the host may open streams: a container can reach the port through CID 1 or 3 at most. */

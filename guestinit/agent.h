@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/log.h"
@@ -42,15 +43,34 @@ int agent_connect(struct agent *agent, struct guest *guest, uint64_t tsc, struct
 int agent_attach(
 	struct agent *agent, struct guest *guest, int control_fd, struct err *e) must_check;
 
+/* Gives the streams that came early to who is there now. */
+void agent_hand_out(struct agent *agent);
+
+/* Ends the VM. */
+void agent_end(struct agent *agent);
+
 /* Takes the connection of a stream from the host's port. */
 void agent_stream(struct agent *agent, uint32_t port, int fd);
 
 void agent_fini(struct agent *agent);
 
 /* Messages to the host. A failure to send ends the connection. agent may be NULL. */
+void agent_created(struct agent *agent, const char *id);
 void agent_started(struct agent *agent, const char *id);
 void agent_failed(struct agent *agent, const char *id, int exit_code, const char *message);
 void agent_exited(struct agent *agent, const char *id, int exit_code, bool oom);
+void agent_exec_started(struct agent *agent, const char *id, const char *exec, pid_t pid);
+void agent_exec_failed(
+	struct agent *agent, const char *id, const char *exec, int exit_code, const char *message);
+void agent_exec_exited(struct agent *agent, const char *id, const char *exec, int exit_code);
+void agent_oom(struct agent *agent, const char *id);
+
+/* The answer to a query or an update: `body` is the caller's; NULL stands for the error. */
+void agent_answer(struct agent *agent, json_int_t seq, json_t *body, const struct err *e);
+
+/* A string for a message, of text that may be no valid UTF-8. */
+json_t *agent_text(const char *text);
+
 void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

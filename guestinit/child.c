@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "guestinit/create.h"
+#include "guestinit/start_hooks.h"
 #include "guestinit/mount.h"
 #include "guestinit/ns.h"
 #include "guestinit/process.h"
@@ -24,27 +25,11 @@
 #include "guestinit/syscalls.h"
 #include "guestinit/sysfile.h"
 
-/* Only as much of the text as there is. By write(2), which a seccomp filter hardly forbids. */
-static void child_report(const struct child *ch, uint32_t kind, int code, const char *text)
+int child_become_root(struct err *e)
 {
-	struct child_report report = {.kind = kind, .code = code};
-	size_t len = strnlen(text, sizeof(report.text) - 1);
-
-	memcpy(report.text, text, len);
-	ssize_t ignored = write(ch->report_fd, &report, offsetof(struct child_report, text) + len);
-	(void)ignored; /* guestinit is gone: so is the VM */
-}
-
-static int child_ask(const struct child *ch, uint32_t kind, struct err *e)
-{
-	char answer;
-
-	child_report(ch, kind, 0, "");
-	ssize_t n;
-	do
-		n = read(ch->report_fd, &answer, 1);
-	while (n < 0 && errno == EINTR);
-	return n == 1 ? 0 : err_set(e, EPIPE, "no answer from guestinit");
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return err_sys(e, errno, "config.linux.uidMappings: can't become user 0");
+	return 0;
 }
 
 /* In a new user namespace: become its root, once guestinit has written the maps. */
@@ -52,12 +37,8 @@ static int child_enter_user(const struct child *ch, struct err *e)
 {
 	if (!ch->user_ns)
 		return 0;
-	int ret = child_ask(ch, CHILD_NEED_MAPS, e);
-	if (ret < 0)
-		return ret;
-	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		return err_sys(e, errno, "config.linux.uidMappings: can't become user 0");
-	return 0;
+	int ret = report_ask(ch->report_fd, CHILD_NEED_MAPS, e);
+	return ret < 0 ? ret : child_become_root(e);
 }
 
 static int child_set_oom_score(const struct child *ch, int proc_fd, struct err *e)
@@ -79,7 +60,7 @@ static bool child_needs_proc(const struct child *ch)
 		(c->process.oom_score_adj.set && c->process.oom_score_adj.value);
 }
 
-static int child_set_stdio(const int fds[3], struct err *e)
+int child_set_stdio(const int fds[3], struct err *e)
 {
 	for (int i = 0; i < 3; i++)
 		if (dup2(fds[i], i) < 0)
@@ -87,17 +68,20 @@ static int child_set_stdio(const int fds[3], struct err *e)
 	return 0;
 }
 
-static int child_open_terminal(const struct child *ch, int root_fd, struct err *e)
+int child_open_terminal(const struct child *ch, int root_fd, bool console, struct err *e)
 {
-	struct child_report report = {.kind = CHILD_TERMINAL};
 	struct pty pty;
-
 	int ret = pty_open(root_fd, ch->rows, ch->columns, &pty, e);
+
 	if (ret < 0)
 		return ret;
 	cleanup_close int master = pty.master_fd, slave = pty.slave_fd;
-	ret = fd_send_packet(
-		ch->report_fd, &report, offsetof(struct child_report, text), &master, 1);
+	if (console) {
+		ret = pty_bind_console(root_fd, slave);
+		if (ret < 0)
+			return err_sys(e, -ret, "terminal: /dev/console");
+	}
+	ret = report_send_fd(ch->report_fd, CHILD_TERMINAL, master);
 	if (ret < 0)
 		return err_sys(e, -ret, "terminal");
 	const int fds[3] = {slave, slave, slave};
@@ -122,17 +106,19 @@ static int child_set_up_root(const struct child *ch, struct rootfs *r, struct er
 	if (ret == 0)
 		ret = process_make_cwd(r->mounts.root_fd, c, e);
 	if (ret == 0)
-		ret = c->stdio.terminal ? child_open_terminal(ch, r->mounts.root_fd, e)
+		ret = c->stdio.terminal ? child_open_terminal(ch, r->mounts.root_fd, true, e)
 					: child_set_stdio(ch->stdio, e);
 	return ret < 0 ? ret : rootfs_finish(r, c, e);
 }
 
 static int child_set_limits(const struct child *ch, struct err *e)
 {
+	if (ch->files && setrlimit(RLIMIT_NOFILE, ch->files) < 0)
+		return err_sys(e, errno, "can't limit open files");
 	if (!ch->create->process.rlimits.n)
 		return 0;
 	/* The root of a user namespace may not raise hard limits; guestinit may. */
-	return ch->user_ns ? child_ask(ch, CHILD_NEED_LIMITS, e)
+	return ch->user_ns ? report_ask(ch->report_fd, CHILD_NEED_LIMITS, e)
 			   : process_set_limits(0, ch->create, e);
 }
 
@@ -171,27 +157,41 @@ static int child_set_up(const struct child *ch, struct err *e)
 	return ret < 0 ? ret : child_set_limits(ch, e);
 }
 
-_Noreturn void child_main(const struct child *ch)
+_Noreturn void child_become(const struct child *ch, int ret, struct err *e)
 {
-	const struct opt_i64 *mask = &ch->create->process.user.umask;
-	struct err e = {0};
-	sigset_t none;
+	const struct create *c = ch->create;
+	const struct opt_i64 *mask = &c->process.user.umask;
+	struct start_hooks hooks = {.state_fd = -1, .output_fd = -1};
 	char *path = NULL, **env = NULL;
 	int code = 1;
+
+	if (ret == 0 && c->start_hooks.n)
+		ret = start_hooks_prepare(&hooks, c, e);
+	if (ret == 0) {
+		umask(mask->set ? (mode_t)mask->value & 0777 : 022);
+		ret = process_become(c, &path, &env, &code, e);
+	}
+	if (ret == 0 && !c->start)
+		ret = report_ask(ch->report_fd, CHILD_CREATED, e);
+	if (ret == 0 && c->start_hooks.n)
+		ret = start_hooks_run(&hooks, c, e);
+	if (ret == 0) {
+		/* Nothing of guestinit's goes on, whatever was forgotten above. */
+		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
+		report_send(ch->report_fd, CHILD_EXEC, 0, "");
+		(void)!process_exec(c, path, env, &code, e);
+	}
+	report_send(ch->report_fd, CHILD_FAILED, code, e->text);
+	_exit(code);
+}
+
+_Noreturn void child_main(const struct child *ch)
+{
+	struct err e = {0};
+	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	int ret = child_set_up(ch, &e);
-	if (ret == 0) {
-		umask(mask->set ? (mode_t)mask->value & 0777 : 022);
-		ret = process_become(ch->create, &path, &env, &code, &e);
-	}
-	if (ret == 0) {
-		/* Nothing of guestinit's goes on, whatever was forgotten above. */
-		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-		child_report(ch, CHILD_EXEC, 0, "");
-		(void)!process_exec(ch->create, path, env, &code, &e);
-	}
-	child_report(ch, CHILD_FAILED, code, e.text);
-	_exit(code);
+	child_become(ch, ret, &e);
 }

@@ -1,46 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the cloned process does until it becomes the container's program, and the socket over
- * which it tells guestinit how far it came.
+ * What a cloned process does until it becomes a program: the container's first process (child.c),
+ * and one that is executed in a container (exec_child.c). They end alike, in child_become.
  */
 #ifndef GUESTINIT_CHILD_H
 #define GUESTINIT_CHILD_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "base/err.h"
 #include "guestinit/devices.h"
+#include "guestinit/report.h"
 
 struct create;
 
-enum child_report_kind {
-	CHILD_NEED_MAPS,   /* waits for an answer */
-	CHILD_NEED_LIMITS, /* waits for an answer */
-	CHILD_TERMINAL,	   /* carries the master's descriptor */
-	CHILD_EXEC,	   /* about to become the program; then the socket ends */
-	CHILD_FAILED,	   /* code and text; the last */
-};
-
-/* One packet. The answer to a CHILD_NEED_… is one packet of any content. */
-struct child_report {
-	uint32_t kind;
-	int32_t code; /* the exit code for the user */
-	char text[ERR_TEXT_BYTES];
-};
-
 struct child {
 	const struct create *create;
+	const struct rlimit
+		*files; /* the limit to go back to, NULL when guestinit has not raised its own */
+	int stdio[3];	/* -1 in a terminal session */
+	uint32_t rows, columns;
+	int report_fd;
+	bool user_ns; /* made at the clone, or to be entered */
+	/* of the first process */
 	const char *null_path, *nodes_dir;
 	int root_tree;
 	const int *mount_trees; /* of each bind mount; -1 for the others */
 	struct devices *devices;
-	int stdio[3]; /* -1 in a terminal session */
-	uint32_t rows, columns;
-	int report_fd;
-	bool user_ns, network_ns; /* made at the clone */
+	bool network_ns; /* made at the clone */
 };
 
 _Noreturn void child_main(const struct child *child);
+
+/* The streams become descriptors 0 to 2. */
+int child_set_stdio(const int fds[3], struct err *e) must_check;
+
+/* A new terminal becomes the process's streams and controls it; with console, /dev/console too. */
+int child_open_terminal(
+	const struct child *ch, int root_fd, bool console, struct err *e) must_check;
+
+/* Becomes root of the user namespace that the process is in. */
+int child_become_root(struct err *e) must_check;
+
+/*
+ * The last part of the way: user, capabilities, program; waits for the start where it is to come
+ * later; hooks; exec. With a negative ret, reports the failure instead.
+ */
+_Noreturn void child_become(const struct child *ch, int ret, struct err *e);
 
 #endif

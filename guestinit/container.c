@@ -7,16 +7,18 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "guestinit/agent.h"
 #include "guestinit/cgroup.h"
-#include "guestinit/child.h"
+#include "guestinit/cgroup_procs.h"
+#include "guestinit/exec.h"
 #include "guestinit/guest.h"
 #include "guestinit/launch.h"
+#include "guestinit/report.h"
+#include "guestinit/sockets.h"
 #include "guestinit/syscalls.h"
 
 struct container *guest_container_find(struct guest *guest, const char *id)
@@ -46,6 +48,10 @@ void guest_container_free(struct container *c)
 	loop_del(&guest->loop, &c->report);
 	fd_closep(&c->report_fd);
 	thrash_fini(&c->thrash);
+	oom_watch_fini(&c->oom_watch);
+	while (c->execs)
+		guest_exec_free(c->execs);
+	sockets_close(c);
 	guest_streams_close(&c->streams);
 	if (c->cgroup_fd >= 0) {
 		if (c->pid)
@@ -57,11 +63,13 @@ void guest_container_free(struct container *c)
 	free(c);
 }
 
-/* The last word about a container. */
-static void container_over(struct container *c)
+/* The last word about a container, once nothing of it is left to tell. */
+static void container_try_over(struct container *c)
 {
 	struct agent *agent = c->guest->agent;
 
+	if (c->pid || c->execs || !(c->failed || c->drained))
+		return;
 	if (c->failed)
 		agent_failed(agent, c->create->id, c->exit_code, c->failure.text);
 	else
@@ -71,8 +79,16 @@ static void container_over(struct container *c)
 
 static void container_drained(struct streams *streams)
 {
-	container_over((
-		struct container *)(void *)((char *)streams - offsetof(struct container, streams)));
+	struct container *c =
+		(struct container *)(void *)((char *)streams - offsetof(struct container, streams));
+
+	c->drained = true;
+	container_try_over(c);
+}
+
+void guest_container_exec_over(struct container *c)
+{
+	container_try_over(c);
 }
 
 static void container_fail(struct container *c, int exit_code, const struct err *e)
@@ -87,7 +103,7 @@ static void container_fail(struct container *c, int exit_code, const struct err 
 /* What the child asks for fails: it can't go on. */
 static void container_answer(struct container *c, int ret, const struct err *e)
 {
-	if (ret == 0 && send(c->report_fd, "", 1, MSG_NOSIGNAL) == 1)
+	if (ret == 0 && report_answer(c->report_fd) == 0)
 		return;
 	if (ret < 0)
 		container_fail(c, 1, e);
@@ -109,14 +125,15 @@ static void container_report(struct container *c, const struct child_report *rep
 		container_answer(c, ret, &e);
 		break;
 	case CHILD_TERMINAL:
-		ret = *fd < 0 ? -EBADF : guest_streams_set_terminal(&c->streams, steal_fd(fd));
-		/* It may have changed while the terminal was being made. */
-		if (ret == 0)
-			ret = guest_streams_resize(
-				&c->streams, c->streams.rows, c->streams.columns);
+		ret = guest_streams_take_terminal(&c->streams, fd);
 		if (ret < 0)
 			agent_log(
 				c->guest->agent, LOG_LEVEL_WARNING, "terminal: %s", strerror(-ret));
+		break;
+	case CHILD_CREATED:
+		c->created = true;
+		oom_watch_start(&c->oom_watch, c);
+		agent_created(c->guest->agent, c->create->id);
 		break;
 	case CHILD_EXEC:
 		c->exec_tried = true;
@@ -134,21 +151,12 @@ static void container_report(struct container *c, const struct child_report *rep
 static bool container_read_report(struct container *c, bool wait)
 {
 	struct child_report report;
-	unsigned n_fds = 1;
-	int fd = -1;
+	int fd;
 
-	if (!wait) {
-		char peek;
-		ssize_t n = recv(c->report_fd, &peek, 1, MSG_PEEK | MSG_DONTWAIT);
-		if (n < 0 && errno == EAGAIN)
-			return false;
-	}
-	ssize_t n = fd_recv_packet(c->report_fd, &report, sizeof(report) - 1, &fd, &n_fds);
-	cleanup_close int got = n_fds ? fd : -1;
-	if (n < (ssize_t)offsetof(struct child_report, text))
+	if (!report_receive(c->report_fd, wait, &report, &fd))
 		return false;
-	((char *)&report)[n] = '\0';
-	container_report(c, &report, &got);
+	container_report(c, &report, &fd);
+	fd_closep(&fd);
 	return true;
 }
 
@@ -160,6 +168,7 @@ static void container_end_reports(struct container *c)
 		return;
 	c->started = true;
 	agent_started(c->guest->agent, c->create->id);
+	oom_watch_start(&c->oom_watch, c);
 }
 
 static void container_report_ready(struct loop_source *source, uint32_t events)
@@ -186,9 +195,12 @@ static void container_reaped(struct container *c, int status)
 	if (!(c->create->os.clone_flags & CLONE_NEWPID))
 		guest_cgroup_kill(c->cgroup_fd);
 	thrash_fini(&c->thrash);
+	oom_watch_fini(&c->oom_watch);
+	sockets_close(c);
 	c->oom = c->thrash.killed || guest_cgroup_oom(c->cgroup_fd);
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-	if (!c->started && !c->failed) {
+	bool waiting = c->created && !c->starting; /* a signal ended it before its start */
+	if (!c->started && !c->failed && !waiting) {
 		struct err e = {0};
 		err_set(&e, EIO, "the container's process died while it was set up (%s%d)%s",
 			WIFSIGNALED(status) ? "signal " : "exit code ",
@@ -197,7 +209,7 @@ static void container_reaped(struct container *c, int status)
 		container_fail(c, 1, &e);
 	}
 	if (c->failed) {
-		container_over(c);
+		container_try_over(c);
 		return;
 	}
 	c->exit_code = code;
@@ -217,24 +229,72 @@ void guest_container_reap(struct guest *guest)
 				container_reaped(c, status);
 				break;
 			}
+			if (guest_exec_reaped(c, pid, status))
+				break;
 		}
 	}
 }
 
-int guest_container_kill(struct container *c, int signal)
+int guest_container_start(struct container *c)
+{
+	if (!c->created || c->starting || c->report_fd < 0)
+		return -EINVAL;
+	c->starting = true;
+	return report_answer(c->report_fd);
+}
+
+/*
+ * While it waits for its start, the process has no handlers, and as the first of its pid
+ * namespace it would ignore what ends any other.
+ */
+static bool container_must_die(const struct container *c, int signal)
+{
+	static const int harmless[] = {
+		0, SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH};
+
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (signal == harmless[i])
+			return false;
+	return c->created && !c->starting && signal > 0 && signal <= SIGRTMAX;
+}
+
+int guest_container_kill(struct container *c, int signal, bool all)
 {
 	if (!c->pid)
 		return -ESRCH;
+	if (container_must_die(c, signal))
+		signal = SIGKILL;
+	if (all && signal > 0 && signal <= SIGRTMAX) {
+		cgroup_procs_signal(c->cgroup_fd, -1, signal, 0);
+		if (signal != SIGKILL)
+			return 0;
+	}
 	return kill(c->pid, signal) < 0 ? -errno : 0;
+}
+
+/* Whoever takes it may be gone afterwards. */
+static int container_attach(struct container *c, uint32_t port, int socket_fd)
+{
+	int ret = guest_streams_attach(&c->streams, port, socket_fd);
+
+	if (ret)
+		return ret;
+	for (struct exec *x = c->execs; x; x = x->next) {
+		ret = guest_streams_attach(&x->streams, port, socket_fd);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 int guest_container_attach(struct guest *guest, uint32_t port, int socket_fd)
 {
-	int ret = 0;
-
-	for (struct container *c = guest->containers; c && ret == 0; c = c->next)
-		ret = guest_streams_attach(&c->streams, port, socket_fd);
-	return ret;
+	for (struct container *c = guest->containers; c; c = c->next) {
+		int ret = container_attach(c, port, socket_fd);
+		if (ret)
+			return ret;
+	}
+	return 0;
 }
 
 int guest_container_create(
@@ -256,6 +316,7 @@ int guest_container_create(
 	c->report_fd = c->cgroup_fd = -1;
 	c->report = (struct loop_source){.fd = -1, .ready = container_report_ready};
 	thrash_init(&c->thrash);
+	oom_watch_init(&c->oom_watch);
 	guest_streams_init(&c->streams);
 	int ret = launch_container(c, e);
 	if (ret == 0) {

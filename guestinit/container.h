@@ -9,10 +9,13 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "guestinit/create.h"
+#include "guestinit/oom.h"
 #include "guestinit/streams.h"
 #include "guestinit/thrash.h"
 
+struct exec;
 struct guest;
+struct socket_listener;
 
 struct container {
 	struct container *next;
@@ -21,19 +24,26 @@ struct container {
 	pid_t pid;		   /* 0 once it is reaped */
 	struct loop_source report; /* of the child until its exec */
 	int report_fd;
-	int cgroup_fd; /* the directory of its cgroup, -1 */
-	bool exec_tried, started;
+	int cgroup_fd;	   /* the directory of its cgroup, -1 */
+	uint64_t ns_flags; /* CLONE_NEW* of the namespaces that are its own */
+	bool created;	   /* waits for its start */
+	bool starting, exec_tried, started;
 	bool failed;
+	bool drained; /* it has ended, and all of its output went out */
 	struct err failure;
 	int exit_code; /* of a failure as well */
 	bool oom;
 	struct thrash thrash;
+	struct oom_watch oom_watch;
 	struct streams streams;
+	struct exec *execs;
+	struct socket_listener *sockets;
 };
 
 /*
  * Makes a container of a decoded message, which it takes, also on failure. When it returns 0 the
- * rest goes on in the event loop: `started` or `failed`, and `exited`, are sent from there.
+ * rest goes on in the event loop: `created`, `started` or `failed`, and `exited`, are sent from
+ * there.
  * *exit_code is the user's on failure.
  */
 int guest_container_create(
@@ -41,7 +51,14 @@ int guest_container_create(
 
 struct container *guest_container_find(struct guest *guest, const char *id);
 
-int guest_container_kill(struct container *c, int signal) must_check;
+/* Starts a created container: `started` or `failed` follows. */
+int guest_container_start(struct container *c) must_check;
+
+/* Signals the first process, or all. */
+int guest_container_kill(struct container *c, int signal, bool all) must_check;
+
+/* One of its execs is over and gone; the container may be, too, after this. */
+void guest_container_exec_over(struct container *c);
 
 /* Reaps every child that has ended. */
 void guest_container_reap(struct guest *guest);

@@ -3,6 +3,7 @@
 #include "guestinit/create.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -19,6 +20,10 @@ static const struct decode_field mount_fields[] = {
 	FIELD("type", DECODE_STRING, offsetof(struct cfg_mount, type)),
 	FIELD("source", DECODE_STRING, offsetof(struct cfg_mount, source)),
 	FIELD("export", DECODE_STRING, offsetof(struct cfg_mount, export)),
+	FIELD("socket", DECODE_PORT, offsetof(struct cfg_mount, socket)),
+	FIELD("socketMode", DECODE_U64, offsetof(struct cfg_mount, socket_mode)),
+	FIELD("socketUid", DECODE_U64, offsetof(struct cfg_mount, socket_uid)),
+	FIELD("socketGid", DECODE_U64, offsetof(struct cfg_mount, socket_gid)),
 	FIELD("options", DECODE_STRINGS, offsetof(struct cfg_mount, option_words)),
 	{.key = "uidMappings", ID_MAPS(uid_maps)},
 	{.key = "gidMappings", ID_MAPS(gid_maps)},
@@ -49,7 +54,9 @@ static int create_check_mount(struct decode *d, struct cfg_mount *m)
 		return decode_fail(d, "export: \"%s\" is not a name", m->export);
 	if (m->export && !bind)
 		return decode_fail(d, "export: only with a bind mount");
-	if (bind && !m->export && !m->options.remount)
+	if (m->socket && (!bind || m->export || m->options.remount))
+		return decode_fail(d, "socket: only with a bind mount without an export");
+	if (bind && !m->export && !m->socket && !m->options.remount)
 		return decode_fail(d, "a bind mount needs an export");
 	if (!bind && !m->options.remount && (!m->type || !m->type[0]))
 		return decode_fail(d, "type: is missing");
@@ -135,6 +142,28 @@ static const struct decode_field disk_fields[] = {
 	FIELD_END,
 };
 
+static const struct decode_field hook_fields[] = {
+	FIELD("path", DECODE_STRING, offsetof(struct cfg_hook, path), .required = true),
+	FIELD("args", DECODE_STRINGS, offsetof(struct cfg_hook, args)),
+	FIELD("env", DECODE_STRINGS, offsetof(struct cfg_hook, env)),
+	FIELD("timeout", DECODE_I64, offsetof(struct cfg_hook, timeout)),
+	FIELD_END,
+};
+
+static const struct decode_field hooks_fields[] = {
+	FIELD("startContainer", DECODE_LIST, offsetof(struct create, start_hooks),
+		.fields = hook_fields, .elem_bytes = sizeof(struct cfg_hook)),
+	FIELD_END,
+};
+
+static int create_state(struct decode *d, const json_t *value, void *out)
+{
+	if (!json_is_object(value))
+		return decode_fail(d, "must be an object");
+	*(const json_t **)out = value;
+	return 0;
+}
+
 static const struct decode_field message_fields[] = {
 	FIELD("type", DECODE_IGNORE, 0),
 	FIELD("id", DECODE_STRING, offsetof(struct create, id), .required = true),
@@ -146,42 +175,66 @@ static const struct decode_field message_fields[] = {
 	FIELD("devices", DECODE_LIST, offsetof(struct create, disks), .fields = disk_fields,
 		.elem_bytes = sizeof(struct cfg_disk)),
 	FIELD("config", DECODE_CUSTOM, 0, .required = true, .custom = create_config),
+	FIELD("hooks", DECODE_OBJECT, 0, .fields = hooks_fields),
+	FIELD("state", DECODE_CUSTOM, offsetof(struct create, state), .custom = create_state),
+	FIELD_END,
+};
+
+static const struct decode_field exec_fields[] = {
+	FIELD("type", DECODE_IGNORE, 0),
+	FIELD("id", DECODE_STRING, offsetof(struct create, id), .required = true),
+	FIELD("exec", DECODE_STRING, offsetof(struct create, exec), .required = true),
+	FIELD("stdio", DECODE_OBJECT, offsetof(struct create, stdio), .required = true,
+		.fields = stdio_fields),
+	FIELD("process", DECODE_OBJECT, offsetof(struct create, process), .required = true,
+		.fields = create_process_fields),
 	FIELD_END,
 };
 
 /* There is no LSM in the guest. */
-static void create_warn(struct decode *d, const struct create *c)
+static void create_warn(struct decode *d, const struct create *c, const char *prefix)
 {
 	static const char hint[] = "the guest has no such security module, left out";
 	const char *apparmor = c->process.apparmor_profile, *selinux = c->process.selinux_label;
 
 	if (apparmor && apparmor[0]) {
-		strcpy(d->path, "config.process.apparmorProfile");
+		snprintf(d->path, sizeof(d->path), "%sprocess.apparmorProfile", prefix);
 		decode_warn(d, "%s", hint);
 	}
 	if (selinux && selinux[0]) {
-		strcpy(d->path, "config.process.selinuxLabel");
+		snprintf(d->path, sizeof(d->path), "%sprocess.selinuxLabel", prefix);
 		decode_warn(d, "%s", hint);
 	}
 }
 
-/* What the tables can't say. */
+/* What the tables can't say, of any process. */
+static int create_check_process(struct decode *d, const struct create *c, const char *prefix)
+{
+	if (c->stdio.terminal && (c->stdio.out || c->stdio.err))
+		return err_set(d->e, EINVAL, "stdio: a terminal is one stream");
+	if (!c->process.args.n || !c->process.args.v[0][0])
+		return err_set(d->e, EINVAL, "%sprocess.args: must name a program", prefix);
+	if (c->process.cwd[0] != '/')
+		return err_set(d->e, EINVAL, "%sprocess.cwd: must be absolute", prefix);
+	return 0;
+}
+
+/* The same of a container. */
 static int create_check(struct decode *d, const struct create *c)
 {
 	const struct cfg_linux *os = &c->os;
 
 	if (!create_is_name(c->id))
 		return err_set(d->e, EINVAL, "id: is not a name");
-	if (!c->start)
-		return err_set(d->e, ENOTSUP, "start: only true is supported");
 	if (!create_is_name(c->root_export))
 		return err_set(d->e, EINVAL, "root.export: is not a name");
-	if (c->stdio.terminal && (c->stdio.out || c->stdio.err))
-		return err_set(d->e, EINVAL, "stdio: a terminal is one stream");
-	if (!c->process.args.n || !c->process.args.v[0][0])
-		return err_set(d->e, EINVAL, "config.process.args: must name a program");
-	if (c->process.cwd[0] != '/')
-		return err_set(d->e, EINVAL, "config.process.cwd: must be absolute");
+	int ret = create_check_process(d, c, "config.");
+	if (ret < 0)
+		return ret;
+	for (size_t i = 0; i < c->start_hooks.n; i++)
+		if (c->start_hooks.v[i].path[0] != '/')
+			return err_set(d->e, EINVAL,
+				"hooks.startContainer[%zu].path: must be absolute", i);
 	if ((c->hostname || c->domainname) && !(os->clone_flags & CLONE_NEWUTS))
 		return err_set(d->e, EINVAL, "config.%s: needs a uts namespace",
 			c->hostname ? "hostname" : "domainname");
@@ -209,12 +262,48 @@ struct create *create_decode(json_t *message, struct err *e)
 	if (ret == 0)
 		ret = create_check(&d, c);
 	if (ret == 0)
-		create_warn(&d, c);
+		create_warn(&d, c, "config.");
 	if (ret < 0) {
 		create_free(c);
 		return NULL;
 	}
 	return c;
+}
+
+struct create *create_decode_exec(json_t *message, const struct create *container, struct err *e)
+{
+	struct create *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		err_set(e, ENOMEM, "exec: out of memory");
+		return NULL;
+	}
+	c->message = json_incref(message);
+	struct decode d = {.arena = &c->arena, .e = e, .warnings = &c->warnings};
+	int ret = decode_object(&d, message, exec_fields, c);
+	if (ret == 0 && !create_is_name(c->exec))
+		ret = err_set(e, EINVAL, "exec: is not a name");
+	if (ret == 0)
+		ret = create_check_process(&d, c, "");
+	if (ret < 0) {
+		create_free(c);
+		return NULL;
+	}
+	create_warn(&d, c, "");
+	c->start = true;
+	c->os.seccomp = container->os.seccomp;
+	c->os.personality = container->os.personality;
+	return c;
+}
+
+int create_decode_resources(
+	struct arena *arena, const json_t *resources, struct cfg_resources *out, struct err *e)
+{
+	struct decode_warnings warnings = {.n = 0};
+	struct decode d = {.arena = arena, .e = e, .warnings = &warnings, .path = "resources"};
+
+	*out = (struct cfg_resources){0};
+	return decode_object(&d, resources, create_resources_fields, out);
 }
 
 void create_free(struct create *c)

@@ -82,6 +82,8 @@ struct cfg_id_maps {
 
 struct cfg_mount {
 	const char *destination, *type, *source, *export;
+	uint32_t socket; /* the host's vsock port behind a Unix socket, 0: none */
+	struct opt_u64 socket_mode, socket_uid, socket_gid;
 	struct strings option_words;
 	struct mount_options options;
 	struct cfg_id_maps uid_maps, gid_maps;
@@ -192,11 +194,18 @@ struct cfg_stdio {
 	uint32_t rows, columns;
 };
 
+struct cfg_hook {
+	const char *path;
+	struct strings args, env;
+	struct opt_i64 timeout;
+};
+
 struct create {
 	json_t *message;
 	struct arena arena;
 	struct decode_warnings warnings;
 	const char *id;
+	const char *exec; /* the name of an exec; NULL for a container */
 	bool start;
 	struct opt_i64 realtime_ns;
 	const char *root_export;
@@ -205,6 +214,8 @@ struct create {
 	DECLARE_LIST(cfg_disk) disks;
 	struct cfg_process process;
 	const char *hostname, *domainname;
+	DECLARE_LIST(cfg_hook) start_hooks; /* hooks.startContainer */
+	const json_t *state;		    /* the OCI state for hooks, or NULL */
 	DECLARE_LIST(cfg_mount) mounts;
 	struct cfg_linux os;
 };
@@ -215,6 +226,18 @@ struct create {
  */
 struct create *create_decode(json_t *message, struct err *e) must_check;
 void create_free(struct create *c);
+
+/*
+ * Decodes an exec message: the process and its streams as the message says, `start` set, and of
+ * the container what every process of it has (seccomp, personality), which must live on. NULL
+ * with the error filled.
+ */
+struct create *create_decode_exec(
+	json_t *message, const struct create *container, struct err *e) must_check;
+
+/* Decodes the resources of an update message, into memory of the arena. */
+int create_decode_resources(struct arena *arena, const json_t *resources, struct cfg_resources *out,
+	struct err *e) must_check;
 
 /* The tables of the parts, for create.c. */
 extern const struct decode_field create_process_fields[];

@@ -6,12 +6,17 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "guestinit/cgroup.h"
 #include "guestinit/container.h"
 #include "guestinit/mount.h"
+#include "guestinit/sockets.h"
+
+#define GUEST_CLOCK_SLACK_NS INT64_C(100000000)
+#define GUEST_FILES_MAX	     65536
 
 static void guest_children_ready(struct loop_source *source, uint32_t events)
 {
@@ -35,6 +40,7 @@ void guest_init(struct guest *guest)
 		.cgroup_fd = -1,
 		.child_fd = -1,
 		.children = {.fd = -1, .ready = guest_children_ready},
+		.connect_host = sockets_connect_host,
 		.loop = {.epoll_fd = -1, .wake_fd = -1},
 	};
 }
@@ -93,4 +99,36 @@ int guest_cgroups(struct guest *guest, struct err *e)
 		return err_sys(e, -ret, "can't enable the cgroup controllers");
 	guest->cgroup_fd = steal_fd(&fd);
 	return guest->cgroup_fd;
+}
+
+void guest_set_clock(int64_t realtime_ns)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return;
+	int64_t off = realtime_ns - (now.tv_sec * INT64_C(1000000000) + now.tv_nsec);
+	if (off > -GUEST_CLOCK_SLACK_NS && off < GUEST_CLOCK_SLACK_NS)
+		return;
+	now.tv_sec = realtime_ns / 1000000000;
+	now.tv_nsec = realtime_ns % 1000000000;
+	clock_settime(CLOCK_REALTIME, &now);
+}
+
+const struct rlimit *guest_raise_files(struct guest *guest)
+{
+	struct rlimit limit;
+
+	if (guest->files_raised)
+		return &guest->files;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= GUEST_FILES_MAX)
+		return NULL;
+	guest->files = limit;
+	limit.rlim_cur = GUEST_FILES_MAX;
+	if (limit.rlim_max < GUEST_FILES_MAX)
+		limit.rlim_max = GUEST_FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return NULL;
+	guest->files_raised = true;
+	return &guest->files;
 }

@@ -7,6 +7,8 @@
 #define GUESTINIT_GUEST_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
 
 #include "base/err.h"
 #include "base/loop.h"
@@ -25,6 +27,9 @@ struct guest {
 	int proc_fd, cgroup_fd;	     /* detached mounts, -1 until needed */
 	struct loop_source children; /* SIGCHLD */
 	int child_fd;
+	int (*connect_host)(uint32_t port); /* sockets_connect_host, but in tests */
+	struct rlimit files;		    /* what processes get, once guestinit has more */
+	bool files_raised;
 	bool network_taken; /* a container has the VM's own network namespace */
 	bool loopback_up;
 };
@@ -40,5 +45,14 @@ int guest_proc(struct guest *guest, struct err *e) must_check;
 
 /* The root directory of the cgroup hierarchy, controllers enabled below it; kept; or -errno. */
 int guest_cgroups(struct guest *guest, struct err *e) must_check;
+
+/* Sets the clock when it is off by more than a slack. */
+void guest_set_clock(int64_t realtime_ns);
+
+/*
+ * Raises guestinit's own limit of open files, of which each exec takes some; the limit that its
+ * children must go back to, or NULL where there is nothing to go back to.
+ */
+const struct rlimit *guest_raise_files(struct guest *guest);
 
 #endif

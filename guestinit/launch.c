@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -26,10 +25,9 @@
 #include "guestinit/mount.h"
 #include "guestinit/ns.h"
 #include "guestinit/process.h"
+#include "guestinit/sockets.h"
 #include "guestinit/syscalls.h"
 #include "guestinit/sysfile.h"
-
-#define LAUNCH_CLOCK_SLACK_NS INT64_C(100000000)
 
 /* The trees that the container's mounts are made of, as detached mounts. */
 struct sources {
@@ -88,8 +86,26 @@ static int launch_clone_exports(
 	return 0;
 }
 
-static int launch_sources(struct guest *guest, struct create *c, struct sources *s, struct err *e)
+static int launch_sockets(struct container *container, struct sources *s, struct err *e)
 {
+	const struct create *c = container->create;
+
+	for (size_t i = 0; i < c->mounts.n; i++) {
+		const struct cfg_mount *m = &c->mounts.v[i];
+		if (!m->socket)
+			continue;
+		s->mount_trees[i] = sockets_listen(container, m, e);
+		if (s->mount_trees[i] < 0)
+			return err_add(e, "config.mounts[%zu] (%s)", i, m->destination);
+	}
+	return 0;
+}
+
+static int launch_sources(struct container *container, struct sources *s, struct err *e)
+{
+	struct guest *guest = container->guest;
+	struct create *c = container->create;
+
 	s->mount_trees = arena_array(&c->arena, c->mounts.n, sizeof(int));
 	if (!s->mount_trees)
 		return err_set(e, ENOMEM, "out of memory");
@@ -101,6 +117,8 @@ static int launch_sources(struct guest *guest, struct create *c, struct sources 
 		return ret;
 	ret = launch_clone_exports(guest, c, s, e);
 	exports_detach(&guest->exports);
+	if (ret == 0)
+		ret = launch_sockets(container, s, e);
 	if (ret == 0)
 		ret = devices_list(c, &s->devices, e);
 	if (ret < 0 || !(c->os.clone_flags & CLONE_NEWUSER))
@@ -168,20 +186,6 @@ static int launch_cgroup(struct container *c, const struct devices *devices, str
 	return launch_device_rules(c, devices, e);
 }
 
-static void launch_set_clock(const struct create *c)
-{
-	struct timespec now;
-
-	if (!c->realtime_ns.set || clock_gettime(CLOCK_REALTIME, &now) < 0)
-		return;
-	int64_t off = c->realtime_ns.value - (now.tv_sec * INT64_C(1000000000) + now.tv_nsec);
-	if (off > -LAUNCH_CLOCK_SLACK_NS && off < LAUNCH_CLOCK_SLACK_NS)
-		return;
-	now.tv_sec = c->realtime_ns.value / 1000000000;
-	now.tv_nsec = c->realtime_ns.value % 1000000000;
-	clock_settime(CLOCK_REALTIME, &now);
-}
-
 /*
  * The VM is a network stack of its own: the first container that asks for a new network namespace
  * gets the VM's. With a user namespace it would not own it, so that makes a new one.
@@ -231,7 +235,7 @@ static int launch_clone(struct container *c, struct child *ch, struct err *e)
 	struct clone_args args = {
 		.flags = (c->create->os.clone_flags & ~late) | CLONE_NEWNS | CLONE_INTO_CGROUP,
 		.exit_signal = SIGCHLD,
-		.cgroup = (uint64_t)c->cgroup_fd,
+		.cgroup = (uint64_t)(unsigned)c->cgroup_fd,
 	};
 	uint64_t flags = args.flags;
 
@@ -246,6 +250,7 @@ static int launch_clone(struct container *c, struct child *ch, struct err *e)
 	}
 	ch->user_ns = flags & CLONE_NEWUSER;
 	ch->network_ns = flags & CLONE_NEWNET;
+	c->ns_flags = (c->create->os.clone_flags & late) | (flags & ~(uint64_t)CLONE_INTO_CGROUP);
 	c->pid = sys_clone3(&args);
 	if (c->pid < 0) {
 		int code = errno;
@@ -262,6 +267,7 @@ static int launch_process(struct container *c, struct sources *s, struct err *e)
 	const struct create *create = c->create;
 	struct child ch = {
 		.create = create,
+		.files = c->guest->files_raised ? &c->guest->files : NULL,
 		.null_path = c->guest->null_path,
 		.nodes_dir = c->guest->nodes_dir,
 		.root_tree = s->root_tree,
@@ -296,8 +302,9 @@ int launch_container(struct container *c, struct err *e)
 {
 	struct sources sources = {.root_tree = -1};
 
-	launch_set_clock(c->create);
-	int ret = launch_sources(c->guest, c->create, &sources, e);
+	if (c->create->realtime_ns.set)
+		guest_set_clock(c->create->realtime_ns.value);
+	int ret = launch_sources(c, &sources, e);
 	if (ret == 0)
 		ret = launch_cgroup(c, &sources.devices, e);
 	if (ret == 0)

@@ -26,7 +26,7 @@ int pty_resize(int master_fd, uint32_t rows, uint32_t columns)
 	return ioctl(master_fd, TIOCSWINSZ, &size) < 0 ? -errno : 0;
 }
 
-static int pty_bind_console(int root_fd, int slave_fd)
+int pty_bind_console(int root_fd, int slave_fd)
 {
 	cleanup_close int target = path_make(root_fd, "/dev/console", S_IFREG);
 
@@ -57,9 +57,6 @@ int pty_open(int root_fd, uint32_t rows, uint32_t columns, struct pty *pty, stru
 	int ret = pty_resize(master, rows, columns);
 	if (ret < 0)
 		return err_sys(e, -ret, "terminal: can't set its size");
-	ret = pty_bind_console(root_fd, slave);
-	if (ret < 0)
-		return err_sys(e, -ret, "terminal: /dev/console");
 	pty->master_fd = steal_fd(&master);
 	pty->slave_fd = steal_fd(&slave);
 	return 0;

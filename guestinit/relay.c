@@ -6,7 +6,9 @@
 #include "guestinit/relay.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -90,14 +92,17 @@ static int relay_step(struct relay *relay)
 	}
 	if (relay->eof)
 		return -ENODATA;
-	n = read(relay->from_fd, relay->buf, RELAY_BUFFER_BYTES);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	size_t cap = relay->draining && relay->drain_left < RELAY_BUFFER_BYTES ? relay->drain_left
+									       : RELAY_BUFFER_BYTES;
+	n = read(relay->from_fd, relay->buf, cap);
+	if (n < 0 && (errno == EINTR || (errno == EAGAIN && !relay->draining)))
 		return errno == EINTR;
 	/* EIO is how a terminal ends; a reset connection has nothing more to say either. */
 	if (n <= 0)
 		relay->eof = true;
 	relay->start = 0;
 	relay->used = n > 0 ? (size_t)n : 0;
+	relay->drain_left -= relay->draining ? relay->used : 0;
 	return 1;
 }
 
@@ -105,12 +110,25 @@ static void relay_pump(struct relay *relay)
 {
 	int ret = 1;
 
-	for (int i = 0; i < RELAY_ROUNDS && ret > 0; i++)
+	for (int i = 0; (i < RELAY_ROUNDS || relay->draining) && ret > 0; i++)
 		ret = relay_step(relay);
 	if (ret >= 0)
 		ret = relay_wait(relay, relay->used > 0);
 	if (ret < 0)
 		relay_finish(relay);
+}
+
+void relay_drain(struct relay *relay)
+{
+	int bytes = 0, number;
+
+	/* Of a terminal not all shows in the number; it ends by itself, as its session has. */
+	bool terminal = ioctl(relay->from_fd, TIOCGPTN, &number) == 0;
+	relay->drain_left = SIZE_MAX;
+	if (!terminal && ioctl(relay->from_fd, FIONREAD, &bytes) == 0)
+		relay->drain_left = (size_t)bytes;
+	relay->draining = true;
+	relay_pump(relay);
 }
 
 int relay_start(struct relay *relay, struct loop *loop, int from_fd, int to_fd,
@@ -120,7 +138,7 @@ int relay_start(struct relay *relay, struct loop *loop, int from_fd, int to_fd,
 	relay->from_fd = from_fd;
 	relay->to_fd = to_fd;
 	relay->done = done;
-	relay->eof = false;
+	relay->eof = relay->draining = false;
 	relay->buf = malloc(RELAY_BUFFER_BYTES);
 	int ret = relay->buf ? relay_wait(relay, false) : -ENOMEM;
 	if (ret < 0)

@@ -22,6 +22,8 @@ struct relay {
 	char *buf;
 	size_t start, used;
 	bool eof;
+	bool draining; /* the input ends after so much, and where it is empty */
+	size_t drain_left;
 	void (*done)(struct relay *relay); /* called once, after both ends are closed */
 };
 
@@ -30,6 +32,9 @@ void relay_init(struct relay *relay);
 /* Takes both descriptors, which must be non-blocking, also when it fails. */
 int relay_start(struct relay *relay, struct loop *loop, int from_fd, int to_fd,
 	void (*done)(struct relay *relay)) must_check;
+
+/* Passes on what the input has by now, and takes that for its end. Calls done, perhaps at once. */
+void relay_drain(struct relay *relay);
 
 /* Closes both ends at once, without calling done. */
 void relay_stop(struct relay *relay);

@@ -34,7 +34,7 @@ void guest_streams_close(struct streams *streams)
 
 static void streams_check_drained(struct streams *streams)
 {
-	if (!streams->drained || streams->drained_called)
+	if (!streams->drained || streams->drained_called || streams->held)
 		return;
 	if (!streams->v[STREAM_OUT].over || !streams->v[STREAM_ERR].over)
 		return;
@@ -49,6 +49,17 @@ static void stream_done(struct relay *relay)
 
 	s->over = true;
 	streams_check_drained(s->streams);
+}
+
+/* Ends the output where it is empty. Last of all, because the streams may be gone afterwards. */
+static void streams_drain(struct streams *streams)
+{
+	streams->held = true;
+	for (int i = STREAM_OUT; i < STREAM_COUNT; i++)
+		if (relay_running(&streams->v[i].relay))
+			relay_drain(&streams->v[i].relay);
+	streams->held = false;
+	streams_check_drained(streams);
 }
 
 /* Starts the relay once both sides are there. */
@@ -132,6 +143,14 @@ int guest_streams_set_terminal(struct streams *streams, int master_fd)
 	return ret < 0 ? ret : stream_try_start(out);
 }
 
+int guest_streams_take_terminal(struct streams *streams, int *master_fd)
+{
+	int ret =
+		*master_fd < 0 ? -EBADF : guest_streams_set_terminal(streams, steal_fd(master_fd));
+
+	return ret < 0 ? ret : guest_streams_resize(streams, streams->rows, streams->columns);
+}
+
 int guest_streams_attach(struct streams *streams, uint32_t port, int socket_fd)
 {
 	int taken = 0, ret = 0;
@@ -155,6 +174,8 @@ int guest_streams_attach(struct streams *streams, uint32_t port, int socket_fd)
 		if (ret == 0)
 			ret = stream_try_start(&streams->v[STREAM_OUT]);
 	}
+	if (ret == 0 && taken && streams->finishing)
+		streams_drain(streams);
 	return ret < 0 ? ret : taken > 0;
 }
 
@@ -175,4 +196,11 @@ void guest_streams_end(struct streams *streams, void (*drained)(struct streams *
 	fd_closep(&streams->master_fd);
 	streams->drained = drained;
 	streams_check_drained(streams);
+}
+
+void guest_streams_finish(struct streams *streams, void (*drained)(struct streams *streams))
+{
+	streams->finishing = streams->held = true;
+	guest_streams_end(streams, drained);
+	streams_drain(streams);
 }

@@ -36,6 +36,8 @@ struct streams {
 	uint32_t rows, columns;
 	void (*drained)(struct streams *streams); /* all output went out; called once */
 	bool drained_called;
+	bool finishing; /* the output ends where it is empty */
+	bool held;	/* `drained` has to wait */
 };
 
 /*
@@ -49,13 +51,25 @@ int guest_streams_prepare(struct streams *streams, struct loop *loop,
 /* Takes the terminal's master. */
 int guest_streams_set_terminal(struct streams *streams, int master_fd) must_check;
 
-/* Takes a connection from the host's port if it is one of these: 1, 0 when it is not, -errno. */
+/* Takes *master_fd, and gives it the size that may have changed while it was being made. */
+int guest_streams_take_terminal(struct streams *streams, int *master_fd) must_check;
+
+/*
+ * Takes a connection from the host's port if it is one of these: 1, 0 when it is not, -errno.
+ * `drained` may be called, and the streams be gone afterwards.
+ */
 int guest_streams_attach(struct streams *streams, uint32_t port, int socket_fd) must_check;
 
 int guest_streams_resize(struct streams *streams, uint32_t rows, uint32_t columns) must_check;
 
 /* The container ended: input stops, `drained` is called when the output is through. */
 void guest_streams_end(struct streams *streams, void (*drained)(struct streams *streams));
+
+/*
+ * The same where others may go on that have the streams' ends: the output is through when all
+ * that is written by now is.
+ */
+void guest_streams_finish(struct streams *streams, void (*drained)(struct streams *streams));
 
 void guest_streams_init(struct streams *streams);
 void guest_streams_close(struct streams *streams);

@@ -12,7 +12,7 @@
 #define THRASH_LOOK_NS	 UINT64_C(5000000000)
 #define THRASH_STRIKES	 3  /* looks in a row, before the container is ended */
 #define THRASH_SHARE	 10 /* at the limit: within this part of it; and less than it to drop */
-#define THRASH_TURNS	 4  /* each page that could be dropped came back as often between two looks */
+#define THRASH_TURNS	 4 /* each page that could be dropped came back as often between two looks */
 #define THRASH_PAGES_MIN 32
 #define THRASH_PAGE	 4096
 
@@ -72,7 +72,7 @@ void thrash_init(struct thrash *thrash)
 
 int thrash_watch(struct thrash *thrash, struct loop *loop, int cgroup_fd)
 {
-	if (thrash_number(cgroup_fd, "memory.max") < 0)
+	if (thrash->armed || thrash_number(cgroup_fd, "memory.max") < 0)
 		return 0;
 	int ret = loop_timer_init(loop, &thrash->timer, thrash_look);
 	if (ret < 0)

@@ -26,7 +26,10 @@ struct thrash {
 
 void thrash_init(struct thrash *thrash);
 
-/* Watches a cgroup (v2) that has a memory limit; without one there is nothing to do. 0 or -errno. */
+/*
+ * Watches a cgroup (v2) that has a memory limit; without one, or when it is watched already, there
+ * is nothing to do. 0 or -errno.
+ */
 int thrash_watch(struct thrash *thrash, struct loop *loop, int cgroup_fd) must_check;
 
 void thrash_fini(struct thrash *thrash);

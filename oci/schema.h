@@ -71,17 +71,21 @@ int oci_schema_check(const struct oci_schema *schema, const json_t *value,
  */
 void oci_schema_prune(const struct oci_schema *schema, json_t *value);
 
-/* The tables of the OCI runtime configuration, 1.0 to 1.3. */
+/* The tables of the OCI runtime configuration, 1.0 to 1.3, and of what a runtime prints. */
 extern const struct oci_schema oci_config_schema;
 extern const struct oci_schema oci_process_schema;
 extern const struct oci_schema oci_mounts_schema;
 extern const struct oci_schema oci_linux_schema;
 extern const struct oci_schema oci_freebsd_schema;
 extern const struct oci_schema oci_zos_schema;
+extern const struct oci_schema oci_features_schema;
+extern const struct oci_schema oci_state_schema;
 
 /* Shared by the tables. */
 extern const struct oci_schema oci_any, oci_bool, oci_string, oci_strings, oci_string_map;
 extern const struct oci_schema oci_int32, oci_int64, oci_uint8, oci_uint16, oci_uint32, oci_uint64;
 extern const struct oci_schema oci_uint32s, oci_id_mappings, oci_file_mode;
+extern const struct oci_schema oci_namespace_type, oci_seccomp_action, oci_seccomp_op;
+extern const struct oci_schema oci_seccomp_arch, oci_seccomp_flag;
 
 #endif

@@ -33,9 +33,9 @@ static const struct oci_schema net_devices = MAP(net_device);
 
 static const char *const namespace_types[] = {
 	"mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time", NULL};
-static const struct oci_schema namespace_type = WORDS(namespace_types);
+const struct oci_schema oci_namespace_type = WORDS(namespace_types);
 static const struct oci_field namespace_fields[] = {
-	REQUIRED("type", namespace_type),
+	REQUIRED("type", oci_namespace_type),
 	FIELD("path", oci_string),
 	FIELDS_END,
 };
@@ -174,28 +174,28 @@ static const struct oci_schema propagation = WORDS(propagations);
 static const char *const seccomp_actions[] = {"SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
 	"SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP", "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE",
 	"SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", NULL};
-static const struct oci_schema seccomp_action = WORDS(seccomp_actions);
+const struct oci_schema oci_seccomp_action = WORDS(seccomp_actions);
 static const char *const seccomp_flag_words[] = {"SECCOMP_FILTER_FLAG_TSYNC",
 	"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
 	"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", NULL};
-static const struct oci_schema seccomp_flag = WORDS(seccomp_flag_words);
-static const struct oci_schema seccomp_flags = ARRAY(seccomp_flag);
+const struct oci_schema oci_seccomp_flag = WORDS(seccomp_flag_words);
+static const struct oci_schema seccomp_flags = ARRAY(oci_seccomp_flag);
 static const char *const seccomp_arch_words[] = {"SCMP_ARCH_X86", "SCMP_ARCH_X86_64",
 	"SCMP_ARCH_X32", "SCMP_ARCH_ARM", "SCMP_ARCH_AARCH64", "SCMP_ARCH_LOONGARCH64",
 	"SCMP_ARCH_M68K", "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32",
 	"SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",
 	"SCMP_ARCH_PPC64", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_S390", "SCMP_ARCH_S390X", "SCMP_ARCH_SH",
 	"SCMP_ARCH_SHEB", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64", NULL};
-static const struct oci_schema seccomp_arch = WORDS(seccomp_arch_words);
-static const struct oci_schema seccomp_archs = ARRAY(seccomp_arch);
+const struct oci_schema oci_seccomp_arch = WORDS(seccomp_arch_words);
+static const struct oci_schema seccomp_archs = ARRAY(oci_seccomp_arch);
 static const char *const seccomp_ops[] = {"SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",
 	"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ", NULL};
-static const struct oci_schema seccomp_op = WORDS(seccomp_ops);
+const struct oci_schema oci_seccomp_op = WORDS(seccomp_ops);
 static const struct oci_field seccomp_arg_fields[] = {
 	REQUIRED("index", oci_uint32),
 	REQUIRED("value", oci_uint64),
 	FIELD("valueTwo", oci_uint64),
-	REQUIRED("op", seccomp_op),
+	REQUIRED("op", oci_seccomp_op),
 	FIELDS_END,
 };
 static const struct oci_schema seccomp_arg = OBJECT(seccomp_arg_fields);
@@ -204,7 +204,7 @@ static const struct oci_schema seccomp_names = {
 	.kind = OCI_ARRAY, .items = &oci_string, .min_items = 1};
 static const struct oci_field seccomp_call_fields[] = {
 	REQUIRED("names", seccomp_names),
-	REQUIRED("action", seccomp_action),
+	REQUIRED("action", oci_seccomp_action),
 	FIELD("errnoRet", oci_uint32),
 	FIELD("args", seccomp_args),
 	FIELDS_END,
@@ -212,7 +212,7 @@ static const struct oci_field seccomp_call_fields[] = {
 static const struct oci_schema seccomp_call = OBJECT(seccomp_call_fields);
 static const struct oci_schema seccomp_calls = ARRAY(seccomp_call);
 static const struct oci_field seccomp_fields[] = {
-	REQUIRED("defaultAction", seccomp_action),
+	REQUIRED("defaultAction", oci_seccomp_action),
 	FIELD("defaultErrnoRet", oci_uint32),
 	FIELD("architectures", seccomp_archs),
 	FIELD("flags", seccomp_flags),

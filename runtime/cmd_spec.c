@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -11,6 +12,7 @@
 
 struct spec_options {
 	const char *bundle;
+	bool rootless;
 };
 
 static const struct option_spec spec_specs[] = {
@@ -20,10 +22,17 @@ static const struct option_spec spec_specs[] = {
 		.offset = offsetof(struct spec_options, bundle),
 		.value_name = "DIR",
 		.help = "where to write it (default: the current directory)"},
+	{.name = "rootless",
+		.kind = OPTION_FLAG,
+		.offset = offsetof(struct spec_options, rootless),
+		.help = "for an ordinary user: root in the container is whoever calls hvrun"},
 	{0},
 };
 
-/* What `runc spec` writes, in hvrun's words; the holes are for terminal and args. */
+/*
+ * What `runc spec` writes, in hvrun's words; the holes are for terminal, args, the group of
+ * terminals, limits, the user namespace and its mappings.
+ */
 static const char spec_text[] =
 	"{\n"
 	"\t\"ociVersion\": \"1.3.0\",\n"
@@ -52,7 +61,7 @@ static const char spec_text[] =
 	"\t\t\t\"options\": [\"nosuid\", \"strictatime\", \"mode=755\", \"size=65536k\"]},\n"
 	"\t\t{\"destination\": \"/dev/pts\", \"type\": \"devpts\", \"source\": \"devpts\",\n"
 	"\t\t\t\"options\": [\"nosuid\", \"noexec\", \"newinstance\", \"ptmxmode=0666\",\n"
-	"\t\t\t\t\"mode=0620\", \"gid=5\"]},\n"
+	"\t\t\t\t\"mode=0620\"%s]},\n"
 	"\t\t{\"destination\": \"/dev/shm\", \"type\": \"tmpfs\", \"source\": \"shm\",\n"
 	"\t\t\t\"options\": [\"nosuid\", \"noexec\", \"nodev\", \"mode=1777\", \"size=65536k\"]},\n"
 	"\t\t{\"destination\": \"/dev/mqueue\", \"type\": \"mqueue\", \"source\": \"mqueue\",\n"
@@ -63,15 +72,16 @@ static const char spec_text[] =
 	"\t\t\t\"options\": [\"nosuid\", \"noexec\", \"nodev\", \"relatime\", \"ro\"]}\n"
 	"\t],\n"
 	"\t\"linux\": {\n"
-	"\t\t\"resources\": {\"devices\": [{\"allow\": false, \"access\": \"rwm\"}]},\n"
+	"%s"
 	"\t\t\"namespaces\": [\n"
 	"\t\t\t{\"type\": \"pid\"},\n"
 	"\t\t\t{\"type\": \"network\"},\n"
 	"\t\t\t{\"type\": \"ipc\"},\n"
 	"\t\t\t{\"type\": \"uts\"},\n"
 	"\t\t\t{\"type\": \"mount\"},\n"
-	"\t\t\t{\"type\": \"cgroup\"}\n"
+	"\t\t\t{\"type\": \"cgroup\"}%s\n"
 	"\t\t],\n"
+	"%s"
 	"\t\t\"maskedPaths\": [\n"
 	"\t\t\t\"/proc/acpi\", \"/proc/asound\", \"/proc/kcore\", \"/proc/keys\",\n"
 	"\t\t\t\"/proc/latency_stats\", \"/proc/timer_list\", \"/proc/timer_stats\",\n"
@@ -82,6 +92,9 @@ static const char spec_text[] =
 	"\t\t]\n"
 	"\t}\n"
 	"}\n";
+
+static const char spec_resources[] =
+	"\t\t\"resources\": {\"devices\": [{\"allow\": false, \"access\": \"rwm\"}]},\n";
 
 /* The words as a JSON array, the caller's to free; NULL with e when they can't be. */
 static char *spec_args(int n, char **words, struct err *e)
@@ -102,9 +115,34 @@ static char *spec_args(int n, char **words, struct err *e)
 	return text;
 }
 
-static int spec_write(const char *dir, const char *args, struct err *e)
+/*
+ * The whole text, the caller's to free; NULL without memory. Rootless it is as with runc, but for
+ * what has no reason in a virtual machine: there is a network namespace, for the host's network
+ * can't be shared anyway, and /sys is the guest's own.
+ */
+static char *spec_compose(const char *args, bool rootless)
 {
-	cleanup_free char *text = NULL;
+	cleanup_free char *mappings = NULL;
+	char *text;
+
+	if (rootless &&
+		asprintf(&mappings,
+			"\t\t\"uidMappings\": [{\"containerID\": 0, \"hostID\": %u, \"size\": "
+			"1}],\n"
+			"\t\t\"gidMappings\": [{\"containerID\": 0, \"hostID\": %u, \"size\": "
+			"1}],\n",
+			geteuid(), getegid()) < 0)
+		return NULL;
+	/* In a terminal the shell is to talk to the user; in a script it is to read the script. */
+	if (asprintf(&text, spec_text, isatty(STDIN_FILENO) ? "true" : "false", args,
+		    rootless ? "" : ", \"gid=5\"", rootless ? "" : spec_resources,
+		    rootless ? ",\n\t\t\t{\"type\": \"user\"}" : "", mappings ? mappings : "") < 0)
+		return NULL;
+	return text;
+}
+
+static int spec_write(const char *dir, const char *text, struct err *e)
+{
 	cleanup_close int bundle = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	if (bundle < 0)
@@ -115,9 +153,7 @@ static int spec_write(const char *dir, const char *args, struct err *e)
 		return err_set(e, EEXIST, "File config.json exists. Remove it first");
 	if (fd < 0)
 		return err_sys(e, errno, "%s/config.json", dir);
-	/* In a terminal the shell is to talk to the user; in a script it is to read the script. */
-	int n = asprintf(&text, spec_text, isatty(STDIN_FILENO) ? "true" : "false", args);
-	int ret = n < 0 ? -ENOMEM : fd_write_all(fd, text, (size_t)n);
+	int ret = fd_write_all(fd, text, strlen(text));
 	if (ret < 0) {
 		unlinkat(bundle, "config.json", 0);
 		return err_sys(e, -ret, "%s/config.json", dir);
@@ -133,8 +169,13 @@ static int command_spec_run(struct context *context, int argc, char **argv)
 
 	int ret = options_parse(spec_specs, &options, argc, argv, &first, &e);
 	cleanup_free char *args = ret < 0 ? NULL : spec_args(argc - first, argv + first, &e);
-	if (ret == 0)
-		ret = args ? spec_write(options.bundle ? options.bundle : ".", args, &e) : -EINVAL;
+	cleanup_free char *text = args ? spec_compose(args, options.rootless) : NULL;
+	if (text)
+		ret = spec_write(options.bundle ? options.bundle : ".", text, &e);
+	else if (args)
+		ret = err_sys(&e, ENOMEM, "spec");
+	else
+		ret = -EINVAL;
 	return ret < 0 ? command_fail(context, &e) : 0;
 }
 
@@ -145,7 +186,9 @@ const struct command command_spec = {
 	.text = "Writes a config.json that runs the arguments (default: sh) in the root file\n"
 		"system `rootfs` beside it, with its own namespaces and no network but the\n"
 		"loopback device. process.terminal is true if hvrun's standard input is a\n"
-		"terminal. An existing file is left alone.\n",
+		"terminal. An existing file is left alone.\n"
+		"With --rootless, for hvrun without root: a user namespace in which root is the\n"
+		"calling user and group, and no limits.\n",
 	.options = spec_specs,
 	.run = command_spec_run,
 };

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "runtime/container.h"
 #include "runtime/options.h"
 #include "runtime/programs.h"
 #include "runtime/report.h"
@@ -16,7 +17,7 @@
 /* Options in front of the command. */
 struct global_options {
 	const char *root, *log, *log_format, *config;
-	bool debug, help, version;
+	bool debug, help, version, systemd_cgroup;
 };
 
 struct context {
@@ -35,10 +36,18 @@ struct command {
 	int (*run)(struct context *context, int argc, char **argv);
 };
 
-extern const struct command command_run, command_spec, command_check;
+extern const struct command command_run, command_spec, command_check, command_features;
+extern const struct command command_create, command_start, command_state, command_kill;
+extern const struct command command_delete, command_list;
+extern const struct command command_exec, command_pause, command_resume, command_ps;
+extern const struct command command_events, command_update;
 
 /* Reports e as the command's failure and returns EXIT_ERROR. */
 int command_fail(const struct context *context, const struct err *e);
+
+/* Opens the container of this id below --root. For container_close in any case. */
+int command_open_container(const struct context *context, const char *id, struct container *c,
+	struct err *e) must_check;
 
 /*
  * Runs a program and keeps what it prints, with `errors` what it prints on stderr too: at most

@@ -54,7 +54,7 @@ static int export_open(
 }
 
 /* Files that mean something else on the other side of the boundary, or nothing. */
-static int check_type(const struct export *export, struct err *e)
+static int check_type(struct export *export, struct err *e)
 {
 	struct stat st;
 
@@ -65,10 +65,8 @@ static int check_type(const struct export *export, struct err *e)
 	case S_IFREG:
 		return 0;
 	case S_IFSOCK:
-		return err_set(e, ENOTSUP,
-			"%s: is a Unix socket; sockets are not relayed into the virtual machine "
-			"yet",
-			export->path);
+		export->socket = true;
+		return 0;
 	case S_IFIFO:
 		return err_set(e, ENOTSUP,
 			"%s: is a named pipe, which can't reach into a virtual machine",

@@ -22,6 +22,7 @@ struct export
 	int fd; /* O_PATH */
 	char *path;
 	bool readonly, nodev, nosuid;
+	bool socket; /* a Unix socket: relayed by the monitor, not served by hvrun-fs */
 };
 
 struct exports {

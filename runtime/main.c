@@ -25,9 +25,22 @@ static const struct command command_version = {
 };
 
 static const struct command *const commands[] = {
+	&command_create,
+	&command_start,
 	&command_run,
+	&command_state,
+	&command_list,
+	&command_kill,
+	&command_delete,
 	&command_spec,
+	&command_exec,
+	&command_pause,
+	&command_resume,
+	&command_ps,
+	&command_events,
+	&command_update,
 	&command_check,
+	&command_features,
 	&command_help,
 	&command_version,
 };
@@ -61,6 +74,10 @@ static const struct option_spec global_specs[] = {
 		.kind = OPTION_FLAG,
 		.offset = PLACE(debug),
 		.help = "say what is done, and show the guest's console"},
+	{.name = "systemd-cgroup",
+		.kind = OPTION_FLAG,
+		.offset = PLACE(systemd_cgroup),
+		.help = "make cgroups by systemd; cgroupsPath is SLICE:PREFIX:NAME"},
 	{.name = "help",
 		.letter = 'h',
 		.kind = OPTION_FLAG,
@@ -72,7 +89,7 @@ static const struct option_spec global_specs[] = {
 		.offset = PLACE(version),
 		.help = "print the version"},
 	/* Callers pass these to any runtime; here they have no effect. */
-	{.name = "systemd-cgroup", .kind = OPTION_ACCEPT},
+
 	{.name = "rootless", .kind = OPTION_ACCEPT_TEXT},
 	{.name = "criu", .kind = OPTION_ACCEPT_TEXT},
 	{0},

@@ -44,6 +44,7 @@ static int options_store(
 	const struct option_spec *spec, void *target, const char *value, struct err *e)
 {
 	void *place = (char *)target + spec->offset;
+	struct option_list *list = place;
 
 	switch (spec->kind) {
 	case OPTION_FLAG:
@@ -51,6 +52,12 @@ static int options_store(
 		break;
 	case OPTION_TEXT:
 		*(const char **)place = value;
+		break;
+	case OPTION_LIST:
+		if (list->n == OPTION_LIST_MAX)
+			return err_set(e, EINVAL, "--%s is given more than %d times", spec->name,
+				OPTION_LIST_MAX);
+		list->texts[list->n++] = value;
 		break;
 	case OPTION_NUMBER:
 		if (!value || options_number(value, spec->min, spec->max, place) < 0)
@@ -103,6 +110,33 @@ int options_parse(const struct option_spec *specs, void *target, int argc, char 
 	}
 	*first = i;
 	return 0;
+}
+
+int options_parse_words(const struct option_spec *specs, void *target, int argc, char **argv,
+	const char **words, int n_words, struct err *e)
+{
+	int at = 0, n = 0, next;
+
+	while (at + 1 < argc) {
+		/* The word before is taken for the command's name. */
+		int ret = options_parse(specs, target, argc - at, argv + at, &next, e);
+		if (ret < 0)
+			return ret;
+		bool end = next > 1 && strcmp(argv[at + next - 1], "--") == 0;
+		at += next;
+		while (at < argc) {
+			if (n < n_words)
+				words[n] = argv[at];
+			n++;
+			if (!end)
+				break;
+			at++;
+		}
+	}
+	if (n == n_words)
+		return 0;
+	return err_set(
+		e, EINVAL, "hvrun: \"%s\" requires exactly %d argument(s)", argv[0], n_words);
 }
 
 void options_help(const struct option_spec *specs)

@@ -15,9 +15,17 @@
 enum option_kind {
 	OPTION_FLAG,   /* bool */
 	OPTION_TEXT,   /* const char *, a pointer into argv */
+	OPTION_LIST,   /* struct option_list: may be given many times */
 	OPTION_NUMBER, /* unsigned, from min to max */
 	OPTION_ACCEPT, /* no place: accepted because callers pass it, without effect */
 	OPTION_ACCEPT_TEXT,
+};
+
+#define OPTION_LIST_MAX 256
+
+struct option_list {
+	const char *texts[OPTION_LIST_MAX]; /* pointers into argv */
+	size_t n;
 };
 
 struct option_spec {
@@ -36,6 +44,14 @@ struct option_spec {
  */
 int options_parse(const struct option_spec *specs, void *target, int argc, char **argv, int *first,
 	struct err *e) must_check;
+
+/*
+ * The same for a command whose options may also stand behind its words (hvrun update ID
+ * --memory 1G), up to "--". The words go to words, of which there must be as many as it has room
+ * for: else -EINVAL with what runc says then.
+ */
+int options_parse_words(const struct option_spec *specs, void *target, int argc, char **argv,
+	const char **words, int n_words, struct err *e) must_check;
 
 /* Prints the table's help texts to stdout. */
 void options_help(const struct option_spec *specs);

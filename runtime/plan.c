@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/msg.h"
+#include "oci/idmap.h"
 #include "oci/schema.h"
 #include "runtime/support.h"
 
@@ -24,6 +25,9 @@
 #define PORT_STDIN  1025
 #define PORT_STDOUT 1026
 #define PORT_STDERR 1027
+
+/* Of relayed Unix sockets: this and the number of the export. */
+#define PORT_SOCKETS 2048
 
 /* Requests of one vCPU can wait for each other's disk, so there are more threads than vCPUs. */
 #define FS_THREADS_MIN 2
@@ -100,18 +104,24 @@ void plan_close_disks(struct plan *plan)
 	plan->n_disks = 0;
 }
 
-/* A bind mount names its export in place of the host's path. */
-static int guest_mounts(json_t *mounts, struct err *e)
+/* A bind mount names its export, or a socket's port, in place of the host's path. */
+static int guest_mounts(const struct plan *plan, json_t *mounts, struct err *e)
 {
+	size_t n = 1; /* the root's export comes first */
+
 	for (size_t i = 0; i < json_array_size(mounts); i++) {
 		json_t *mount = json_array_get(mounts, i);
 		char name[EXPORT_NAME_BYTES];
 		if (!support_is_bind(mount))
 			continue;
+		const struct export *export = &plan->exports->list[n];
 		exports_mount_name(i, name);
 		json_object_del(mount, "source");
-		if (json_object_set_new(mount, "export", json_string(name)) < 0)
+		if (json_object_set_new(mount, export->socket ? "socket" : "export",
+			    export->socket ? json_integer(PORT_SOCKETS + (json_int_t)n)
+					   : json_string(name)) < 0)
 			return err_sys(e, ENOMEM, "create message");
+		n++;
 	}
 	return 0;
 }
@@ -185,6 +195,37 @@ static json_t *guest_config(const struct oci_config *config)
 	return steal_ptr(&out);
 }
 
+/* Without privileges, the file server shows the user's files as root's: so must the mappings. */
+static int own_ids(const struct oci_config *config, struct err *e)
+{
+	json_t *section = config->linux_section;
+
+	if (geteuid() == 0)
+		return 0;
+	if (oci_idmap_own_as_root(json_object_get(section, "uidMappings"), geteuid(), e) < 0)
+		return err_add(e, "config.json: linux.uidMappings");
+	if (oci_idmap_own_as_root(json_object_get(section, "gidMappings"), getegid(), e) < 0)
+		return err_add(e, "config.json: linux.gidMappings");
+	return 0;
+}
+
+/* Hooks that run in the guest, with what they are told on stdin; guestinit adds the pid. */
+static int add_hooks(const struct plan *plan, json_t *message)
+{
+	json_t *hooks = json_object_get(plan->hooks, "startContainer");
+	json_t *annotations = plan->config->annotations;
+
+	if (!json_array_size(hooks))
+		return 0;
+	cleanup_json json_t *more = json_pack("{s:{s:O}, s:{s:s, s:s, s:s, s:s}}", "hooks",
+		"startContainer", hooks, "state", "ociVersion", "1.3.0", "id", plan->id, "status",
+		"created", "bundle", plan->bundle);
+	if (!more || (annotations && json_object_set(json_object_get(more, "state"),
+					     "annotations", annotations) < 0))
+		return -ENOMEM;
+	return json_object_update(message, more);
+}
+
 int plan_container_file(struct plan *plan, struct err *e)
 {
 	struct oci_config *config = plan->config;
@@ -200,7 +241,10 @@ int plan_container_file(struct plan *plan, struct err *e)
 		oci_schema_prune(&oci_mounts_schema, config->mounts);
 	if (config->linux_section)
 		oci_schema_prune(&oci_linux_schema, config->linux_section);
-	int ret = guest_mounts(config->mounts, e);
+	int ret = guest_mounts(plan, config->mounts, e);
+	if (ret < 0)
+		return ret;
+	ret = own_ids(config, e);
 	if (ret < 0)
 		return ret;
 	json_t *disks = guest_disks(plan);
@@ -216,11 +260,11 @@ int plan_container_file(struct plan *plan, struct err *e)
 	clock_gettime(CLOCK_REALTIME, &now);
 	cleanup_json json_t *message =
 		json_pack("{s:s, s:s, s:b, s:I, s:{s:s, s:b}, s:o, s:o, s:o}", "type", "create",
-			"id", plan->id, "start", 1, "realtimeNs",
+			"id", plan->id, "start", (int)plan->start, "realtimeNs",
 			(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", "export",
 			EXPORT_ROOTFS, "readonly", (int)config->root_readonly, "stdio", stdio,
 			"devices", disks, "config", guest);
-	if (!message)
+	if (!message || add_hooks(plan, message) < 0)
 		return err_sys(e, ENOMEM, "create message");
 	ret = msg_encode(message, MSG_MAX_BYTES, &frame, &len);
 	if (ret == -EMSGSIZE)
@@ -275,6 +319,33 @@ static json_t *disk_list(const struct plan *plan)
 	return list;
 }
 
+/* What only some containers ask of their monitor. */
+static int add_options(const struct plan *plan, json_t *json)
+{
+	const struct exports *exports = plan->exports;
+	cleanup_json json_t *sockets = json_array();
+	int ret = 0;
+
+	for (size_t i = 0; i < exports->n; i++)
+		if (exports->list[i].socket)
+			ret |= json_array_append_new(sockets,
+				json_pack("{s:I, s:i}", "port", PORT_SOCKETS + (json_int_t)i, "fd",
+					exports->list[i].fd));
+	if (json_array_size(sockets))
+		ret |= json_object_set(json, "sockets", sockets);
+	if (plan->listen >= 0)
+		ret |= json_object_set_new(json, "listen", json_pack("{s:i}", "fd", plan->listen));
+	if (plan->keep >= 0)
+		ret |= json_object_set_new(json, "keep", json_pack("[i]", plan->keep));
+	if (plan->hold)
+		ret |= json_object_set_new(json, "hold", json_true());
+	if (plan->detached)
+		ret |= json_object_set_new(json, "forwardSignals", json_true());
+	if (plan->qemu)
+		ret |= json_object_set_new(json, "qemu", json_string(plan->qemu));
+	return ret;
+}
+
 int plan_vmm_file(const struct plan *plan, struct err *e)
 {
 	const struct guestkernel *kernel = plan->kernel;
@@ -292,8 +363,10 @@ int plan_vmm_file(const struct plan *plan, struct err *e)
 		plan->vmm_control, "stdio", stdio, "container", "fd", plan->container, "debug",
 		(int)plan->settings->debug);
 
-	if (json && plan->qemu)
-		json_object_set_new(json, "qemu", json_string(plan->qemu));
+	if (json && add_options(plan, json) < 0) {
+		json_decref(json);
+		json = NULL;
+	}
 	return plan_file(json, "hvrun-plan", e);
 }
 
@@ -315,6 +388,8 @@ int plan_fs_file(const struct plan *plan, struct err *e)
 
 	for (size_t i = 0; i < plan->exports->n; i++) {
 		const struct export *export = &plan->exports->list[i];
+		if (export->socket)
+			continue;
 		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:b, s:b}", "name", export->name,
 			"fd", export->fd, "path", export->path, "readonly", (int)export->readonly,
 			"nodev", (int)export->nodev, "nosuid", (int)export->nosuid);

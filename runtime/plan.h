@@ -17,7 +17,8 @@
 #include "runtime/sizing.h"
 #include "runtime/streams.h"
 
-#define PLAN_DISKS_MAX 8
+#define PLAN_DISKS_MAX	 8
+#define PLAN_SOCKETS_MAX 32
 
 /* A block device of the host that becomes a disk of the VM; path is the container's. */
 struct plan_disk {
@@ -27,7 +28,7 @@ struct plan_disk {
 };
 
 struct plan {
-	const char *id;
+	const char *id, *bundle; /* the bundle's path */
 	struct oci_config *config;
 	const struct settings *settings;
 	const struct sizing *sizing;
@@ -37,7 +38,13 @@ struct plan {
 	const char *qemu; /* NULL with the kvm engine */
 	unsigned n_disks;
 	struct plan_disk disks[PLAN_DISKS_MAX];
-	/* Descriptors that the programs inherit. */
+	bool start;    /* the container's process is started at once */
+	bool hold;     /* the container waits for the hooks */
+	bool detached; /* the monitor outlives hvrun */
+	bool console;  /* the terminal is one of --console-socket, the monitor's own */
+	json_t *hooks; /* of the configuration; NULL */
+	/* Descriptors that the programs inherit; keep is one that the monitor just holds. */
+	int listen, keep;
 	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
 };
 

@@ -47,6 +47,7 @@ static const struct oci_field settings_fields[] = {
 	FIELD("vcpus", vcpus_schema),
 	FIELD("memoryMiB", memory_schema),
 	FIELD("memoryOverheadMiB", overhead_schema),
+	FIELD("hostOverheadMiB", overhead_schema),
 	FIELD("qemu", oci_string),
 	FIELD("cache", cache_schema),
 	FIELD("locks", locks_schema),
@@ -151,6 +152,7 @@ static int settings_fill(struct settings *s, struct err *e)
 	s->memory_overhead_mib = number_of(s, "memoryOverheadMiB");
 	if (!s->memory_overhead_mib)
 		s->memory_overhead_mib = MEMORY_OVERHEAD_DEFAULT_MIB;
+	s->host_overhead_mib = number_of(s, "hostOverheadMiB");
 	s->qemu = text_of(s, "qemu");
 	s->cache = text_of(s, "cache");
 	s->locks = text_of(s, "locks");

@@ -28,6 +28,7 @@ struct settings {
 	enum accel accel;
 	const char *kernel, *modules, *discovery, *cmdline;
 	unsigned vcpus, memory_mib, memory_overhead_mib;
+	unsigned host_overhead_mib; /* room in the host's cgroup for monitor and file server */
 	/* From the command line or an annotation: they beat what the bundle asks for. */
 	unsigned vcpus_forced, memory_forced_mib;
 	const char *qemu;

@@ -9,6 +9,8 @@
 #define MIB		   (1ull << 20)
 #define MEMORY_STEP_BYTES  (2 * MIB)
 #define MEMORY_DEFAULT_MIB 2048
+#define HOST_OVERHEAD_KVM_MIB	    64
+#define HOST_OVERHEAD_EMULATION_MIB 1280
 #define MEMORY_SHARE	   32 /* of a limit: the part that is added for the guest's kernel */
 #define LONG_BITS	   (sizeof(unsigned long) * CHAR_BIT)
 
@@ -68,6 +70,15 @@ static unsigned vcpus_of(const struct oci_config *config, const struct settings 
 	return vcpus > VCPUS_MAX ? VCPUS_MAX : (unsigned)vcpus;
 }
 
+/* Monitor, file server and its files in memory; QEMU, which keeps translated code, needs more. */
+static uint64_t host_overhead_mib(const struct settings *settings)
+{
+	if (settings->host_overhead_mib)
+		return settings->host_overhead_mib;
+	return settings->accel == ACCEL_EMULATION ? HOST_OVERHEAD_EMULATION_MIB
+						  : HOST_OVERHEAD_KVM_MIB;
+}
+
 static int memory_of(struct sizing *sizing, const struct oci_config *config,
 	const struct settings *settings, struct err *e)
 {
@@ -100,6 +111,11 @@ static int memory_of(struct sizing *sizing, const struct oci_config *config,
 			where, (unsigned long long)bytes);
 	sizing->memory_bytes =
 		(bytes + MEMORY_STEP_BYTES - 1) / MEMORY_STEP_BYTES * MEMORY_STEP_BYTES;
+	sizing->overhead_bytes = host_overhead_mib(settings) * MIB;
+	if (config->memory_limit_bytes > 0 &&
+		(uint64_t)config->memory_limit_bytes < sizing->memory_bytes)
+		sizing->overhead_bytes +=
+			sizing->memory_bytes - (uint64_t)config->memory_limit_bytes;
 	return 0;
 }
 

@@ -24,6 +24,8 @@
 struct sizing {
 	unsigned vcpus;
 	uint64_t memory_bytes;
+	/* What the host's limits leave above the container's: the VM's own, monitor, file server. */
+	uint64_t overhead_bytes;
 	bool have_cpus, have_mems;
 	cpu_set_t cpus;		/* the host's CPUs that the VM may use */
 	unsigned long mems[16]; /* the host's memory nodes, a bit each */

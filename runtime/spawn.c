@@ -20,8 +20,10 @@ static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGTTIN
  */
 static _Noreturn void child(const struct spawn *spawn, int null, pid_t parent, volatile int *fault)
 {
-	struct sigaction action = {.sa_handler = SIG_IGN};
+	struct sigaction action = {.sa_handler = spawn->session ? SIG_DFL : SIG_IGN};
 
+	if (spawn->session)
+		setsid(); /* can't fail: the child of vfork leads no process group */
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		sigaction(ignored[i], &action, NULL);
 	action.sa_handler = SIG_DFL;
@@ -33,6 +35,12 @@ static _Noreturn void child(const struct spawn *spawn, int null, pid_t parent, v
 		if (getppid() != parent)
 			_exit(1);
 	}
+	for (size_t i = 0; i < spawn->n_cgroup_fds; i++)
+		if (write(spawn->cgroup_fds[i], "0", 1) < 0 && errno != ENOENT &&
+			errno != ENODEV && !(errno == EACCES && spawn->cgroup_may_fail))
+			goto failed;
+	if (spawn->netns && unshare(CLONE_NEWNET) < 0)
+		goto failed;
 	if (spawn->cpus && sched_setaffinity(0, sizeof(*spawn->cpus), spawn->cpus) < 0)
 		goto failed;
 	if (spawn->mems &&

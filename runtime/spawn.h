@@ -22,11 +22,16 @@ struct spawn {
 	const cpu_set_t *cpus;	   /* NULL: as the caller */
 	const unsigned long *mems; /* memory nodes, NULL: as the caller */
 	size_t mems_bits;
+	const int *cgroup_fds; /* open cgroup.procs files that it enters */
+	size_t n_cgroup_fds;
+	bool cgroup_may_fail; /* systemd moves it in later, where it can't do so itself */
+	bool session; /* outlives its caller: a session of its own, no signal ignored */
+	bool netns;   /* a new network namespace */
 };
 
 /*
  * Starts a program in hvrun's process group, so that it may use the terminal, but with the
- * terminal's signals and SIGTERM ignored: hvrun forwards them. Returns the pid, the caller's to
+ * terminal's signals and SIGTERM ignored: hvrun forwards them. (Not so with `session`.) Returns the pid, the caller's to
  * wait for; or -errno with e naming the program. null is an open descriptor of /dev/null.
  */
 pid_t spawn_start(const struct spawn *spawn, int null, struct err *e) must_check;

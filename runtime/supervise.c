@@ -68,6 +68,14 @@ static void supervise_stop(struct supervise *s)
 		log_debug("timer: %s", strerror(errno));
 }
 
+static void supervise_reached(struct supervise *s, enum supervise_until what)
+{
+	if (s->until != what || s->failed)
+		return;
+	s->reached = true;
+	loop_stop(&s->loop);
+}
+
 static void event_handle(struct supervise *s, const json_t *event)
 {
 	const char *name = json_string_value(json_object_get(event, "event"));
@@ -77,8 +85,13 @@ static void event_handle(struct supervise *s, const json_t *event)
 		return;
 	if (code < 0 || code > 255)
 		code = EXIT_VM;
-	if (strcmp(name, "started") == 0) {
+	if (strcmp(name, "created") == 0) {
+		supervise_reached(s, SUPERVISE_CREATED);
+	} else if (strcmp(name, "started") == 0) {
 		s->started = true;
+		if (s->on_started)
+			s->on_started(s->arg);
+		supervise_reached(s, SUPERVISE_STARTED);
 	} else if (strcmp(name, "exited") == 0) {
 		s->told = true;
 		s->oom = json_is_true(json_object_get(event, "oom"));
@@ -239,9 +252,7 @@ static void forward(struct supervise *s, int signal)
 	char text[96];
 	snprintf(text, sizeof(text), "ended by signal %d (%s) before the container had started",
 		signal, strsignal(signal));
-	supervise_fail(s, 128 + signal, text);
-	if (s->grace == 0)
-		supervise_stop(s);
+	supervise_end(s, 128 + signal, text);
 }
 
 static void signals_ready(struct loop_source *source, uint32_t events)
@@ -267,6 +278,14 @@ static void signals_ready(struct loop_source *source, uint32_t events)
 	}
 }
 
+void supervise_clear(struct supervise *s)
+{
+	memset(s, 0, offsetof(struct supervise, err));
+	s->signal_fd = s->control_fd = s->fs_control_fd = -1;
+	s->signals.fd = s->control.fd = s->timer.source.fd = -1;
+	s->loop.epoll_fd = s->loop.wake_fd = -1;
+}
+
 int supervise_init(struct supervise *s, struct err *e)
 {
 	/* Not forwarded: faults of hvrun's own, and what the terminal or the kernel tell it alone.
@@ -276,10 +295,8 @@ int supervise_init(struct supervise *s, struct err *e)
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
 	sigset_t mask;
 
-	memset(s, 0, offsetof(struct supervise, err));
-	s->signal_fd = s->control_fd = s->fs_control_fd = -1;
-	s->signals.fd = s->control.fd = s->timer.source.fd = -1;
-	s->loop.epoll_fd = s->loop.wake_fd = -1;
+	supervise_clear(s);
+	s->ready = true;
 	s->signals.ready = signals_ready;
 	s->control.ready = control_ready;
 	s->code = EXIT_VM;
@@ -317,6 +334,19 @@ int supervise_run(struct supervise *s, int control, int fs_control, struct err *
 	return ret < 0 ? err_sys(e, -ret, "event loop") : 0;
 }
 
+void supervise_end(struct supervise *s, int code, const char *text)
+{
+	supervise_fail(s, code, text);
+	if (s->grace == 0)
+		supervise_stop(s);
+}
+
+void supervise_detach(struct supervise *s)
+{
+	supervise_send(s, json_pack("{s:s}", "op", "detach"));
+	s->vmm = s->fs = 0;
+}
+
 void supervise_fini(struct supervise *s)
 {
 	/* The monitor first: it restores the terminal, if it is given the time to. */
@@ -334,5 +364,7 @@ void supervise_fini(struct supervise *s)
 	loop_timer_fini(&s->timer);
 	fd_closep(&s->signal_fd);
 	loop_fini(&s->loop);
-	sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+	if (s->ready)
+		sigprocmask(SIG_SETMASK, &s->old_mask, NULL);
+	s->ready = false;
 }

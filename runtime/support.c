@@ -49,12 +49,6 @@ static const struct {
 	{"vm.hwConfig.dtdevs", "no device of the host is passed through"},
 	{"vm.hwConfig.iomems", "no memory of the host is passed through"},
 	{"vm.hwConfig.irqs", "no interrupt of the host is passed through"},
-	{"hooks.prestart", "hooks are not run yet: remove them"},
-	{"hooks.createRuntime", "hooks are not run yet: remove them"},
-	{"hooks.createContainer", "hooks are not run yet: remove them"},
-	{"hooks.startContainer", "hooks are not run yet: remove them"},
-	{"hooks.poststart", "hooks are not run yet: remove them"},
-	{"hooks.poststop", "hooks are not run yet: remove them"},
 };
 
 static bool asks_for_something(const json_t *value)

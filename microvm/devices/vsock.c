@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -299,6 +300,22 @@ int vsock_connect(struct virtio_device *dev, uint32_t host_port, uint32_t guest_
 	}
 	pthread_mutex_unlock(&dev->lock);
 	return ret;
+}
+
+void vsock_disconnect(struct virtio_device *dev, uint32_t host_port, uint32_t guest_port)
+{
+	struct vsock *v = vsock_of(dev);
+
+	pthread_mutex_lock(&dev->lock);
+	struct vsock_conn *c = vsock_conn_find(v, host_port, guest_port);
+	if (c && c->state != VSOCK_DEAD)
+		vsock_conn_kill(c, -ECONNRESET, true);
+	if (c) {
+		stream_fd_close(&c->wr, dev->loop, SHUT_WR);
+		c->buf_used = 0;
+		vsock_settle(v);
+	}
+	pthread_mutex_unlock(&dev->lock);
 }
 
 int vsock_listen(struct virtio_device *dev, uint32_t host_port, vsock_accept_fn *accept, void *arg)

@@ -18,8 +18,8 @@
 #include "microvm/virtio/device.h"
 
 #define VSOCK_HOST_CID	    2u
-#define VSOCK_CONNS_MAX	    128u
-#define VSOCK_LISTENERS_MAX 8u
+#define VSOCK_CONNS_MAX	    512u
+#define VSOCK_LISTENERS_MAX 40u
 #define VSOCK_BUFFER_BYTES  (256u << 10)
 
 struct vsock_config {
@@ -67,6 +67,12 @@ void vsock_free(struct virtio_device *dev);
  */
 int vsock_connect(struct virtio_device *dev, uint32_t host_port, uint32_t guest_port, int rd_fd,
 	int wr_fd, const struct vsock_conn_events *events, void *arg) must_check;
+
+/*
+ * Ends a connection at once: what it has still to deliver is thrown away, the guest gets a reset.
+ * Its closed comes as always, from the loop, with -ECONNRESET. Nothing for one that is not there.
+ */
+void vsock_disconnect(struct virtio_device *dev, uint32_t host_port, uint32_t guest_port);
 
 /* Lets the guest connect to host_port; every other port is refused. 0, -EADDRINUSE, -ENOSPC. */
 int vsock_listen(struct virtio_device *dev, uint32_t host_port, vsock_accept_fn *accept,

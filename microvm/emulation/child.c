@@ -170,6 +170,24 @@ int child_start(
 	return 0;
 }
 
+int child_freeze(struct child *child, bool freeze)
+{
+	siginfo_t info;
+	int ret;
+
+	if (child->pid < 0)
+		return -ESRCH;
+	if (kill(child->pid, freeze ? SIGSTOP : SIGCONT) < 0)
+		return -errno;
+	if (!freeze)
+		return 0;
+	/* All of its threads stand still then; or it has ended, which the loop will see. */
+	do
+		ret = waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+	while (ret < 0 && errno == EINTR);
+	return ret < 0 ? -errno : 0;
+}
+
 void child_kill(struct child *child)
 {
 	close_source(child, &child->exit);

@@ -32,6 +32,9 @@ void child_init(
 int child_start(struct child *child, char *const *words, const int *keep, unsigned n_keep,
 	struct err *e) must_check;
 
+/* Stops all of it where it is (and waits until it stands), or lets it go on. */
+int child_freeze(struct child *child, bool freeze) must_check;
+
 /* Kills it, waits for it, and forgets it; any number of times. */
 void child_kill(struct child *child);
 

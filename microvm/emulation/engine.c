@@ -322,10 +322,30 @@ static int emulation_start(struct engine *engine, struct err *e)
 	return ret;
 }
 
+/*
+ * The process as a whole: its ends of our sockets stay quiet meanwhile, and nobody here waits for
+ * an answer on them.
+ */
+static int emulation_pause(struct engine *engine, struct err *e)
+{
+	int ret = child_freeze(&engine->child, true);
+
+	return ret < 0 ? err_sys(e, -ret, "QEMU can't be stopped") : 0;
+}
+
+static int emulation_resume(struct engine *engine, struct err *e)
+{
+	int ret = child_freeze(&engine->child, false);
+
+	return ret < 0 ? err_sys(e, -ret, "QEMU can't go on") : 0;
+}
+
 const struct engine_ops engine_emulation_ops = {
 	.name = "emulation",
 	.create = emulation_create,
 	.start = emulation_start,
+	.pause = emulation_pause,
+	.resume = emulation_resume,
 	.stop = emulation_stop,
 	.free = emulation_free,
 };

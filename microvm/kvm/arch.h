@@ -34,6 +34,9 @@ bool arch_mmio(struct vcpu *vcpu, uint64_t gpa, void *data, uint32_t len, bool i
 /* An exit that only this architecture has, in vcpu->run: true when it was served. */
 bool arch_exit(struct vcpu *vcpu);
 
+/* The vCPU will go on after a pause: tells the guest that time has passed without it. */
+void arch_vcpu_resume(struct vcpu *vcpu);
+
 /* Where a vCPU that is not running stands; false when KVM does not say. */
 bool arch_program_counter(int vcpu_fd, uint64_t *address) must_check;
 

@@ -47,14 +47,14 @@ static void engine_ended(struct loop_source *source, uint32_t events)
 	engine->config.ended(engine->config.arg, engine->how, engine->message);
 }
 
-static void engine_kvm_stop(struct engine *engine)
+/* Gives the order, and gets vCPUs out of the guest to hear it. */
+static void give_order(struct engine *engine, enum vm_order order)
 {
-	uint64_t exits[VM_EXIT_KINDS] = {0};
-
-	loop_del(engine->config.loop, &engine->ended);
-	if (!engine->vcpus || atomic_exchange(&engine->stopping, true))
-		return;
-	for (unsigned i = 0; i < engine->config.vcpus; i++) {
+	pthread_mutex_lock(&engine->order_lock);
+	atomic_store(&engine->order, order);
+	pthread_cond_broadcast(&engine->order_changed);
+	pthread_mutex_unlock(&engine->order_lock);
+	for (unsigned i = 0; order != VM_RUN && i < engine->config.vcpus; i++) {
 		struct vcpu *vcpu = &engine->vcpus[i];
 
 		if (!vcpu->thread_made)
@@ -63,6 +63,41 @@ static void engine_kvm_stop(struct engine *engine)
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		pthread_kill(vcpu->thread, vm_kick_signal());
 	}
+}
+
+static int engine_kvm_pause(struct engine *engine, struct err *e)
+{
+	(void)e;
+	give_order(engine, VM_PAUSE);
+	pthread_mutex_lock(&engine->order_lock);
+	while (engine->n_still < engine->config.vcpus)
+		pthread_cond_wait(&engine->order_changed, &engine->order_lock);
+	pthread_mutex_unlock(&engine->order_lock);
+	return 0;
+}
+
+static int engine_kvm_resume(struct engine *engine, struct err *e)
+{
+	(void)e;
+	for (unsigned i = 0; i < engine->config.vcpus; i++) {
+		struct vcpu *vcpu = &engine->vcpus[i];
+
+		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		/* Keeps the guest's watchdog quiet; a guest without this clock has none to tell. */
+		arch_vcpu_resume(vcpu);
+	}
+	give_order(engine, VM_RUN);
+	return 0;
+}
+
+static void engine_kvm_stop(struct engine *engine)
+{
+	uint64_t exits[VM_EXIT_KINDS] = {0};
+
+	loop_del(engine->config.loop, &engine->ended);
+	if (!engine->vcpus || atomic_load(&engine->order) == VM_STOP)
+		return;
+	give_order(engine, VM_STOP);
 	for (unsigned i = 0; i < engine->config.vcpus; i++) {
 		struct vcpu *vcpu = &engine->vcpus[i];
 
@@ -92,6 +127,8 @@ static void engine_kvm_free(struct engine *engine)
 	engine_kvm_stop(engine);
 	vm_destroy(engine);
 	fd_closep(&engine->ended_fd);
+	pthread_cond_destroy(&engine->order_changed);
+	pthread_mutex_destroy(&engine->order_lock);
 	pthread_mutex_destroy(&engine->lock);
 	free(engine);
 }
@@ -110,6 +147,10 @@ static int engine_init(struct engine *engine, const struct vm_config *config, st
 	engine->ended.fd = -1;
 	engine->ended.ready = engine_ended;
 	int ret = -pthread_mutex_init(&engine->lock, NULL);
+	if (!ret)
+		ret = -pthread_mutex_init(&engine->order_lock, NULL);
+	if (!ret)
+		ret = -pthread_cond_init(&engine->order_changed, NULL);
 	if (ret < 0)
 		return err_sys(e, -ret, "KVM engine");
 	engine->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -189,6 +230,8 @@ const struct engine_ops engine_kvm_ops = {
 	.name = "kvm",
 	.create = engine_kvm_create,
 	.start = engine_kvm_start,
+	.pause = engine_kvm_pause,
+	.resume = engine_kvm_resume,
 	.stop = engine_kvm_stop,
 	.free = engine_kvm_free,
 };

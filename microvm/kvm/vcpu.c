@@ -87,7 +87,7 @@ static bool vcpu_exit(struct vcpu *vcpu)
 static bool vcpu_run_failed(struct vcpu *vcpu, int code)
 {
 	switch (code) {
-	case EINTR: /* kicked; stopping tells why */
+	case EINTR: /* kicked; the order tells why */
 		vcpu->exits[VM_EXIT_SIGNAL]++;
 		return true;
 	case EAGAIN: /* woken, but no SIPI yet */
@@ -104,16 +104,44 @@ static bool vcpu_run_failed(struct vcpu *vcpu, int code)
 	}
 }
 
+/* The order is not to run: waits through a pause; false when it is the end. */
+static bool vcpu_wait(struct engine *engine)
+{
+	pthread_mutex_lock(&engine->order_lock);
+	if (atomic_load(&engine->order) == VM_PAUSE) {
+		engine->n_still++;
+		pthread_cond_broadcast(&engine->order_changed);
+		while (atomic_load(&engine->order) == VM_PAUSE)
+			pthread_cond_wait(&engine->order_changed, &engine->order_lock);
+		engine->n_still--;
+	}
+	bool run = atomic_load(&engine->order) == VM_RUN;
+	pthread_mutex_unlock(&engine->order_lock);
+	return run;
+}
+
+/* This vCPU runs no more: a pause needn't wait for it. */
+static void vcpu_over(struct engine *engine)
+{
+	pthread_mutex_lock(&engine->order_lock);
+	engine->n_still++;
+	pthread_cond_broadcast(&engine->order_changed);
+	pthread_mutex_unlock(&engine->order_lock);
+}
+
 void *vcpu_run(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	bool run = true;
 
-	while (run && !atomic_load(&vcpu->engine->stopping)) {
-		if (ioctl(vcpu->fd, KVM_RUN, 0) < 0)
+	while (run) {
+		if (atomic_load(&vcpu->engine->order) != VM_RUN)
+			run = vcpu_wait(vcpu->engine);
+		else if (ioctl(vcpu->fd, KVM_RUN, 0) < 0)
 			run = vcpu_run_failed(vcpu, errno);
 		else
 			run = vcpu_exit(vcpu);
 	}
+	vcpu_over(vcpu->engine);
 	return NULL;
 }

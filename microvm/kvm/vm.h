@@ -31,6 +31,8 @@ enum vm_exit_kind {
 	VM_EXIT_KINDS,
 };
 
+enum vm_order { VM_RUN, VM_PAUSE, VM_STOP };
+
 struct vcpu {
 	struct engine *engine;
 	unsigned index;
@@ -51,7 +53,11 @@ struct engine {
 	struct virtio_mmio mmio[VM_DEVICES_MAX];
 	int ack_fd; /* swallows acknowledgements of interrupts; nobody reads it */
 	struct vcpu *vcpus;
-	atomic_bool stopping;
+	/* What vCPUs are to do; one that shall not run looks closer under the lock below. */
+	_Atomic(enum vm_order) order;
+	pthread_mutex_t order_lock;
+	pthread_cond_t order_changed; /* order, or n_still */
+	unsigned n_still;	      /* vCPUs that wait, or whose threads are over */
 	struct arch_machine arch;
 
 	/* The end: told by any thread, delivered by the loop. */

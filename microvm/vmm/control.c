@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,9 +13,8 @@
 #include "base/log.h"
 
 #define CONTROL_DEPTH_MAX 4
-#define CONTROL_SIZE_MAX  UINT16_MAX /* rows, columns: struct winsize */
 
-static bool integer(const json_t *json, const char *key, json_int_t max, int *out)
+bool control_integer(const json_t *json, const char *key, json_int_t max, int *out)
 {
 	const json_t *value = json_object_get(json, key);
 	json_int_t number = json_integer_value(value);
@@ -32,13 +30,18 @@ static void handle(struct control *control, const json_t *json)
 	const char *op = json_string_value(json_object_get(json, "op"));
 	int a, b;
 
-	if (op && !strcmp(op, "kill") && integer(json, "signal", SIGRTMAX, &a))
+	if (op && !strcmp(op, "kill") && control_integer(json, "signal", SIGRTMAX, &a))
 		control->ops->kill(control->arg, a);
-	else if (op && !strcmp(op, "resize") && integer(json, "rows", CONTROL_SIZE_MAX, &a) &&
-		integer(json, "columns", CONTROL_SIZE_MAX, &b))
+	else if (op && !strcmp(op, "resize") &&
+		control_integer(json, "rows", CONTROL_SIZE_MAX, &a) &&
+		control_integer(json, "columns", CONTROL_SIZE_MAX, &b))
 		control->ops->resize(control->arg, (unsigned)a, (unsigned)b);
 	else if (op && !strcmp(op, "stop"))
 		control->ops->stop(control->arg);
+	else if (op && !strcmp(op, "create"))
+		control->ops->create(control->arg);
+	else if (op && !strcmp(op, "detach"))
+		control->lifeline = false;
 	else
 		log_warn("control socket: not a command: %.64s", op ? op : "no \"op\"");
 }
@@ -63,7 +66,8 @@ static void control_ready(struct loop_source *source, uint32_t events)
 		int fd = source->fd;
 		loop_del(control->loop, source);
 		fd_closep(&fd);
-		control->ops->stop(control->arg);
+		if (control->lifeline)
+			control->ops->stop(control->arg);
 		return;
 	}
 	cleanup_json json_t *json = json_parse(packet, (size_t)n, CONTROL_DEPTH_MAX, &e);
@@ -73,12 +77,12 @@ static void control_ready(struct loop_source *source, uint32_t events)
 		log_warn("control socket: %s", e.text);
 }
 
-int control_init(struct control *control, struct loop *loop, int sock_fd,
+int control_init(struct control *control, struct loop *loop, int sock_fd, bool lifeline,
 	const struct control_ops *ops, void *arg, struct err *e)
 {
 	cleanup_close int sock = sock_fd;
 
-	*control = (struct control){.loop = loop, .ops = ops, .arg = arg};
+	*control = (struct control){.loop = loop, .ops = ops, .arg = arg, .lifeline = lifeline};
 	control->sock.fd = -1;
 	control->sock.ready = control_ready;
 	int ret = fd_set_nonblock(sock, true);

@@ -83,7 +83,14 @@ struct engine_ops {
 	 */
 	int (*create)(const struct vm_config *config, struct engine **engine, struct err *e);
 	int (*start)(struct engine *engine, struct err *e);
-	/* Ends the vCPUs and waits for them; the devices are stopped. Any number of times. */
+	/*
+	 * Stops the vCPUs where they are: none of them runs when this has returned. Devices go on
+	 * serving what was asked. resume lets them go on. Each only in turn, from start to stop.
+	 */
+	int (*pause)(struct engine *engine, struct err *e);
+	int (*resume)(struct engine *engine, struct err *e);
+	/* Ends the vCPUs and waits for them, paused or not; the devices are stopped. Any number of
+	 * times. */
 	void (*stop)(struct engine *engine);
 	/* Stops when it runs, and frees; NULL is fine. The devices are free for reuse. */
 	void (*free)(struct engine *engine);

@@ -9,13 +9,13 @@
 
 #include "base/log.h"
 #include "base/msg.h"
+#include "microvm/vmm/clients.h"
 #include "microvm/vmm/session.h"
 
 #define LOG_LINES_PER_S 50
 #define LOG_TEXT_BYTES	1024
 
-/* Makes a guest's text safe for a log or a terminal: one line, printable, bounded. */
-static void clean_text(const char *text, char *out, size_t cap_bytes)
+void events_clean_text(const char *text, char *out, size_t cap_bytes)
 {
 	size_t used = 0;
 
@@ -70,9 +70,17 @@ static int handle_hello(struct session *s, const json_t *message)
 	return 0;
 }
 
+static int handle_created(struct session *s, const json_t *message)
+{
+	if (!s->set_up || s->created || s->started || !id_is_ours(s, message))
+		return -EPROTO;
+	session_guest_created(s);
+	return 0;
+}
+
 static int handle_started(struct session *s, const json_t *message)
 {
-	if (s->started || !id_is_ours(s, message))
+	if (!s->set_up || s->started || (s->created && !s->start_sent) || !id_is_ours(s, message))
 		return -EPROTO;
 	session_guest_started(s);
 	return 0;
@@ -83,8 +91,8 @@ static int handle_exited(struct session *s, const json_t *message)
 	const json_t *oom = json_object_get(message, "oom");
 	json_int_t code;
 
-	if (!s->started || !id_is_ours(s, message) || integer(message, "code", 0, 255, &code) < 0 ||
-		(oom && !json_is_boolean(oom)))
+	if (!(s->created || s->started) || !id_is_ours(s, message) ||
+		integer(message, "code", 0, 255, &code) < 0 || (oom && !json_is_boolean(oom)))
 		return -EPROTO;
 	session_guest_exited(s, (int)code, json_is_true(oom));
 	return 0;
@@ -98,7 +106,7 @@ static int handle_failed(struct session *s, const json_t *message)
 
 	if (!text || !id_is_ours(s, message) || integer(message, "code", 1, 255, &code) < 0)
 		return -EPROTO;
-	clean_text(text, cleaned, sizeof(cleaned));
+	events_clean_text(text, cleaned, sizeof(cleaned));
 	session_guest_failed(s, (int)code, cleaned);
 	return 0;
 }
@@ -121,6 +129,35 @@ static bool log_allowed(struct session *s)
 	return false;
 }
 
+static int handle_oom(struct session *s, const json_t *message)
+{
+	if (!id_is_ours(s, message))
+		return -EPROTO;
+	s->oom = true;
+	clients_oom(s->clients);
+	return 0;
+}
+
+static int handle_answer(struct session *s, const json_t *message)
+{
+	return clients_answer(s->clients, message);
+}
+
+static int handle_exec_started(struct session *s, const json_t *message)
+{
+	return id_is_ours(s, message) ? clients_exec_started(s->clients, message) : -EPROTO;
+}
+
+static int handle_exec_exited(struct session *s, const json_t *message)
+{
+	return id_is_ours(s, message) ? clients_exec_exited(s->clients, message) : -EPROTO;
+}
+
+static int handle_exec_failed(struct session *s, const json_t *message)
+{
+	return id_is_ours(s, message) ? clients_exec_failed(s->clients, message) : -EPROTO;
+}
+
 static int handle_log(struct session *s, const json_t *message)
 {
 	static const char *const levels[] = {"error", "warning", "info", "debug"};
@@ -135,7 +172,7 @@ static int handle_log(struct session *s, const json_t *message)
 			continue;
 		if ((int)log_level() < i || !log_allowed(s))
 			return 0;
-		clean_text(text, cleaned, sizeof(cleaned));
+		events_clean_text(text, cleaned, sizeof(cleaned));
 		log_line((enum log_level)i, "guestinit: %s", cleaned);
 		return 0;
 	}
@@ -149,10 +186,16 @@ int events_handle(struct session *session, const json_t *message, char *why, siz
 		int (*handle)(struct session *s, const json_t *message);
 	} kinds[] = {
 		{"hello", handle_hello},
+		{"created", handle_created},
 		{"started", handle_started},
 		{"exited", handle_exited},
 		{"failed", handle_failed},
 		{"log", handle_log},
+		{"oom", handle_oom},
+		{"answer", handle_answer},
+		{"exec-started", handle_exec_started},
+		{"exec-exited", handle_exec_exited},
+		{"exec-failed", handle_exec_failed},
 	};
 	const char *type = json_string_value(json_object_get(message, "type"));
 	char cleaned[64];
@@ -168,7 +211,7 @@ int events_handle(struct session *session, const json_t *message, char *why, siz
 				"the guest broke the agent's protocol: a wrong \"%s\"", type);
 		return ret;
 	}
-	clean_text(type ? type : "?", cleaned, sizeof(cleaned));
+	events_clean_text(type ? type : "?", cleaned, sizeof(cleaned));
 	snprintf(
 		why, cap_bytes, "the guest broke the agent's protocol: unexpected \"%s\"", cleaned);
 	return -EPROTO;

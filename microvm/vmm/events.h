@@ -19,8 +19,12 @@ struct session;
 int events_handle(
 	struct session *session, const json_t *message, char *why, size_t cap_bytes) must_check;
 
+/* Makes a guest's text safe for a log or a terminal: one line, printable, bounded. */
+void events_clean_text(const char *text, char *out, size_t cap_bytes);
+
 /* What the messages mean for the session; defined in session.c. */
 void session_guest_hello(struct session *session, uint64_t tsc);
+void session_guest_created(struct session *session);
 void session_guest_started(struct session *session);
 void session_guest_exited(struct session *session, int code, bool oom);
 void session_guest_failed(struct session *session, int code, const char *message);

@@ -190,6 +190,12 @@ int machine_start(struct machine *machine, struct err *e)
 	return machine->ops->start(machine->engine, e);
 }
 
+int machine_pause(struct machine *machine, bool pause, struct err *e)
+{
+	return pause ? machine->ops->pause(machine->engine, e)
+		     : machine->ops->resume(machine->engine, e);
+}
+
 void machine_stop(struct machine *machine)
 {
 	if (machine->engine)

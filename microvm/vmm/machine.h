@@ -38,6 +38,7 @@ int machine_init(struct machine *machine, struct plan *plan, struct loop *loop,
 	struct console_log *console, const struct machine_events *events, void *arg,
 	struct err *e) must_check;
 int machine_start(struct machine *machine, struct err *e) must_check;
+int machine_pause(struct machine *machine, bool pause, struct err *e) must_check;
 void machine_stop(struct machine *machine); /* any number of times */
 void machine_fini(struct machine *machine);
 

@@ -5,20 +5,23 @@
  * devices, streams and sockets; the KVM engine adds a thread per vCPU, disks have some of theirs.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
 #include "microvm/kvm/probe.h"
+#include "microvm/vmm/clients.h"
 #include "microvm/vmm/control.h"
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/plan.h"
+#include "microvm/vmm/relay_socket.h"
 #include "microvm/vmm/session.h"
+#include "microvm/vmm/signals.h"
 
 struct monitor {
 	struct loop loop;
@@ -27,7 +30,10 @@ struct monitor {
 	struct control control;
 	struct machine machine;
 	struct session session;
-	struct loop_source signals;
+	struct relay_sockets relays;
+	struct clients *clients; /* NULL: none */
+	struct signals signals;
+	int tty_fd; /* the controlling terminal, -1: none */
 	bool console_ready, session_ready;
 	int exit_code;
 };
@@ -39,6 +45,20 @@ static int monitor_connect(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
 
 	return vsock_connect(
 		m->machine.vsock, host_port, MSG_STREAM_PORT, rd_fd, wr_fd, events, conn_arg);
+}
+
+static void monitor_disconnect(void *arg, uint32_t host_port)
+{
+	struct monitor *m = arg;
+
+	vsock_disconnect(m->machine.vsock, host_port, MSG_STREAM_PORT);
+}
+
+static int monitor_pause_vm(void *arg, bool pause, struct err *e)
+{
+	struct monitor *m = arg;
+
+	return machine_pause(&m->machine, pause, e);
 }
 
 static void monitor_stop_vm(void *arg)
@@ -80,6 +100,8 @@ static void monitor_finish(void *arg, int exit_code)
 
 static const struct session_ops session_ops = {
 	.connect = monitor_connect,
+	.disconnect = monitor_disconnect,
+	.pause_vm = monitor_pause_vm,
 	.stop_vm = monitor_stop_vm,
 	.emit = monitor_emit,
 	.describe = monitor_describe,
@@ -88,7 +110,12 @@ static const struct session_ops session_ops = {
 
 static void on_kill(void *arg, int signal)
 {
-	session_kill(&((struct monitor *)arg)->session, signal);
+	session_kill(&((struct monitor *)arg)->session, signal, false);
+}
+
+static void on_create(void *arg)
+{
+	session_release(&((struct monitor *)arg)->session);
 }
 
 static void on_resize(void *arg, unsigned rows, unsigned columns)
@@ -103,6 +130,7 @@ static void on_stop(void *arg)
 
 static const struct control_ops control_ops = {
 	.kill = on_kill,
+	.create = on_create,
 	.resize = on_resize,
 	.stop = on_stop,
 };
@@ -134,49 +162,49 @@ static const struct machine_events machine_events = {
 	.fs_lost = on_fs_lost,
 };
 
-static void signals_ready(struct loop_source *source, uint32_t events)
+static void tell_size(struct monitor *m)
 {
-	struct monitor *m =
-		(struct monitor *)(void *)((char *)source - offsetof(struct monitor, signals));
-	struct signalfd_siginfo info;
+	unsigned rows, columns;
 
-	(void)events;
-	if (read(source->fd, &info, sizeof(info)) == sizeof(info)) {
-		log_warn("ended by signal %u", info.ssi_signo);
+	if (terminal_size(m->tty_fd, &rows, &columns))
+		session_resize(&m->session, rows, columns);
+}
+
+static void on_signal(void *arg, int signal)
+{
+	struct monitor *m = arg;
+
+	if (signal == SIGWINCH) {
+		tell_size(m);
+	} else if (m->plan.forward_signals) {
+		session_kill(&m->session, signal, false);
+	} else {
+		log_warn("ended by signal %d", signal);
 		session_stop(&m->session);
 	}
 }
 
-/*
- * Signals that would end this program end the VM in good order instead, so that a terminal gets
- * its mode back. Those that hvrun has set to be ignored stay so.
- */
-static int set_up_signals(struct monitor *m, struct err *e)
+/* A pseudo-terminal of the host that is the container's: its size is known by being its owner. */
+static int take_terminal(struct monitor *m, struct err *e)
 {
-	const struct sigaction ignore = {.sa_handler = SIG_IGN};
-	static const int ends[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
-	sigset_t set;
+	int ret = 0;
 
-	sigaction(SIGPIPE, &ignore, NULL);
-	sigaction(SIGTTOU, &ignore, NULL); /* restores a terminal from the background as well */
-	sigaction(SIGTTIN, &ignore, NULL);
-	sigemptyset(&set);
-	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-		struct sigaction now;
-		/* A signal that is blocked is queued although it is ignored: leave those out. */
-		if (sigaction(ends[i], NULL, &now) < 0 || now.sa_handler != SIG_IGN)
-			sigaddset(&set, ends[i]);
-	}
-	if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
-		return err_sys(e, errno, "signals");
-	cleanup_close int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0)
-		return err_sys(e, errno, "signals");
-	int ret = loop_add(&m->loop, &m->signals, fd, EPOLLIN);
-	if (ret < 0)
-		return err_sys(e, -ret, "signals");
-	(void)steal_fd(&fd);
-	return 0;
+	if (!m->plan.controlling)
+		return 0;
+	m->tty_fd = fcntl(m->plan.terminal_fd, F_DUPFD_CLOEXEC, 3);
+	ret = m->tty_fd < 0 ? -errno : terminal_make_own(m->tty_fd);
+	return ret < 0 ? err_sys(e, -ret, "controlling terminal") : 0;
+}
+
+/* What other processes than the hvrun that started this one may do. */
+static int set_up_clients(struct monitor *m, struct err *e)
+{
+	if (m->plan.listen_fd < 0)
+		return 0;
+	int ret =
+		clients_create(&m->clients, &m->loop, steal_fd(&m->plan.listen_fd), &m->session, e);
+	m->session.clients = m->clients;
+	return ret;
 }
 
 static int set_up(struct monitor *m, int plan_fd, struct err *e)
@@ -187,8 +215,10 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		return ret;
 	if (m->plan.debug)
 		log_init("hvrun-vmm", STDERR_FILENO, LOG_LEVEL_DEBUG);
-	ret = control_init(
-		&m->control, &m->loop, steal_fd(&m->plan.control_fd), &control_ops, m, e);
+	ret = control_init(&m->control, &m->loop, steal_fd(&m->plan.control_fd), m->plan.lifeline,
+		&control_ops, m, e);
+	if (!ret)
+		ret = take_terminal(m, e);
 	if (ret < 0)
 		return ret;
 	struct session_config config = {
@@ -199,16 +229,24 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		.out_fd = steal_fd(&m->plan.out_fd),
 		.err_fd = steal_fd(&m->plan.err_fd),
 		.terminal_fd = steal_fd(&m->plan.terminal_fd),
+		.hold = m->plan.hold,
 		.ops = &session_ops,
 		.arg = m,
 	};
 	m->session_ready = true;
 	ret = session_init(&m->session, &config, e);
 	if (!ret)
-		ret = set_up_signals(m, e);
+		ret = signals_init(&m->signals, &m->loop, m->plan.forward_signals,
+			m->plan.controlling, on_signal, m, e);
+	if (!ret)
+		ret = set_up_clients(m, e);
+	if (!ret && m->tty_fd >= 0)
+		tell_size(m);
 	if (!ret)
 		ret = machine_init(
 			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
+	if (!ret)
+		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, e);
 	if (!ret)
 		ret = machine_start(&m->machine, e);
 	return ret;
@@ -216,15 +254,13 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 
 static void tear_down(struct monitor *m)
 {
-	int fd = m->signals.fd;
-
 	machine_fini(&m->machine);
+	clients_free(m->clients);
 	if (m->session_ready)
 		session_fini(&m->session);
 	control_fini(&m->control);
-	if (fd >= 0)
-		loop_del(&m->loop, &m->signals);
-	fd_closep(&fd);
+	signals_fini(&m->signals);
+	fd_closep(&m->tty_fd);
 	plan_fini(&m->plan);
 	if (m->console_ready)
 		console_log_fini(&m->console);
@@ -253,8 +289,7 @@ static int run(int plan_fd)
 	}
 	m->console_ready = true;
 	m->exit_code = SESSION_EXIT_VM;
-	m->signals.fd = m->control.sock.fd = -1;
-	m->signals.ready = signals_ready;
+	m->signals.source.fd = m->control.sock.fd = m->tty_fd = -1;
 	if (set_up(m, plan_fd, &e) < 0) {
 		report_failure(m, &e);
 	} else {

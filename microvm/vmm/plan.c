@@ -21,8 +21,10 @@
 #define MEMORY_MIN_BYTES (UINT64_C(32) << 20)
 #define MEMORY_MAX_BYTES (UINT64_C(1) << 44)
 #define HUGE_PAGE_BYTES	 (UINT64_C(2) << 20)
+#define SOCKET_PORT_MIN	 2048
+#define SOCKET_PORT_MAX	 4095
 
-#define OBJECT_KEYS_MAX 20
+#define OBJECT_KEYS_MAX 24
 
 /* One object of the plan while it is read, and the keys that were taken from it. */
 struct object {
@@ -97,7 +99,8 @@ static int take_bool(struct object *o, const char *key, bool *out)
 {
 	const json_t *value = take(o, key, false);
 
-	*out = json_is_true(value);
+	if (value)
+		*out = json_is_true(value);
 	return value && !json_is_boolean(value) ? wrong(o, key, "true or false") : 0;
 }
 
@@ -131,14 +134,10 @@ static bool is_plain_name(const char *name)
  * What came through exec is not close-on-exec; what is was named before (and would be closed
  * twice), or is this program's own.
  */
-static int take_fd(struct object *o, const char *key, int *out)
+static int own_fd(const struct object *o, const char *key, json_int_t number, int *out)
 {
-	json_int_t number = -1;
-	int ret = take_integer(o, key, 0, INT32_MAX, &number);
-
-	if (ret < 0)
-		return ret;
 	int fd = (int)number, flags = fcntl(fd, F_GETFD);
+
 	if (flags < 0)
 		return err_set(
 			o->e, EBADF, "plan: %s%s: descriptor %d is not open", o->path, key, fd);
@@ -153,6 +152,14 @@ static int take_fd(struct object *o, const char *key, int *out)
 		return err_sys(o->e, errno, "plan: %s%s", o->path, key);
 	*out = fd;
 	return 0;
+}
+
+static int take_fd(struct object *o, const char *key, int *out)
+{
+	json_int_t number = -1;
+	int ret = take_integer(o, key, 0, INT32_MAX, &number);
+
+	return ret < 0 ? ret : own_fd(o, key, number, out);
 }
 
 static int read_kernel(struct plan *plan, struct object *top)
@@ -255,6 +262,8 @@ static int read_stdio(struct plan *plan, struct object *top)
 		return ret;
 	if (json_object_get(o.json, "terminal")) {
 		ret = take_fd(&o, "terminal", &plan->terminal_fd);
+		if (!ret)
+			ret = take_bool(&o, "controlling", &plan->controlling);
 		return ret ? ret : finish(&o);
 	}
 	ret = take_fd(&o, "in", &plan->in_fd);
@@ -263,6 +272,69 @@ static int read_stdio(struct plan *plan, struct object *top)
 	if (!ret)
 		ret = take_fd(&o, "err", &plan->err_fd);
 	return ret ? ret : finish(&o);
+}
+
+static int read_control(struct plan *plan, struct object *top)
+{
+	struct object o = {0};
+	int ret = take_object(top, "control", "control.", &o);
+
+	if (!ret)
+		ret = take_fd(&o, "fd", &plan->control_fd);
+	if (!ret)
+		ret = take_bool(&o, "lifeline", &plan->lifeline);
+	return ret ? ret : finish(&o);
+}
+
+static int read_sockets(struct plan *plan, struct object *top)
+{
+	const json_t *list = take(top, "sockets", false);
+	size_t n = json_array_size(list);
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || n > PLAN_SOCKETS_MAX)
+		return wrong(top, "sockets", "a list of at most 32 sockets");
+	for (size_t i = 0; i < n; i++) {
+		struct plan_socket *socket = &plan->sockets[i];
+		struct object o = {
+			.json = json_array_get(list, i), .path = "sockets[].", .e = top->e};
+		json_int_t port = 0;
+		if (!json_is_object(o.json))
+			return wrong(top, "sockets", "a list of objects");
+		int ret = take_integer(&o, "port", SOCKET_PORT_MIN, SOCKET_PORT_MAX, &port);
+		if (!ret)
+			ret = take_fd(&o, "fd", &socket->fd);
+		if (!ret)
+			ret = finish(&o);
+		plan->n_sockets++;
+		if (ret < 0)
+			return ret;
+		socket->port = (uint32_t)port;
+	}
+	return 0;
+}
+
+static int read_keep(struct plan *plan, struct object *top)
+{
+	const json_t *list = take(top, "keep", false);
+	size_t n = json_array_size(list);
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || n > PLAN_KEEP_MAX)
+		return wrong(top, "keep", "a list of at most 16 descriptors");
+	for (size_t i = 0; i < n; i++) {
+		const json_t *value = json_array_get(list, i);
+		json_int_t number = json_integer_value(value);
+		if (!json_is_integer(value) || number < 0 || number > INT32_MAX)
+			return wrong(top, "keep", "a list of descriptors");
+		int ret = own_fd(top, "keep", number, &plan->keep[i]);
+		if (ret < 0)
+			return ret;
+		plan->n_keep++;
+	}
+	return 0;
 }
 
 /* {"fd": N}, what several keys are. */
@@ -305,6 +377,10 @@ static int read_machine(struct plan *plan, struct object *top)
 		ret = take_string(top, "qemu", false, PLAN_PATH_MAX, &plan->qemu);
 	if (!ret)
 		ret = take_bool(top, "debug", &plan->debug);
+	if (!ret)
+		ret = take_bool(top, "hold", &plan->hold);
+	if (!ret)
+		ret = take_bool(top, "forwardSignals", &plan->forward_signals);
 	if (ret < 0)
 		return ret;
 	plan->emulation = strcmp(accel, "emulation") == 0;
@@ -320,9 +396,13 @@ static void plan_init(struct plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 	plan->kernel_fd = plan->fs_fd = plan->control_fd = plan->container_fd = -1;
+	plan->listen_fd = -1;
+	plan->lifeline = true;
 	plan->in_fd = plan->out_fd = plan->err_fd = plan->terminal_fd = -1;
 	for (unsigned i = 0; i < PLAN_DISKS_MAX; i++)
 		plan->disks[i].fd = -1;
+	for (unsigned i = 0; i < PLAN_SOCKETS_MAX; i++)
+		plan->sockets[i].fd = -1;
 }
 
 int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err *e)
@@ -338,7 +418,9 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 	top.json = plan->json;
 	int ret = read_machine(plan, &top);
 	if (!ret)
-		ret = read_fd_object(&top, "control", "control.", &plan->control_fd);
+		ret = read_control(plan, &top);
+	if (!ret && json_object_get(plan->json, "listen"))
+		ret = read_fd_object(&top, "listen", "listen.", &plan->listen_fd);
 	if (!ret)
 		ret = read_kernel(plan, &top);
 	if (!ret)
@@ -349,6 +431,10 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 		ret = read_disks(plan, &top);
 	if (!ret)
 		ret = read_stdio(plan, &top);
+	if (!ret)
+		ret = read_sockets(plan, &top);
+	if (!ret)
+		ret = read_keep(plan, &top);
 	if (!ret)
 		ret = read_fd_object(&top, "container", "container.", &plan->container_fd);
 	if (!ret)
@@ -380,11 +466,16 @@ void plan_fini(struct plan *plan)
 	fd_closep(&plan->container_fd);
 	for (unsigned i = 0; i < plan->n_disks; i++)
 		fd_closep(&plan->disks[i].fd);
+	for (unsigned i = 0; i < plan->n_sockets; i++)
+		fd_closep(&plan->sockets[i].fd);
+	for (unsigned i = 0; i < plan->n_keep; i++)
+		fd_closep(&plan->keep[i]);
+	fd_closep(&plan->listen_fd);
 	for (unsigned i = 0; i < plan->n_initramfs; i++)
 		fd_closep(&plan->initramfs[i].fd);
 	free(plan->initramfs);
 	plan->initramfs = NULL;
-	plan->n_initramfs = plan->n_disks = 0;
+	plan->n_initramfs = plan->n_disks = plan->n_sockets = plan->n_keep = 0;
 	json_decref(plan->json);
 	plan->json = NULL;
 }

@@ -13,13 +13,21 @@
 #include "base/err.h"
 #include "microvm/vmm/engine.h"
 
-#define PLAN_MAX_BYTES (1u << 20)
-#define PLAN_DISKS_MAX 8
+#define PLAN_MAX_BYTES	 (1u << 20)
+#define PLAN_DISKS_MAX	 8
+#define PLAN_SOCKETS_MAX 32
+#define PLAN_KEEP_MAX	 16
 
 struct plan_disk {
 	int fd;
 	bool readonly;
 	const char *serial; /* NULL: none */
+};
+
+/* A Unix socket of the host that the guest may connect to. */
+struct plan_socket {
+	uint32_t port; /* of the host's side of vsock */
+	int fd;	       /* O_PATH */
 };
 
 /* Strings point into json; descriptors are the plan's until somebody steals them. */
@@ -40,8 +48,17 @@ struct plan {
 	struct plan_disk disks[PLAN_DISKS_MAX];
 	unsigned n_disks;
 	int control_fd;
+	bool lifeline; /* the VM ends with the control socket */
+	int listen_fd; /* -1: none */
+	bool hold;     /* the create message waits for a word on the control socket */
+	bool forward_signals;
+	struct plan_socket sockets[PLAN_SOCKETS_MAX];
+	unsigned n_sockets;
+	int keep[PLAN_KEEP_MAX]; /* open until the end, nothing else */
+	unsigned n_keep;
 	int in_fd, out_fd, err_fd; /* -1 in a terminal session */
 	int terminal_fd;	   /* -1 otherwise */
+	bool controlling;	   /* the terminal is this process's own */
 	int container_fd;
 	const char *qemu; /* NULL: none */
 	bool debug;

@@ -3,14 +3,17 @@
 #include "microvm/vmm/session.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "microvm/vmm/clients.h"
 #include "microvm/vmm/events.h"
 
 #define NS_PER_S      UINT64_C(1000000000)
@@ -61,6 +64,7 @@ static void end_session(struct session *s)
 	terminal_restore(&s->terminal);
 	(void)!loop_timer_set(&s->timer, 0, 0);
 	emit_end(s);
+	clients_close_all(s->clients);
 	s->config.ops->finish(s->config.arg, s->code);
 }
 
@@ -88,6 +92,7 @@ static void set_failed(struct session *s, int code, const char *why)
 	s->outcome = SESSION_FAILED;
 	s->code = code;
 	snprintf(s->message, sizeof(s->message), "%s", why);
+	clients_container_over(s->clients, code, why);
 }
 
 /* The VM failed: its console may say why. */
@@ -124,6 +129,7 @@ void session_stop(struct session *session)
 	if (session->outcome == SESSION_RUNNING) {
 		session->outcome = SESSION_EXITED;
 		session->code = SIGKILL_CODE;
+		clients_container_over(session->clients, 0, NULL);
 	}
 	take_vm_down(session);
 	end_session(session); /* whatever output is still on its way */
@@ -189,22 +195,35 @@ static int send_create(struct session *s, struct err *e)
 	if (!ret)
 		ret = agent_send_bytes(&s->agent, bytes, len);
 	fd_closep(&s->config.container_fd);
+	s->set_up = true;
 	return ret < 0 ? err_sys(e, -ret, "create message") : 0;
+}
+
+int session_send(struct session *session, json_t *message)
+{
+	cleanup_json json_t *owned = message;
+
+	return owned ? agent_send(&session->agent, owned) : -ENOMEM;
 }
 
 static void send_to_guest(struct session *s, json_t *message)
 {
-	cleanup_json json_t *owned = message;
-	int ret = owned ? agent_send(&s->agent, owned) : -ENOMEM;
+	int ret = session_send(s, message);
 
 	if (ret < 0 && agent_is_open(&s->agent))
 		log_warn("a message to the guest is lost: %s", strerror(-ret));
 }
 
-static void send_signal(struct session *s, int signal)
+static void send_signal(struct session *s, const struct session_signal *signal)
 {
-	send_to_guest(s,
-		json_pack("{s:s, s:s, s:i}", "type", "kill", "id", s->config.id, "signal", signal));
+	json_t *message = json_pack(
+		"{s:s, s:s, s:i}", "type", "kill", "id", s->config.id, "signal", signal->number);
+
+	if (message && signal->all && json_object_set_new(message, "all", json_true()) < 0) {
+		json_decref(message);
+		message = NULL;
+	}
+	send_to_guest(s, message);
 }
 
 static void send_resize(struct session *s)
@@ -216,14 +235,18 @@ static void send_resize(struct session *s)
 	s->rows = s->columns = 0;
 }
 
-void session_kill(struct session *session, int signal)
+void session_kill(struct session *session, int signal, bool all)
 {
+	const struct session_signal wanted = {.number = signal, .all = all};
+
 	if (session->outcome != SESSION_RUNNING)
 		return;
-	if (session->hello)
-		send_signal(session, signal);
+	if (session->paused && signal == SIGKILL)
+		session_stop(session); /* a guest that stands still can't do it */
+	else if (session->set_up)
+		send_signal(session, &wanted);
 	else if (session->n_pending < SESSION_PENDING_MAX)
-		session->pending_signals[session->n_pending++] = signal;
+		session->pending_signals[session->n_pending++] = wanted;
 	else
 		log_warn("signal %d is lost: the guest is not up yet", signal);
 }
@@ -232,11 +255,11 @@ void session_resize(struct session *session, unsigned rows, unsigned columns)
 {
 	session->rows = rows;
 	session->columns = columns;
-	if (session->hello && session->outcome == SESSION_RUNNING)
+	if (session->set_up && session->outcome == SESSION_RUNNING)
 		send_resize(session);
 }
 
-/* The guest is up: container and streams. */
+/* The guest is up and nothing is held back: container and streams. */
 static int set_up(struct session *s, struct err *e)
 {
 	int ret = send_create(s, e);
@@ -251,7 +274,7 @@ static int set_up(struct session *s, struct err *e)
 		ret = open_stream(s, i, e);
 	}
 	for (unsigned i = 0; i < s->n_pending && !ret; i++)
-		send_signal(s, s->pending_signals[i]);
+		send_signal(s, &s->pending_signals[i]);
 	if (!ret)
 		send_resize(s);
 	s->n_pending = 0;
@@ -268,8 +291,28 @@ void session_guest_hello(struct session *s, uint64_t tsc)
 	(void)!loop_timer_set(&s->timer, 0, 0);
 	if (event)
 		s->config.ops->emit(s->config.arg, event);
-	if (set_up(s, &e) < 0)
+	if (!s->held && set_up(s, &e) < 0)
 		session_fail(s, e.text);
+}
+
+void session_release(struct session *session)
+{
+	struct err e;
+
+	if (!session->held)
+		return;
+	session->held = false;
+	if (session->hello && session->outcome == SESSION_RUNNING && set_up(session, &e) < 0)
+		session_fail(session, e.text);
+}
+
+void session_guest_created(struct session *s)
+{
+	cleanup_json json_t *event = json_pack("{s:s}", "event", "created");
+
+	s->created = true;
+	if (event)
+		s->config.ops->emit(s->config.arg, event);
 }
 
 void session_guest_started(struct session *s)
@@ -279,6 +322,69 @@ void session_guest_started(struct session *s)
 	s->started = true;
 	if (event)
 		s->config.ops->emit(s->config.arg, event);
+	clients_container_started(s->clients);
+}
+
+const char *session_status(const struct session *session)
+{
+	if (session->outcome != SESSION_RUNNING)
+		return "stopped";
+	if (session->paused)
+		return "paused";
+	if (session->started)
+		return "running";
+	return session->created ? "created" : "creating";
+}
+
+bool session_answers(const struct session *session)
+{
+	return session->outcome == SESSION_RUNNING && !session->paused &&
+		(session->created || session->started);
+}
+
+int session_start(struct session *session, struct err *e)
+{
+	if (session->outcome != SESSION_RUNNING)
+		return err_set(e, EINVAL, "cannot start a container that has stopped");
+	if (session->paused)
+		return err_set(e, EINVAL, "cannot start a paused container");
+	if (session->started || session->start_sent)
+		return err_set(e, EINVAL, "cannot start an already running container");
+	if (!session->created)
+		return err_set(e, EINVAL, "cannot start a container that is being created");
+	int ret = session_send(
+		session, json_pack("{s:s, s:s}", "type", "start", "id", session->config.id));
+	if (ret < 0)
+		return err_sys(e, -ret, "a message to the guest");
+	session->start_sent = true;
+	return 0;
+}
+
+/* A guest's clock may have stood still with it. */
+static void send_time(struct session *s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	send_to_guest(s,
+		json_pack("{s:s, s:I}", "type", "time", "realtimeNs",
+			(json_int_t)now.tv_sec * (json_int_t)NS_PER_S + now.tv_nsec));
+}
+
+int session_pause(struct session *session, bool pause, struct err *e)
+{
+	if (session->outcome != SESSION_RUNNING || !(session->created || session->started))
+		return err_set(e, EINVAL, "container not running");
+	if (session->paused == pause)
+		return err_set(
+			e, EINVAL, "container is %s", pause ? "paused already" : "not paused");
+	int ret = session->config.ops->pause_vm(session->config.arg, pause, e);
+	if (ret < 0)
+		return ret;
+	session->paused = pause;
+	if (!pause)
+		send_time(session);
+	return 0;
 }
 
 /* The container is over: now the guest puts its file systems in order and ends the VM. */
@@ -295,7 +401,8 @@ void session_guest_exited(struct session *s, int code, bool oom)
 		return;
 	s->outcome = SESSION_EXITED;
 	s->code = code;
-	s->oom = oom;
+	s->oom |= oom;
+	clients_container_over(s->clients, 0, NULL);
 	shut_down(s);
 }
 
@@ -380,6 +487,7 @@ int session_init(struct session *session, const struct session_config *config, s
 	memset(session, 0, sizeof(*session));
 	session->config = *config;
 	session->terminal.fd = -1;
+	session->held = config->hold;
 	session->code = SESSION_EXIT_VM;
 	agent_init(&session->agent, config->loop, agent_message, agent_closed, session);
 	if (terminal)

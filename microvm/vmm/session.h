@@ -7,6 +7,9 @@
  * It ends once, through `finish`, when three things are true: the outcome is known, the VM has
  * ended, and all output that the guest had sent is written. A stop from hvrun, or hvrun's end, cuts
  * this short. Everything is called by the loop's thread.
+ *
+ * Other processes' requests (clients.h) go through the functions below as well; with clients, the
+ * session tells them what the guest answers.
  */
 #ifndef MICROVM_VMM_SESSION_H
 #define MICROVM_VMM_SESSION_H
@@ -36,6 +39,10 @@ struct session_ops {
 	/* vsock_connect to guest port MSG_STREAM_PORT; the descriptors are taken over. */
 	int (*connect)(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
 		const struct vsock_conn_events *events, void *conn_arg);
+	/* Ends such a connection at once; what it had still to deliver is thrown away. */
+	void (*disconnect)(void *arg, uint32_t host_port);
+	/* Stops the vCPUs, or lets them go on. */
+	int (*pause_vm)(void *arg, bool pause, struct err *e);
 	/* Ends the VM now; no session_vm_ended comes for it. Any number of times. */
 	void (*stop_vm)(void *arg);
 	/* One event for hvrun; borrowed. */
@@ -52,6 +59,7 @@ struct session_config {
 	int container_fd;	   /* framed create message; taken over */
 	int in_fd, out_fd, err_fd; /* taken over; -1 in a terminal session */
 	int terminal_fd;	   /* taken over; -1 otherwise */
+	bool hold;		   /* the create message waits for session_release */
 	const struct session_ops *ops;
 	void *arg;
 };
@@ -65,18 +73,29 @@ struct session_stream {
 	bool used, opened, connected, done;
 };
 
+struct session_signal {
+	int number;
+	bool all; /* to every process of the container */
+};
+
 struct session {
 	struct session_config config;
+	struct clients *clients; /* NULL: none; not owned */
 	struct agent agent;
 	struct session_stream streams[SESSION_STREAMS];
 	struct terminal terminal;
 	struct loop_timer timer; /* for hello, then for the guest to end */
-	bool accepted, hello, started, vm_ended, settled, finished;
+	bool accepted, hello, vm_ended, settled, finished;
+	bool held;    /* see session_config.hold */
+	bool set_up;  /* the guest has the create message */
+	bool created; /* all but the last step: waits for session_start */
+	bool start_sent, started;
+	bool paused;
 	enum session_outcome outcome;
 	int code;
 	bool oom;
 	char message[SESSION_MESSAGE_BYTES];
-	int pending_signals[SESSION_PENDING_MAX];
+	struct session_signal pending_signals[SESSION_PENDING_MAX];
 	unsigned n_pending;
 	unsigned rows, columns; /* a resize that waits, 0: none */
 	uint64_t log_second;	/* rate of the guest's log messages */
@@ -93,9 +112,19 @@ void session_fini(struct session *session);
  */
 int session_accept(struct session *session) must_check;
 
-void session_kill(struct session *session, int signal);
+void session_release(struct session *session); /* ends session_config.hold */
+void session_kill(struct session *session, int signal, bool all);
 void session_resize(struct session *session, unsigned rows, unsigned columns);
 void session_stop(struct session *session); /* hvrun's stop, or its end */
+
+const char *session_status(const struct session *session); /* OCI's word; or "paused" */
+/* True when there is a container whose guest answers: created or running, and not paused. */
+bool session_answers(const struct session *session);
+/* The words of a failure are for the user. */
+int session_start(struct session *session, struct err *e) must_check;
+int session_pause(struct session *session, bool pause, struct err *e) must_check;
+/* One more message to the guest, whose reference it takes (NULL: no memory). */
+int session_send(struct session *session, json_t *message) must_check;
 
 void session_vm_ended(struct session *session, enum engine_end how, const char *message);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -24,6 +25,25 @@ int terminal_make_raw(struct terminal *terminal, int fd)
 		return -errno;
 	terminal->fd = steal_fd(&copy);
 	return 0;
+}
+
+int terminal_make_own(int fd)
+{
+	/* -EPERM: a session's leader already, which is as good. */
+	if (setsid() < 0 && errno != EPERM)
+		return -errno;
+	return ioctl(fd, TIOCSCTTY, 0) < 0 ? -errno : 0;
+}
+
+bool terminal_size(int fd, unsigned *rows, unsigned *columns)
+{
+	struct winsize size;
+
+	if (ioctl(fd, TIOCGWINSZ, &size) < 0 || !size.ws_row || !size.ws_col)
+		return false;
+	*rows = size.ws_row;
+	*columns = size.ws_col;
+	return true;
 }
 
 void terminal_restore(struct terminal *terminal)

@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hostile guest on the agent's connection: the input is the byte stream, cut in pieces by its
- * first byte. The session must end in order whatever comes.
+ * first byte. Meanwhile clients ask for what makes the guest's answers mean something. The session
+ * must end in order whatever comes, and everyone be told.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/vmm/clients.h"
 #include "microvm/vmm/session.h"
+
+#define CLIENTS	  4
+#define CONNS_MAX (SESSION_STREAMS + 3 * 64)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct state {
-	unsigned finishes, ends, n_conns;
-	const struct vsock_conn_events *events[SESSION_STREAMS];
-	void *args[SESSION_STREAMS];
+	unsigned finishes, ends, n_conns, n_streams;
+	const struct vsock_conn_events *events[CONNS_MAX];
+	void *args[CONNS_MAX];
 };
 
 static int fuzz_connect(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
@@ -27,13 +34,28 @@ static int fuzz_connect(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
 {
 	struct state *s = arg;
 
-	(void)host_port;
 	fd_closep(&rd_fd);
 	fd_closep(&wr_fd);
-	if (s->n_conns == SESSION_STREAMS)
+	if (host_port <= SESSION_PORT_STDERR && s->n_streams++ == SESSION_STREAMS)
 		abort(); /* streams are opened once */
+	if (s->n_conns == CONNS_MAX)
+		return -ENOSPC;
 	s->events[s->n_conns] = events;
 	s->args[s->n_conns++] = conn_arg;
+	return 0;
+}
+
+static void fuzz_disconnect(void *arg, uint32_t host_port)
+{
+	(void)arg;
+	(void)host_port;
+}
+
+static int fuzz_pause_vm(void *arg, bool pause, struct err *e)
+{
+	(void)arg;
+	(void)pause;
+	(void)e;
 	return 0;
 }
 
@@ -70,6 +92,8 @@ static void fuzz_finish(void *arg, int exit_code)
 
 static const struct session_ops ops = {
 	.connect = fuzz_connect,
+	.disconnect = fuzz_disconnect,
+	.pause_vm = fuzz_pause_vm,
 	.stop_vm = fuzz_stop_vm,
 	.emit = fuzz_emit,
 	.describe = fuzz_describe,
@@ -81,8 +105,46 @@ static int null_fd(void)
 	return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
+/* A listening socket under a name of the kernel's choice. */
+static int make_listener(struct sockaddr_un *name, socklen_t *len)
+{
+	int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	*name = (struct sockaddr_un){.sun_family = AF_UNIX};
+	*len = sizeof(*name);
+	if (sock < 0 || bind(sock, (struct sockaddr *)name, sizeof(sa_family_t)) < 0 ||
+		getsockname(sock, (struct sockaddr *)name, len) < 0 || listen(sock, CLIENTS) < 0)
+		abort();
+	return sock;
+}
+
+/* Each client asks its own, over and over, and reads what comes. */
+static void ask(const int *clients)
+{
+	static const char *const requests[CLIENTS] = {
+		"{\"op\":\"start\"}",
+		"{\"op\":\"ps\"}",
+		"{\"op\":\"update\",\"resources\":{}}",
+		"{\"op\":\"exec\",\"process\":{}}",
+	};
+	char packet[1 << 16];
+
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		int fds[3] = {null_fd(), null_fd(), null_fd()};
+		(void)!fd_send_packet(clients[i], requests[i], strlen(requests[i]), fds, 3);
+		for (unsigned k = 0; k < 3; k++)
+			close(fds[k]);
+		while (recv(clients[i], packet, sizeof(packet), MSG_DONTWAIT) > 0)
+			;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	struct sockaddr_un name;
+	socklen_t name_len;
+	struct clients *served;
+	int clients[CLIENTS];
 	struct state state = {0};
 	struct loop loop;
 	struct session session;
@@ -104,6 +166,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	if (session_init(&session, &config, &e) < 0)
 		abort();
+	int listener = make_listener(&name, &name_len);
+	if (clients_create(&served, &loop, listener, &session, &e) < 0)
+		abort();
+	session.clients = served;
+	for (unsigned i = 0; i < CLIENTS; i++) {
+		clients[i] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (connect(clients[i], (struct sockaddr *)&name, name_len) < 0)
+			abort();
+	}
 	int agent = session_accept(&session);
 	if (agent < 0)
 		abort();
@@ -116,6 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 		data += n;
 		size -= n;
+		ask(clients);
 		if (loop_run_once(&loop, 0) < 0)
 			abort();
 	}
@@ -125,12 +197,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	session_vm_ended(&session, ENGINE_END_RESET, "");
 	for (unsigned i = 0; i < state.n_conns; i++) {
-		state.events[i]->connected(state.args[i]);
+		if (state.events[i]->connected)
+			state.events[i]->connected(state.args[i]);
 		state.events[i]->closed(state.args[i], 0);
 	}
 	session_stop(&session);
 	if (state.finishes != 1 || state.ends != 1)
 		abort();
+	for (unsigned i = 0; i < CLIENTS; i++)
+		close(clients[i]);
+	clients_free(served);
 	session_fini(&session);
 	loop_fini(&loop);
 	return 0;

@@ -121,6 +121,92 @@ static void test_mounts(void **state)
 		"config.mounts[0]: options: \"mode=5\" can't be honoured by a bind mount");
 	expect_refusal("", "", ",\"mounts\":[{\"destination\":\"/a\"}]",
 		"config.mounts[0]: type: is missing");
+	expect_refusal("", "",
+		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"export\":\"x\","
+		"\"socket\":2048}]",
+		"config.mounts[0]: socket: only with a bind mount without an export");
+	expect_refusal("", "",
+		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"socket\":0}]",
+		"config.mounts[0].socket: 0 is out of range");
+}
+
+/* `more` stands behind the members that a message must have. */
+static struct create *decode_more(const char *more)
+{
+	static char text[2048];
+
+	snprintf(text, sizeof(text),
+		"{\"id\":\"c\",\"start\":false,\"root\":{\"export\":\"r\"},\"stdio\":{},\"config\":"
+		"{"
+		"\"process\":{\"args\":[\"a\"],\"cwd\":\"/\"}}%s}",
+		more);
+	cleanup_json json_t *message = json_parse(text, strlen(text), 32, &e);
+	assert_non_null(message);
+	return create_decode(message, &e);
+}
+
+static void test_hooks(void **state)
+{
+	struct create *c = decode_more(
+		",\"hooks\":{\"startContainer\":[{\"path\":\"/h\",\"args\":[\"h\",\"x\"],\"env\":["
+		"\"A=b\"],\"timeout\":5}]},\"state\":{\"id\":\"c\"}");
+
+	(void)state;
+	assert_non_null(c);
+	assert_false(c->start);
+	assert_int_equal(c->start_hooks.n, 1);
+	assert_string_equal(c->start_hooks.v[0].path, "/h");
+	assert_string_equal(c->start_hooks.v[0].args.v[1], "x");
+	assert_null(c->start_hooks.v[0].args.v[2]);
+	assert_int_equal(c->start_hooks.v[0].timeout.value, 5);
+	assert_true(json_is_object(c->state));
+	create_free(c);
+	assert_null(decode_more(",\"hooks\":{\"startContainer\":[{\"path\":\"h\"}]}"));
+	assert_string_equal(e.text, "hooks.startContainer[0].path: must be absolute");
+	assert_null(decode_more(",\"hooks\":{\"prestart\":[]}"));
+	assert_string_equal(e.text, "hooks.prestart: is not supported in the guest");
+	assert_null(decode_more(",\"state\":\"x\""));
+	assert_string_equal(e.text, "state: must be an object");
+}
+
+static struct create *decode_exec(const struct create *container, const char *text)
+{
+	cleanup_json json_t *message = json_parse(text, strlen(text), 32, &e);
+
+	assert_non_null(message);
+	return create_decode_exec(message, container, &e);
+}
+
+static void test_exec(void **state)
+{
+	struct create *c =
+		decode_parts("", ",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\"}", "");
+	struct create *x = decode_exec(c,
+		"{\"type\":\"exec\",\"id\":\"c\",\"exec\":\"e1\",\"stdio\":{\"terminal\":9},"
+		"\"process\":{\"args\":[\"b\"],\"cwd\":\"/x\",\"selinuxLabel\":\"l\"}}");
+
+	(void)state;
+	assert_non_null(c);
+	assert_non_null(x);
+	assert_true(x->start && x->stdio.terminal && x->os.seccomp.set);
+	assert_string_equal(x->exec, "e1");
+	assert_string_equal(x->process.args.v[0], "b");
+	assert_int_equal(x->os.clone_flags, 0);
+	assert_non_null(strstr(x->warnings.v[0], "process.selinuxLabel: "));
+	create_free(x);
+	assert_null(decode_exec(c,
+		"{\"id\":\"c\",\"exec\":\"a/b\",\"stdio\":{},\"process\":{"
+		"\"args\":[\"b\"],\"cwd\":\"/x\"}}"));
+	assert_string_equal(e.text, "exec: is not a name");
+	assert_null(decode_exec(c,
+		"{\"id\":\"c\",\"exec\":\"e\",\"stdio\":{},\"process\":{"
+		"\"args\":[],\"cwd\":\"/x\"}}"));
+	assert_string_equal(e.text, "process.args: must name a program");
+	assert_null(decode_exec(c,
+		"{\"id\":\"c\",\"exec\":\"e\",\"stdio\":{},\"process\":{"
+		"\"args\":[\"b\"],\"cwd\":\"x\"}}"));
+	assert_string_equal(e.text, "process.cwd: must be absolute");
+	create_free(c);
 }
 
 static void test_warnings(void **state)
@@ -214,6 +300,8 @@ int main(void)
 		cmocka_unit_test(test_unknown_keys),
 		cmocka_unit_test(test_types_and_ranges),
 		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_hooks),
+		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_options),
 		cmocka_unit_test(test_option_words),

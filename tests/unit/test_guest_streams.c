@@ -109,6 +109,54 @@ static void test_bytes_and_ends(void **state)
 	assert_int_equal(read(host[2], buf, sizeof(buf)), 0);
 }
 
+/* The process ended; another that has its ends does not count any more. */
+static void test_finish(void **state)
+{
+	static char block[4096];
+	char buf[64];
+
+	(void)state;
+	attach(0);
+	attach(1);
+	assert_int_equal(write(child[1], "last", 4), 4);
+	assert_int_equal(write(child[2], "words", 5), 5);
+	guest_streams_finish(&streams, on_drained);
+	assert_int_equal(n_drained, 0); /* the third connection is to come */
+	assert_int_equal(read(host[1], buf, sizeof(buf)), 4);
+	assert_int_equal(read(host[1], buf, sizeof(buf)), 0);
+	assert_true(write(child[1], block, sizeof(block)) < 0);
+	attach(2);
+	assert_int_equal(n_drained, 1);
+	assert_int_equal(read(host[2], buf, sizeof(buf)), 5);
+	assert_int_equal(read(host[2], buf, sizeof(buf)), 0);
+}
+
+/* The same with more than the host takes at once, and a writer that never ends. */
+static void test_finish_slowly(void **state)
+{
+	static char block[65536];
+	size_t got = 0;
+	ssize_t n;
+
+	(void)state;
+	attach_all();
+	assert_int_equal(fd_set_nonblock(child[1], true), 0);
+	for (int i = 0; i < 40; i++) {
+		if (write(child[1], block, sizeof(block)) < 0)
+			turn(1);
+	}
+	guest_streams_finish(&streams, on_drained);
+	assert_int_equal(n_drained, 0);
+	for (int i = 0; i < 200 && !n_drained; i++) {
+		(void)!write(child[1], block, sizeof(block));
+		while ((n = recv(host[1], block, sizeof(block), MSG_DONTWAIT)) > 0)
+			got += (size_t)n;
+		turn(1);
+	}
+	assert_int_equal(n_drained, 1);
+	assert_true(got > sizeof(block));
+}
+
 /* What the container does not read stays with the host, but for the buffers on the way. */
 static void test_back_pressure(void **state)
 {
@@ -239,6 +287,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_bytes_and_ends, begin, end),
+		cmocka_unit_test_setup_teardown(test_finish, begin, end),
+		cmocka_unit_test_setup_teardown(test_finish_slowly, begin, end),
 		cmocka_unit_test_setup_teardown(test_back_pressure, begin, end),
 		cmocka_unit_test_setup_teardown(test_nobody_reads, begin, end),
 		cmocka_unit_test_setup_teardown(test_unknown_port, begin, end),

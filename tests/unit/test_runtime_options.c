@@ -15,6 +15,7 @@ struct target {
 	bool flag;
 	const char *text;
 	unsigned number;
+	struct option_list list;
 };
 
 static const struct option_spec specs[] = {
@@ -28,6 +29,10 @@ static const struct option_spec specs[] = {
 		.offset = offsetof(struct target, number),
 		.min = 2,
 		.max = 64},
+	{.name = "list",
+		.letter = 'l',
+		.kind = OPTION_LIST,
+		.offset = offsetof(struct target, list)},
 	{.name = "ignored", .kind = OPTION_ACCEPT},
 	{.name = "ignored-text", .kind = OPTION_ACCEPT_TEXT},
 	{0},
@@ -103,11 +108,77 @@ static void test_faults(void **state)
 	}
 }
 
+static void test_list(void **state)
+{
+	char *argv[2 * OPTION_LIST_MAX + 3] = {"command"};
+	int argc = 1, first;
+	struct target t;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(
+		parse(&t, &first, &e, "-l", "a=1", "--list=b=2", "-list", "", "word", NULL), 0);
+	assert_int_equal(t.list.n, 3);
+	assert_string_equal(t.list.texts[0], "a=1");
+	assert_string_equal(t.list.texts[1], "b=2");
+	assert_string_equal(t.list.texts[2], "");
+	assert_int_equal(first, 6);
+	for (int i = 0; i <= OPTION_LIST_MAX; i++) {
+		argv[argc++] = "-l";
+		argv[argc++] = "x";
+	}
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(options_parse(specs, &t, argc - 2, argv, &first, &e), 0);
+	assert_int_equal(t.list.n, OPTION_LIST_MAX);
+	memset(&t, 0, sizeof(t));
+	assert_int_equal(options_parse(specs, &t, argc, argv, &first, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "--list is given more than"));
+}
+
+/* Options before, between and behind the words. */
+static void test_words(void **state)
+{
+	static char *const lines[][9] = {
+		{"command", "one", "two"},
+		{"command", "-f", "one", "--number", "7", "two", "-l", "x"},
+		{"command", "one", "--", "two"},
+		{"command", "--", "one", "two"},
+		{"command", "one", "two", "-f"},
+	};
+	const char *words[2];
+	struct target t;
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char *argv[9];
+		int argc = 0;
+		while (lines[i][argc])
+			argc++;
+		memcpy(argv, lines[i], sizeof(argv));
+		memset(&t, 0, sizeof(t));
+		assert_int_equal(options_parse_words(specs, &t, argc, argv, words, 2, &e), 0);
+		assert_string_equal(words[0], "one");
+		assert_string_equal(words[1], "two");
+		assert_int_equal(options_parse_words(specs, &t, argc, argv, words, 1, &e), -EINVAL);
+		assert_string_equal(e.text, "hvrun: \"command\" requires exactly 1 argument(s)");
+		assert_int_equal(options_parse_words(specs, &t, 1, argv, words, 1, &e), -EINVAL);
+	}
+	char *dashes[] = {"command", "--", "one", "-f", NULL};
+	assert_int_equal(options_parse_words(specs, &t, 4, dashes, words, 2, &e), 0);
+	assert_string_equal(words[1], "-f");
+	char *unknown[] = {"command", "one", "--none", NULL};
+	assert_int_equal(options_parse_words(specs, &t, 3, unknown, words, 1, &e), -EINVAL);
+	assert_string_equal(e.text, "--none: no such option");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_spellings),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

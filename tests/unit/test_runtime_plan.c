@@ -130,7 +130,6 @@ static void test_bad_sources(void **state)
 {
 	static const char *const bad[][2] = {
 		{"none", "config.json: mounts[0].source: none: no such file or directory"},
-		{"sock", "is a Unix socket"},
 		{"fifo", "is a named pipe"},
 		{"/dev/mem", "which is not passed into the virtual machine"},
 	};
@@ -148,10 +147,6 @@ static void test_bad_sources(void **state)
 			bad[i][0]);
 		make(&box, text);
 		assert_int_equal(mkfifoat(box.dir, "fifo", 0600), 0);
-		struct sockaddr_un address = {.sun_family = AF_UNIX};
-		snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", box.path);
-		cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM, 0);
-		assert_int_equal(bind(sock, (void *)&address, sizeof(address)), 0);
 		assert_true(exports_open(&box.exports, &box.config, box.dir, box.path, &e) < 0);
 		if (!strstr(e.text, bad[i][1]))
 			fail_msg("%s", e.text);
@@ -233,6 +228,9 @@ static void fill(struct plan *plan, struct box *box, struct settings *settings,
 		.exports = &box->exports,
 		.streams = streams,
 		.qemu = "/q",
+		.start = true,
+		.listen = -1,
+		.keep = -1,
 		.vmm_fs_socket = 20,
 		.vmm_control = 21,
 		.fs_vmm_socket = 22,
@@ -370,6 +368,62 @@ static void test_plans(void **state)
 	destroy(&box);
 }
 
+/* What a container asks of a monitor that outlives hvrun; and a Unix socket among its mounts. */
+static void test_detached(void **state)
+{
+	struct box box = {0};
+	struct settings settings;
+	struct sizing sizing;
+	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
+	struct streams streams;
+	struct plan plan;
+	struct err e = {0};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	(void)state;
+	make(&box,
+		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'mounts':["
+		"{'destination':'/a','source':'data','options':['bind']},"
+		"{'destination':'/s','source':'sock','options':['bind']}],'hooks':{"
+		"'startContainer':[{'path':'/h'}]}");
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", box.path);
+	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(sock, (void *)&address, sizeof(address)), 0);
+	open_exports(&box);
+	assert_true(box.exports.list[2].socket);
+	fill(&plan, &box, &settings, &sizing, kernel, &streams);
+	plan.start = false;
+	plan.hold = plan.detached = true;
+	plan.hooks = box.config.hooks;
+	plan.bundle = "/b";
+	plan.listen = 30;
+	plan.keep = 31;
+	cleanup_close int vmm = plan_vmm_file(&plan, &e), fs = plan_fs_file(&plan, &e);
+	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
+	assert_int_equal(json_integer_value(oci_lookup(json, "listen.fd")), 30);
+	assert_int_equal(json_integer_value(json_array_get(oci_lookup(json, "keep"), 0)), 31);
+	assert_true(json_is_true(oci_lookup(json, "hold")));
+	assert_true(json_is_true(oci_lookup(json, "forwardSignals")));
+	const json_t *relay = json_array_get(oci_lookup(json, "sockets"), 0);
+	assert_int_equal(json_integer_value(json_object_get(relay, "port")), 2050);
+	assert_int_equal(
+		json_integer_value(json_object_get(relay, "fd")), box.exports.list[2].fd);
+	assert_int_equal(json_array_size(oci_lookup(files, "exports")), 2);
+	cleanup_close int fd = plan_container_file(&plan, &e);
+	assert_true(fd >= 0);
+	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
+	assert_true(json_is_false(json_object_get(message, "start")));
+	assert_int_equal(json_array_size(oci_lookup(message, "hooks.startContainer")), 1);
+	assert_string_equal(json_string_value(oci_lookup(message, "state.bundle")), "/b");
+	const json_t *mounts = oci_lookup(message, "config.mounts");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(mounts, 0), "export")), "mount-0");
+	assert_int_equal(
+		json_integer_value(json_object_get(json_array_get(mounts, 1), "socket")), 2050);
+	free(kernel);
+	destroy(&box);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -377,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_readonly_root),
 		cmocka_unit_test(test_bad_sources),
 		cmocka_unit_test(test_create_message),
+		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_terminal_message),
 		cmocka_unit_test(test_plans),
 	};

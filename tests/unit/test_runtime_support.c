@@ -85,8 +85,6 @@ static void test_fields(void **state)
 		"{'disableOOMKiller':false,'kernelTCP':-1,'swappiness':0},'blockIO':{'weight':0},"
 		"'rdma':{}}");
 	accept("", "'mountLabel':'system_u:object_r:container_t','cgroupsPath':'/a/b'");
-	refuse("'hooks':{'createRuntime':[{'path':'/bin/true'}]}", "", "hooks.createRuntime: ");
-	refuse("'hooks':{'poststop':[{'path':'/bin/true'}]}", "", "hooks.poststop: ");
 	refuse("'vm':{'kernel':{'path':'/k','initrd':'/i'}}", "", "vm.kernel.initrd: ");
 	refuse("'vm':{'kernel':{'path':'/k'},'image':{'path':'/i','format':'raw'}}", "",
 		"vm.image: ");

@@ -330,7 +330,7 @@ static void test_kill_and_resize(void **state)
 {
 	struct fixture *f = *state;
 
-	session_kill(&f->session, 15); /* before the guest is up: it waits */
+	session_kill(&f->session, 15, false); /* before the guest is up: it waits */
 	session_resize(&f->session, 24, 80);
 	boot(f);
 	cleanup_json json_t *kill = hear(f);
@@ -339,7 +339,7 @@ static void test_kill_and_resize(void **state)
 	assert_int_equal(json_integer_value(json_object_get(kill, "signal")), 15);
 	cleanup_json json_t *resize = hear(f);
 	assert_int_equal(json_integer_value(json_object_get(resize, "columns")), 80);
-	session_kill(&f->session, 9);
+	session_kill(&f->session, 9, false);
 	assert_heard(f, "kill");
 	session_resize(&f->session, 25, 81);
 	assert_heard(f, "resize");

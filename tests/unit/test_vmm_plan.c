@@ -17,7 +17,7 @@
 
 /* Descriptors FIRST_FD and up are open, as if inherited. */
 #define FIRST_FD 200
-#define N_FDS	 12
+#define N_FDS	 14
 
 static const char good[] =
 	"{'version':1,'id':'c1','accel':'kvm','vcpus':2,'memoryBytes':134217728,"
@@ -84,6 +84,10 @@ static void test_good(void **state)
 	assert_int_equal(plan.control_fd, 205);
 	assert_int_equal(plan.out_fd, 207);
 	assert_int_equal(plan.terminal_fd, -1);
+	assert_true(plan.lifeline);
+	assert_int_equal(plan.listen_fd, -1);
+	assert_false(plan.hold || plan.forward_signals || plan.controlling);
+	assert_int_equal(plan.n_sockets + plan.n_keep, 0);
 	assert_null(plan.qemu);
 	assert_true(fcntl(209, F_GETFD) & FD_CLOEXEC);
 	plan_fini(&plan);
@@ -103,6 +107,44 @@ static void test_terminal_and_low_descriptors(void **state)
 	assert_int_equal(plan.in_fd, -1);
 	plan_fini(&plan);
 	assert_true(fcntl(0, F_GETFD) >= 0);
+}
+
+static void test_detached(void **state)
+{
+	struct plan plan;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(parse_with(&plan, "'control':{'fd':205},",
+				 "'control':{'fd':205,'lifeline':false},'listen':{'fd':210},"
+				 "'hold':true,'forwardSignals':true,'keep':[212,213],"
+				 "'sockets':[{'port':2048,'fd':211}],",
+				 &e),
+		0);
+	assert_false(plan.lifeline);
+	assert_true(plan.hold && plan.forward_signals);
+	assert_int_equal(plan.listen_fd, 210);
+	assert_int_equal(plan.n_sockets, 1);
+	assert_int_equal(plan.sockets[0].port, 2048);
+	assert_int_equal(plan.sockets[0].fd, 211);
+	assert_int_equal(plan.n_keep, 2);
+	plan_fini(&plan);
+	for (int fd = 200; fd < FIRST_FD + N_FDS; fd++)
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
+static void test_controlling(void **state)
+{
+	struct plan plan;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(parse_with(&plan, "{'in':206,'out':207,'err':208}",
+				 "{'terminal':206,'controlling':true}", &e),
+		0);
+	assert_true(plan.controlling);
+	assert_int_equal(plan.terminal_fd, 206);
+	plan_fini(&plan);
 }
 
 static void test_emulation(void **state)
@@ -152,6 +194,15 @@ static void test_faults(void **state)
 		{"'debug':false", "'debug':false,'more':1", "plan: more: unknown key"},
 		{"{'version'", "[{'version'", "plan: line"},
 		{"'control':{'fd':205}", "'control':205", "plan: control: must be an object"},
+		{"'fd':205", "'fd':205,'lifeline':1", "plan: control.lifeline: must be true or"},
+		{"'debug':false", "'listen':210", "plan: listen: must be an object"},
+		{"'debug':false", "'keep':[210,210]", "plan: keep: descriptor 210 is named twice"},
+		{"'debug':false", "'keep':['x']", "plan: keep: must be a list of descriptors"},
+		{"'debug':false", "'keep':[300]", "plan: keep: descriptor 300 is not open"},
+		{"'debug':false", "'sockets':{}", "plan: sockets: must be a list"},
+		{"'debug':false", "'sockets':[{'port':1024,'fd':210}]",
+			"plan: sockets[].port: must"},
+		{"'debug':false", "'sockets':[{'port':2048}]", "plan: sockets[].fd is missing"},
 		{"'disks':[", "'disks':[3,", "plan: disks: must be a list of objects"},
 	};
 
@@ -187,6 +238,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_good),
 		T(test_terminal_and_low_descriptors),
+		T(test_detached),
+		T(test_controlling),
 		T(test_emulation),
 		T(test_faults),
 		T(test_read),

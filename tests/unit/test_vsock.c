@@ -312,6 +312,32 @@ static void test_many_requests(void **state)
 	assert_int_equal(vsock_connect(f->d.dev, 1, 1, -1, -1, NULL, NULL), -ENOSPC);
 }
 
+static void test_disconnect(void **state)
+{
+	struct fixture *f = *state;
+	char filler[4096] = {0};
+
+	open_connection(f);
+	vsock_disconnect(f->d.dev, 1025, 999); /* another one, not there */
+	/* More than the pipe takes: some of it waits in the device, and is thrown away. */
+	while (write(f->out[1], filler, sizeof(filler)) > 0)
+		;
+	driver_send(&f->d, RW, 0, "left behind", 11);
+	vsock_disconnect(f->d.dev, 1025, 1000);
+	expect(f, RST);
+	driver_run(&f->d);
+	assert_int_equal(f->n_closed, 1);
+	assert_int_equal(f->reason, -ECONNRESET);
+	vsock_disconnect(f->d.dev, 1025, 1000);
+	expect_nothing(f);
+	assert_int_equal(f->n_closed, 1);
+	assert_int_equal(vsock_connect(f->d.dev, 1025, 1000, -1, -1, NULL, NULL), 0);
+	expect(f, REQUEST);
+	/* Before the guest has answered. */
+	vsock_disconnect(f->d.dev, 1025, 1000);
+	expect(f, RST);
+}
+
 static void test_one_direction_only(void **state)
 {
 	struct fixture *f = *state;
@@ -530,6 +556,7 @@ int main(void)
 		with(test_accept),
 		with(test_accept_refused),
 		with(test_many_requests),
+		with(test_disconnect),
 		with(test_one_direction_only),
 		with(test_reader_gone),
 		with(test_guest_stops_reading),

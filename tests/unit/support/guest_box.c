@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "guestinit/agent.h"
+#include "guestinit/container.h"
 #include "guestinit/guest.h"
 #include "guestinit/mount.h"
 
@@ -63,7 +65,7 @@ const char *guest_box_begin(void)
 		"cp /usr/bin/busybox rootfs/bin/ && "
 		"for p in sh cat ls id echo true false sleep stat readlink mount grep touch "
 		"mknod dd hostname env wc printf stty kill head mkdir rm test ps ulimit "
-		"tr seq setsid umount; do ln -s busybox rootfs/bin/$p; done",
+		"tr seq setsid umount tty cmp; do ln -s busybox rootfs/bin/$p; done",
 		box_dir);
 	box_shell(command);
 	return box_dir;
@@ -99,6 +101,7 @@ struct box {
 	size_t input_done;
 	struct msg_reader reader;
 	bool over, killed;
+	int step;
 	char id[32];
 };
 
@@ -123,12 +126,17 @@ static void box_event(struct box *box, const json_t *m, struct guest_box_result 
 	const char *type = json_string_value(json_object_get(m, "type"));
 	const char *text = json_string_value(json_object_get(m, "message"));
 
+	if (strcmp(type, "log") != 0) {
+		cleanup_free char *line = json_dumps(m, JSON_COMPACT | JSON_SORT_KEYS);
+		size_t used = strlen(r->events);
+		snprintf(r->events + used, sizeof(r->events) - used, "%s\n", line);
+	}
 	if (strcmp(type, "started") == 0) {
 		r->started = true;
 	} else if (strcmp(type, "log") == 0) {
 		size_t used = strlen(r->log);
 		snprintf(r->log + used, sizeof(r->log) - used, "%s\n", text);
-	} else {
+	} else if (strcmp(type, "failed") == 0 || strcmp(type, "exited") == 0) {
 		r->code = (int)json_integer_value(json_object_get(m, "code"));
 		r->oom = json_is_true(json_object_get(m, "oom"));
 		r->failed = strcmp(type, "failed") == 0;
@@ -179,6 +187,101 @@ static void box_feed(struct box *box, const struct guest_box_run *run)
 		shutdown(box->streams[0], SHUT_WR);
 }
 
+/* Connects the streams that a message names; the first gets the input. */
+static void box_connect(
+	struct box *box, const json_t *stdio, const char *input, struct guest_box_result *r)
+{
+	static const char *const keys[] = {"stdin", "stdout", "stderr", "terminal"};
+
+	for (int i = 0; i < 4; i++) {
+		int port = (int)json_integer_value(json_object_get(stdio, keys[i]));
+		if (!port)
+			continue;
+		box_check(r->n_ports < GUEST_BOX_PORTS);
+		struct guest_box_port *p = &r->ports[r->n_ports++];
+		p->port = port;
+		agent_stream(&box->agent, (uint32_t)port, box_pair(&p->fd));
+		if (input && (i == 0 || i == 3))
+			box_check(send(p->fd, input, strlen(input), MSG_NOSIGNAL) > 0);
+		if (i == 0)
+			shutdown(p->fd, SHUT_WR);
+	}
+}
+
+/* As a program in the container would. */
+static void box_connect_socket(
+	struct box *box, const struct guest_box_step *step, struct guest_box_result *r)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	struct guest_box_port *p = &r->ports[r->n_ports++];
+
+	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/%d/root%s",
+		(int)box->guest.containers->pid, step->socket);
+	*p = (struct guest_box_port){.port = 1};
+	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	box_check(connect(p->fd, (struct sockaddr *)&name, sizeof(name)) == 0);
+	box_check(send(p->fd, step->input, strlen(step->input), MSG_NOSIGNAL) > 0);
+	shutdown(p->fd, SHUT_WR);
+}
+
+static void box_message(
+	struct box *box, const struct guest_box_step *step, struct guest_box_result *r)
+{
+	struct err e = {0};
+	cleanup_json json_t *m = json_parse(step->send, strlen(step->send), MSG_MAX_DEPTH, &e);
+
+	if (!m)
+		fprintf(stderr, "%s\n", e.text);
+	box_check(m);
+	box_check(json_object_set_new(m, "id", json_string(box->id)) == 0);
+	box_connect(box, json_object_get(m, "stdio"), step->input, r);
+	box_check((msg_write(box->host, m, MSG_MAX_BYTES)) == 0);
+}
+
+static bool box_is_after(const char *text, const struct guest_box_result *r)
+{
+	if (strncmp(text, "out:", 4) == 0)
+		return strstr(r->out, text + 4);
+	if (strncmp(text, "port:", 5) != 0)
+		return strstr(r->events, text);
+	for (int i = 0; i < r->n_ports; i++)
+		if (strstr(r->ports[i].text, text + 5))
+			return true;
+	return false;
+}
+
+/* Takes the steps that can be taken. */
+static void box_steps(struct box *box, const struct guest_box_run *run, struct guest_box_result *r)
+{
+	for (; box->step < run->n_steps; box->step++) {
+		const struct guest_box_step *step = &run->steps[box->step];
+		if (!box_is_after(step->after, r))
+			return;
+		if (step->socket)
+			box_connect_socket(box, step, r);
+		else
+			box_message(box, step, r);
+	}
+}
+
+static void box_read_ports(struct guest_box_result *r)
+{
+	for (int i = 0; i < r->n_ports; i++) {
+		struct guest_box_port *p = &r->ports[i];
+		while (!p->ended) {
+			char rest[4096];
+			size_t room = sizeof(p->text) - 1 - p->bytes;
+			ssize_t n = recv(p->fd, room ? p->text + p->bytes : rest,
+				room ? room : sizeof(rest), MSG_DONTWAIT);
+			if (n == 0 || (n < 0 && errno != EAGAIN))
+				p->ended = true;
+			if (n <= 0)
+				break;
+			p->bytes += room ? (size_t)n : 0;
+		}
+	}
+}
+
 static void box_loop(struct box *box, const struct guest_box_run *run, struct guest_box_result *r)
 {
 	time_t end = time(NULL) + BOX_SECONDS;
@@ -191,6 +294,8 @@ static void box_loop(struct box *box, const struct guest_box_run *run, struct gu
 		if (!run->terminal)
 			box_read_stream(box->streams[2], r->err, &r->err_bytes);
 		box_read_events(box, r);
+		box_read_ports(r);
+		box_steps(box, run, r);
 		if (run->kill_signal && r->out_bytes && !box->killed) {
 			box_send(box, "kill", "signal", run->kill_signal);
 			box->killed = true;
@@ -199,6 +304,9 @@ static void box_loop(struct box *box, const struct guest_box_run *run, struct gu
 	box_read_stream(out, r->out, &r->out_bytes);
 	if (!run->terminal)
 		box_read_stream(box->streams[2], r->err, &r->err_bytes);
+	box_read_ports(r);
+	if (!box->over)
+		fprintf(stderr, "events:\n%s\nlog:\n%s\nout:\n%s\n", r->events, r->log, r->out);
 	box_check(box->over);
 }
 
@@ -216,6 +324,8 @@ static void box_child(const struct guest_box_run *run, struct guest_box_result *
 	box.guest.exports = (struct exports){NULL, exports};
 	box.guest.null_path = "/dev/null";
 	box.guest.nodes_dir = nodes;
+	if (run->connect_host)
+		box.guest.connect_host = run->connect_host;
 	/* Not guest_cgroups(): its options would be those of this machine's hierarchy. */
 	box.guest.cgroup_fd = mount_new("cgroup2", 0, NULL, 0, &e);
 	box_check(box.guest.cgroup_fd >= 0);
@@ -234,9 +344,11 @@ static void box_child(const struct guest_box_run *run, struct guest_box_result *
 					  : "{\"stdin\":1025,\"stdout\":1026,\"stderr\":1027}";
 	cleanup_free char *text = NULL;
 	box_check(asprintf(&text,
-			  "{\"type\":\"create\",\"id\":\"%s\",\"start\":true,\"root\":{"
-			  "\"export\":\"rootfs\"%s},\"stdio\":%s,\"config\":%s}",
-			  box.id, run->root_extra ? run->root_extra : "", stdio, run->config) > 0);
+			  "{\"type\":\"create\",\"id\":\"%s\",\"start\":%s,\"root\":{"
+			  "\"export\":\"rootfs\"%s},\"stdio\":%s,\"config\":%s%s}",
+			  box.id, run->created ? "false" : "true",
+			  run->root_extra ? run->root_extra : "", stdio, run->config,
+			  run->create_extra ? run->create_extra : "") > 0);
 	json_t *message = json_parse(text, strlen(text), MSG_MAX_DEPTH, &e);
 	if (!message)
 		fprintf(stderr, "%s\n", e.text);
@@ -247,6 +359,15 @@ static void box_child(const struct guest_box_run *run, struct guest_box_result *
 	agent_fini(&box.agent);
 	guest_fini(&box.guest);
 	msg_reader_fini(&box.reader);
+}
+
+const char *guest_box_output(const struct guest_box_result *result, int port)
+{
+	for (int i = 0; i < result->n_ports; i++)
+		if (result->ports[i].port == port)
+			return result->ports[i].text;
+	fail_msg("no stream of port %d", port);
+	return NULL;
 }
 
 void guest_box_run(const struct guest_box_run *run, struct guest_box_result *result)

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unix sockets of the host; see sockets.h. */
+#include "guestinit/sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/msg.h"
+#include "guestinit/agent.h"
+#include "guestinit/container.h"
+#include "guestinit/guest.h"
+#include "guestinit/ns.h"
+#include "guestinit/relay.h"
+
+#define SOCKETS_BACKLOG	  128
+#define SOCKETS_LINKS_MAX 128 /* of a listener; more wait in its queue */
+
+/* A connection: the container's end is client, the host's is vsock. Each relay has its own copy. */
+struct socket_link {
+	struct socket_link *next;
+	struct socket_listener *listener;
+	struct loop_source connecting;
+	int client_fd, vsock_fd; /* until the relays take them */
+	struct relay up, down;
+};
+
+struct socket_listener {
+	struct socket_listener *next;
+	struct container *container;
+	struct loop_source source;
+	int fd;
+	uint32_t port;
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* empty until it is bound */
+	struct socket_link *links;
+	unsigned n_links;
+};
+
+static struct loop *listener_loop(struct socket_listener *l)
+{
+	return &l->container->guest->loop;
+}
+
+static void link_free(struct socket_link *link)
+{
+	struct socket_listener *l = link->listener;
+
+	for (struct socket_link **p = &l->links; *p; p = &(*p)->next) {
+		if (*p == link) {
+			*p = link->next;
+			break;
+		}
+	}
+	loop_del(listener_loop(l), &link->connecting);
+	fd_closep(&link->client_fd);
+	fd_closep(&link->vsock_fd);
+	relay_stop(&link->up);
+	relay_stop(&link->down);
+	free(link);
+	if (l->n_links-- == SOCKETS_LINKS_MAX && l->fd >= 0) {
+		int ret = loop_add(listener_loop(l), &l->source, l->fd, EPOLLIN);
+		(void)ret; /* without memory it stays deaf until the next connection ends */
+	}
+}
+
+static void link_try_over(struct socket_link *link)
+{
+	if (!relay_running(&link->up) && !relay_running(&link->down))
+		link_free(link);
+}
+
+static void link_up_done(struct relay *relay)
+{
+	link_try_over(
+		(struct socket_link *)(void *)((char *)relay - offsetof(struct socket_link, up)));
+}
+
+static void link_down_done(struct relay *relay)
+{
+	link_try_over(
+		(struct socket_link *)(void *)((char *)relay - offsetof(struct socket_link, down)));
+}
+
+static int link_start(struct socket_link *link)
+{
+	struct loop *loop = listener_loop(link->listener);
+	int client = fcntl(link->client_fd, F_DUPFD_CLOEXEC, 3);
+	int vsock = fcntl(link->vsock_fd, F_DUPFD_CLOEXEC, 3);
+
+	if (client < 0 || vsock < 0) {
+		fd_closep(&client);
+		fd_closep(&vsock);
+		return -EMFILE;
+	}
+	int ret = relay_start(&link->down, loop, vsock, client, link_down_done);
+	if (ret < 0)
+		return ret;
+	return relay_start(&link->up, loop, steal_fd(&link->client_fd), steal_fd(&link->vsock_fd),
+		link_up_done);
+}
+
+static void link_connected(struct loop_source *source, uint32_t events)
+{
+	struct socket_link *link = (struct socket_link *)(void *)((char *)source -
+		offsetof(struct socket_link, connecting));
+	int code = 0;
+	socklen_t len = sizeof(code);
+
+	(void)events;
+	loop_del(listener_loop(link->listener), source);
+	if (getsockopt(link->vsock_fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0 || code ||
+		link_start(link) < 0)
+		link_free(link);
+}
+
+static int link_connect(struct socket_link *link)
+{
+	struct guest *guest = link->listener->container->guest;
+	int fd = guest->connect_host(link->listener->port);
+
+	if (fd < 0)
+		return fd;
+	link->vsock_fd = fd;
+	return loop_add(&guest->loop, &link->connecting, fd, EPOLLOUT);
+}
+
+static void listener_ready(struct loop_source *source, uint32_t events)
+{
+	struct socket_listener *l = (struct socket_listener *)(void *)((char *)source -
+		offsetof(struct socket_listener, source));
+	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	struct socket_link *link = calloc(1, sizeof(*link));
+	if (!link) {
+		close(fd);
+		return;
+	}
+	link->listener = l;
+	link->connecting = (struct loop_source){.fd = -1, .ready = link_connected};
+	link->client_fd = fd;
+	link->vsock_fd = -1;
+	relay_init(&link->up);
+	relay_init(&link->down);
+	link->next = l->links;
+	l->links = link;
+	if (++l->n_links == SOCKETS_LINKS_MAX)
+		loop_del(listener_loop(l), &l->source);
+	int ret = link_connect(link);
+	if (ret < 0) {
+		agent_log(l->container->guest->agent, LOG_LEVEL_WARNING,
+			"can't connect to the host's port %u: %s", l->port, strerror(-ret));
+		link_free(link);
+	}
+}
+
+int sockets_connect_host(uint32_t port)
+{
+	struct sockaddr_vm host = {
+		.svm_family = AF_VSOCK, .svm_cid = MSG_HOST_CID, .svm_port = port};
+	cleanup_close int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&host, sizeof(host)) < 0 && errno != EINPROGRESS)
+		return -errno;
+	return steal_fd(&fd);
+}
+
+/* An id of the container's, as guestinit sees it. */
+static uint32_t socket_owner(const struct opt_u64 *id, const struct cfg_id_maps *maps)
+{
+	return ns_map_id(maps, id->set ? (uint32_t)id->value : 0);
+}
+
+/* The file is nowhere a container could see it; it has to stay while it is to be mounted. */
+static int listener_bind(struct socket_listener *l, const struct cfg_mount *m, struct err *e)
+{
+	const struct cfg_linux *os = &l->container->create->os;
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	mode_t mode = m->socket_mode.set ? (mode_t)m->socket_mode.value & 07777 : 0666;
+
+	int len = snprintf(name.sun_path, sizeof(name.sun_path), "%s/socket-%u",
+		l->container->guest->nodes_dir, l->port);
+	if (len < 0 || (size_t)len >= sizeof(name.sun_path))
+		return err_set(e, ENAMETOOLONG, "socket");
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(e, errno, "socket");
+	l->fd = fd;
+	if (bind(fd, (struct sockaddr *)&name, sizeof(name)) < 0)
+		return err_sys(e, errno, "socket: %s", name.sun_path);
+	memcpy(l->path, name.sun_path, sizeof(l->path));
+	if (chmod(l->path, mode) < 0 ||
+		chown(l->path, socket_owner(&m->socket_uid, &os->uid_maps),
+			socket_owner(&m->socket_gid, &os->gid_maps)) < 0 ||
+		listen(fd, SOCKETS_BACKLOG) < 0)
+		return err_sys(e, errno, "socket: %s", l->path);
+	int tree = open_tree(AT_FDCWD, l->path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	return tree < 0 ? err_sys(e, errno, "socket: can't make a mount of it") : tree;
+}
+
+int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e)
+{
+	struct socket_listener *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return err_set(e, ENOMEM, "out of memory");
+	l->container = c;
+	l->port = m->socket;
+	l->source = (struct loop_source){.fd = -1, .ready = listener_ready};
+	l->fd = -1;
+	l->next = c->sockets;
+	c->sockets = l; /* from here on, sockets_close frees it */
+	cleanup_close int tree = listener_bind(l, m, e);
+	if (tree < 0)
+		return tree;
+	int ret = loop_add(&c->guest->loop, &l->source, l->fd, EPOLLIN);
+	return ret < 0 ? err_sys(e, -ret, "socket: can't watch it") : steal_fd(&tree);
+}
+
+void sockets_close(struct container *c)
+{
+	while (c->sockets) {
+		struct socket_listener *l = c->sockets;
+
+		loop_del(&c->guest->loop, &l->source);
+		fd_closep(&l->fd);
+		if (l->path[0])
+			unlink(l->path);
+		while (l->links)
+			link_free(l->links);
+		c->sockets = l->next;
+		free(l);
+	}
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's Unix sockets in a container. A socket can't be shared through the file server: what
+ * is bound into the container is a socket of guestinit's own, and each connection to it is relayed
+ * to a vsock port of the host's, behind which the monitor connects to the real one.
+ */
+#ifndef GUESTINIT_SOCKETS_H
+#define GUESTINIT_SOCKETS_H
+
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct cfg_mount;
+struct container;
+
+/* Listens for the mount m; a detached tree of the socket to bind in the container, or -errno. */
+int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e) must_check;
+
+/* A non-blocking socket that connects to the host's vsock port; or -errno. */
+int sockets_connect_host(uint32_t port) must_check;
+
+/* Ends all listeners and connections of the container. */
+void sockets_close(struct container *c);
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Further processes in a container; see exec.h. */
+#include "microvm/vmm/exec.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "microvm/vmm/clients_internal.h"
+#include "microvm/vmm/control.h"
+#include "microvm/vmm/events.h"
+#include "microvm/vmm/session.h"
+
+#define NUMBER_MAX   (UINT32_C(1) << 28) /* then the ports would run out */
+#define SIGKILL_CODE 137
+#define MESSAGE_MAX  1024
+
+static void exec_name(const struct exec *exec, char name[16])
+{
+	snprintf(name, 16, "e%u", exec->number);
+}
+
+/* A message about the process, of which it takes the reference. */
+static int tell_guest(struct exec *exec, json_t *message)
+{
+	struct session *s = exec->clients->session;
+	cleanup_json json_t *owned = message;
+	char name[16];
+
+	exec_name(exec, name);
+	if (!owned || json_object_set_new(owned, "id", json_string(s->config.id)) < 0 ||
+		json_object_set_new(owned, "exec", json_string(name)) < 0)
+		return -ENOMEM;
+	return session_send(s, steal_ptr(&owned));
+}
+
+static void kill_process(struct exec *exec, int signal)
+{
+	int ret = tell_guest(exec, json_pack("{s:s, s:i}", "type", "kill", "signal", signal));
+
+	if (ret < 0)
+		log_debug("signal %d for process e%u is lost", signal, exec->number);
+}
+
+/* The last packet for the client, of which it takes the reference. */
+static void tell_end(struct exec *exec, json_t *event)
+{
+	struct client *client = exec->client;
+	cleanup_json json_t *owned = event;
+
+	if (!client)
+		return;
+	exec->client = NULL;
+	client->exec = NULL;
+	client_send(client, owned);
+	client_close(client);
+}
+
+static json_t *exited_event(int code)
+{
+	return json_pack("{s:s, s:i}", "event", "exited", "code", code);
+}
+
+static json_t *failed_event(int code, const char *message)
+{
+	return json_pack("{s:s, s:i, s:s}", "event", "failed", "code", code, "message", message);
+}
+
+/* The guest is done with the process: the client hears of it when all output is delivered. */
+static void settle(struct exec *exec)
+{
+	struct session *s = exec->clients->session;
+	bool open = false;
+
+	if (!exec->over)
+		return;
+	for (unsigned i = 0; i < EXEC_STREAMS && exec->client; i++)
+		if (exec->streams[i].open && exec->streams[i].output && !exec->streams[i].done)
+			return;
+	tell_end(exec, exited_event(exec->code));
+	/* What is left is input that nobody reads, and output that nobody waits for. */
+	for (unsigned i = 0; i < EXEC_STREAMS; i++) {
+		if (!exec->streams[i].open)
+			continue;
+		open = true;
+		s->config.ops->disconnect(s->config.arg, exec->streams[i].host_port);
+	}
+	if (!open)
+		exec->number = 0;
+}
+
+static void stream_drained(void *arg)
+{
+	struct exec_stream *stream = arg;
+
+	stream->done = true;
+	settle(stream->exec);
+}
+
+static void stream_closed(void *arg, int reason)
+{
+	struct exec_stream *stream = arg;
+
+	if (reason && reason != -ECONNRESET)
+		log_debug("stream %u: %s", stream->host_port, strerror(-reason));
+	stream->open = false;
+	settle(stream->exec);
+}
+
+static const struct vsock_conn_events stream_events = {
+	.drained = stream_drained,
+	.closed = stream_closed,
+};
+
+/* Takes fd over; -1 for none. */
+static int open_stream(struct exec *exec, unsigned i, int rd_fd, int wr_fd)
+{
+	struct session *s = exec->clients->session;
+	struct exec_stream *stream = &exec->streams[i];
+
+	stream->output = wr_fd >= 0;
+	stream->open = true;
+	int ret = s->config.ops->connect(
+		s->config.arg, stream->host_port, rd_fd, wr_fd, &stream_events, stream);
+	if (ret < 0)
+		stream->open = false;
+	return ret;
+}
+
+static int open_streams(struct exec *exec, int *fds)
+{
+	if (exec->terminal) {
+		int fd = steal_fd(&fds[0]);
+		return open_stream(exec, 0, fd, fd);
+	}
+	int ret = open_stream(exec, 0, steal_fd(&fds[0]), -1);
+	for (unsigned i = 1; i < EXEC_STREAMS && !ret; i++)
+		ret = open_stream(exec, i, -1, steal_fd(&fds[i]));
+	return ret;
+}
+
+static json_t *stdio_of(const struct exec *exec, const json_t *request)
+{
+	int rows = 0, columns = 0;
+
+	if (!exec->terminal)
+		return json_pack("{s:i, s:i, s:i}", "stdin", (int)exec->streams[0].host_port,
+			"stdout", (int)exec->streams[1].host_port, "stderr",
+			(int)exec->streams[2].host_port);
+	if (!control_integer(request, "rows", CONTROL_SIZE_MAX, &rows) ||
+		!control_integer(request, "columns", CONTROL_SIZE_MAX, &columns))
+		rows = columns = 0; /* not known */
+	return json_pack("{s:i, s:i, s:i}", "terminal", (int)exec->streams[0].host_port, "rows",
+		rows, "columns", columns);
+}
+
+/* A free place, with the next name and ports; NULL when there is none. */
+static struct exec *take_place(struct clients *clients)
+{
+	for (unsigned i = 0; i < EXECS_MAX; i++) {
+		struct exec *exec = &clients->execs[i];
+		if (exec->number)
+			continue;
+		clients->last_exec = clients->last_exec % NUMBER_MAX + 1;
+		*exec = (struct exec){.clients = clients, .number = clients->last_exec};
+		for (unsigned k = 0; k < EXEC_STREAMS; k++) {
+			exec->streams[k].exec = exec;
+			exec->streams[k].host_port =
+				EXEC_PORT_FIRST + (exec->number - 1) * EXEC_STREAMS + k;
+		}
+		return exec;
+	}
+	return NULL;
+}
+
+static const char *why_not(
+	const struct session *s, const json_t *process, bool terminal, unsigned n_fds)
+{
+	if (s->outcome != SESSION_RUNNING)
+		return "cannot exec a container that has stopped";
+	if (s->paused)
+		return "cannot exec in a paused container";
+	if (!session_answers(s))
+		return "cannot exec in a container that is being created";
+	if (!json_is_object(process))
+		return "no process";
+	if (n_fds != (terminal ? 1 : EXEC_STREAMS))
+		return "not the descriptors of the process's streams";
+	return NULL;
+}
+
+void exec_start(struct client *client, const json_t *request, int *fds, unsigned n_fds)
+{
+	struct clients *clients = client->clients;
+	json_t *process = json_object_get(request, "process");
+	bool terminal = json_is_true(json_object_get(request, "terminal"));
+	const char *why = why_not(clients->session, process, terminal, n_fds);
+	struct exec *exec = why ? NULL : take_place(clients);
+
+	if (!exec) {
+		client_refuse(client, "exec", 1,
+			why ? why : "too many processes were added to this container");
+		return;
+	}
+	exec->terminal = terminal;
+	json_t *stdio = stdio_of(exec, request);
+	int ret = tell_guest(exec,
+		json_pack("{s:s, s:O, s:o}", "type", "exec", "process", process, "stdio", stdio));
+	if (ret < 0) {
+		exec->number = 0;
+		client_refuse(client, "exec", 1, "a message to the guest could not be sent");
+		return;
+	}
+	exec->client = client;
+	client->exec = exec;
+	client_reply(client, "exec", NULL);
+	ret = open_streams(exec, fds);
+	if (ret < 0) {
+		kill_process(exec, SIGKILL);
+		tell_end(exec, failed_event(1, "the process's streams can't be connected"));
+	}
+}
+
+void exec_request(struct exec *exec, const json_t *request)
+{
+	const char *op = json_string_value(json_object_get(request, "op"));
+	int a, b, ret = 0;
+
+	if (exec->over)
+		return;
+	if (op && !strcmp(op, "kill") && control_integer(request, "signal", SIGRTMAX, &a))
+		kill_process(exec, a);
+	else if (op && !strcmp(op, "resize") &&
+		control_integer(request, "rows", CONTROL_SIZE_MAX, &a) &&
+		control_integer(request, "columns", CONTROL_SIZE_MAX, &b))
+		ret = tell_guest(exec,
+			json_pack("{s:s, s:i, s:i}", "type", "resize", "rows", a, "columns", b));
+	else
+		log_warn("a client of a process: not a command: %.64s", op ? op : "no \"op\"");
+	if (ret < 0)
+		log_debug("a resize for process e%u is lost", exec->number);
+}
+
+void exec_client_gone(struct exec *exec)
+{
+	exec->client = NULL;
+	if (!exec->over)
+		kill_process(exec, SIGKILL);
+	settle(exec);
+}
+
+/* The guest's names are taken at their word only when they are in the table. */
+static struct exec *find(struct clients *clients, const json_t *message)
+{
+	const char *name = json_string_value(json_object_get(message, "exec"));
+	char own[16];
+
+	for (unsigned i = 0; name && i < EXECS_MAX; i++) {
+		struct exec *exec = &clients->execs[i];
+		exec_name(exec, own);
+		if (exec->number && !strcmp(name, own))
+			return exec;
+	}
+	return NULL;
+}
+
+static bool number_in(
+	const json_t *message, const char *key, json_int_t min, json_int_t max, int *out)
+{
+	const json_t *value = json_object_get(message, key);
+	json_int_t number = json_integer_value(value);
+
+	if (!json_is_integer(value) || number < min || number > max)
+		return false;
+	*out = (int)number;
+	return true;
+}
+
+int clients_exec_started(struct clients *clients, const json_t *message)
+{
+	struct exec *exec = clients ? find(clients, message) : NULL;
+	int pid;
+
+	if (!exec || exec->started || exec->over || !number_in(message, "pid", 1, INT32_MAX, &pid))
+		return -EPROTO;
+	exec->started = true;
+	if (!exec->client) {
+		kill_process(exec, SIGKILL); /* the one before may have come too early */
+		return 0;
+	}
+	cleanup_json json_t *event = json_pack("{s:s, s:i}", "event", "started", "pid", pid);
+	client_send(exec->client, event);
+	return 0;
+}
+
+int clients_exec_exited(struct clients *clients, const json_t *message)
+{
+	struct exec *exec = clients ? find(clients, message) : NULL;
+
+	if (!exec || !exec->started || exec->over ||
+		!number_in(message, "code", 0, 255, &exec->code))
+		return -EPROTO;
+	exec->over = true;
+	settle(exec);
+	return 0;
+}
+
+int clients_exec_failed(struct clients *clients, const json_t *message)
+{
+	struct exec *exec = clients ? find(clients, message) : NULL;
+	const char *text = json_string_value(json_object_get(message, "message"));
+	char cleaned[MESSAGE_MAX];
+
+	if (!exec || exec->started || exec->over || !text ||
+		!number_in(message, "code", 1, 255, &exec->code))
+		return -EPROTO;
+	events_clean_text(text, cleaned, sizeof(cleaned));
+	exec->over = true;
+	tell_end(exec, failed_event(exec->code, cleaned));
+	settle(exec);
+	return 0;
+}
+
+void exec_close_all(struct clients *clients)
+{
+	for (unsigned i = 0; i < EXECS_MAX; i++) {
+		struct exec *exec = &clients->execs[i];
+		if (!exec->number || !exec->client)
+			continue;
+		if (exec->over)
+			tell_end(exec, exited_event(exec->code));
+		else if (exec->started)
+			tell_end(exec, exited_event(SIGKILL_CODE));
+		else
+			tell_end(exec, failed_event(1, "container not running"));
+	}
+}

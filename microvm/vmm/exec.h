@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Further processes in a running container, one per client connection (docs/protocol.md,
+ * "Clients"). The guest starts the process; its streams are vsock connections from ports of their
+ * own to the descriptors that the client sent along. A process lives in a place of the table from
+ * the request until the guest has told its end and all of its streams are over, whatever becomes of
+ * the client.
+ */
+#ifndef MICROVM_VMM_EXEC_H
+#define MICROVM_VMM_EXEC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+#define EXECS_MAX	64u
+#define EXEC_STREAMS	3u
+#define EXEC_PORT_FIRST 4096u /* and upwards, EXEC_STREAMS for each process */
+
+struct client;
+struct clients;
+struct exec;
+
+struct exec_stream {
+	struct exec *exec;
+	uint32_t host_port;
+	bool output; /* the process's end is told after this stream's */
+	bool open, done;
+};
+
+struct exec {
+	struct clients *clients;
+	struct client *client; /* NULL: gone, or told the end */
+	uint32_t number;       /* "e7" is its name for the guest; 0: a free place */
+	bool terminal, started;
+	bool over; /* the guest has told its end */
+	int code;
+	struct exec_stream streams[EXEC_STREAMS];
+};
+
+/* A client's request and, later on the same connection, what it says to the process. */
+void exec_start(struct client *client, const json_t *request, int *fds, unsigned n_fds);
+void exec_request(struct exec *exec, const json_t *request);
+void exec_client_gone(struct exec *exec);
+
+/* The monitor ends: clients are told. */
+void exec_close_all(struct clients *clients);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hvrun create: a container up to its process, which waits for `hvrun start`. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "runtime/launch.h"
+
+static int create(struct launch *l, struct err *e)
+{
+	int ret = launch_prepare(l, e);
+
+	if (ret == 0)
+		ret = launch_start(l, e);
+	l->supervise.until = SUPERVISE_CREATED;
+	if (ret == 0)
+		ret = launch_wait(l, e);
+	if (ret < 0 || l->supervise.reached)
+		return ret;
+	/* It has ended instead, and says why. */
+	return l->supervise.failed ? err_set(e, EIO, "%s", l->supervise.err.text)
+				   : err_set(e, EIO, "the container ended while it was created");
+}
+
+static int command_create_run(struct context *context, int argc, char **argv)
+{
+	struct launch_options options = {0};
+	struct launch *l = malloc(sizeof(*l));
+	struct err e;
+	int first;
+
+	if (!l) {
+		err_sys(&e, ENOMEM, "create");
+		return command_fail(context, &e);
+	}
+	int ret = options_parse(launch_create_specs, &options, argc, argv, &first, &e);
+	if (ret == 0 && argc - first != 1)
+		ret = err_set(&e, EINVAL, "create: \"hvrun create\" requires exactly 1 argument: an id");
+	if (ret == 0)
+		ret = container_check_id(argv[first], &e);
+	if (ret == 0) {
+		launch_init(l, context, &options, argv[first]);
+		l->detached = true;
+		ret = create(l, &e);
+		launch_close(l);
+	}
+	free(l);
+	return ret < 0 ? command_fail(context, &e) : 0;
+}
+
+const struct command command_create = {
+	.name = "create",
+	.usage = "[OPTION...] [--bundle DIR] ID",
+	.summary = "create a container",
+	.text = "Starts the virtual machine of a container and prepares everything in it up to\n"
+		"the container's process, which `hvrun start` starts.\n",
+	.options = launch_run_specs + LAUNCH_RUN_ALONE,
+	.run = command_create_run,
+};

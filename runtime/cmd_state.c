@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hvrun state: what a container is doing, in runc's form of the OCI state. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "runtime/commands.h"
+#include "runtime/listing.h"
+
+static int state(const struct context *context, const char *id, struct err *e)
+{
+	cleanup_container struct container c;
+
+	int ret = command_open_container(context, id, &c, e);
+	if (ret < 0)
+		return ret;
+	cleanup_json json_t *json = listing_entry(&c);
+	cleanup_free char *text = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
+	if (!text)
+		return err_sys(e, ENOMEM, "%s", id);
+	printf("%s\n", text);
+	return 0;
+}
+
+static int command_state_run(struct context *context, int argc, char **argv)
+{
+	static const struct option_spec none[] = {{0}};
+	struct err e;
+	int first;
+
+	int ret = options_parse(none, NULL, argc, argv, &first, &e);
+	if (ret == 0 && argc - first != 1)
+		ret = err_set(&e, EINVAL, "state: \"hvrun state\" requires exactly 1 argument: an id");
+	if (ret == 0)
+		ret = state(context, argv[first], &e);
+	return ret < 0 ? command_fail(context, &e) : 0;
+}
+
+const struct command command_state = {
+	.name = "state",
+	.usage = "ID",
+	.summary = "print the state of a container",
+	.run = command_state_run,
+};

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting what launch_prepare has prepared; see launch.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "runtime/hooks.h"
+#include "runtime/launch.h"
+#include "runtime/spawn.h"
+#include "runtime/teardown.h"
+
+#define LOG_FILE "monitor.log"
+
+void launch_init(struct launch *l, struct context *context, const struct launch_options *options,
+	const char *id)
+{
+	*l = (struct launch){
+		.context = context,
+		.options = options,
+		.id = id,
+		.bundle = -1,
+		.null = -1,
+		.log = -1,
+		.control = -1,
+		.fs_control = -1,
+		.kernel = {.fd = -1},
+		.streams = {.in = -1, .out = -1, .err = -1, .terminal = -1},
+		.janitor = {.pipe = -1},
+	};
+	container_init(&l->container);
+	supervise_clear(&l->supervise);
+	l->plan = (struct plan){
+		.id = id,
+		.config = &l->config,
+		.settings = &l->settings,
+		.sizing = &l->sizing,
+		.kernel = &l->kernel,
+		.exports = &l->exports,
+		.streams = &l->streams,
+		.listen = -1,
+		.keep = -1,
+	};
+}
+
+struct cgroup_spec launch_cgroup_spec(const struct launch *l)
+{
+	return (struct cgroup_spec){
+		.path = json_string_value(json_object_get(l->config.linux_section, "cgroupsPath")),
+		.id = l->id,
+		.systemd = l->context->options.systemd_cgroup,
+		.rootless = geteuid() != 0,
+		.resources = l->config.resources,
+		.overhead_bytes = l->sizing.overhead_bytes,
+	};
+}
+
+int launch_hooks(
+	struct launch *l, const char *kind, enum container_status status, struct err *e)
+{
+	struct hooks_env env = {
+		.bundle = l->bundle_path, .netns = -1, .report = &l->context->report};
+	char path[64];
+
+	if (!json_array_size(json_object_get(l->hooks, kind)))
+		return 0;
+	cleanup_json json_t *state = container_oci_state(&l->container, status);
+	if (!state)
+		return err_sys(e, ENOMEM, "%s", kind);
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)l->supervise.vmm);
+	cleanup_close int netns = open(path, O_RDONLY | O_CLOEXEC);
+	env.netns = netns;
+	return hooks_run(l->hooks, kind, state, &env, e);
+}
+
+/* What dies with us: nothing of a container that is to outlive us, and nothing with a terminal. */
+static int death_signal(const struct launch *l)
+{
+	return l->detached ? 0 : SIGKILL;
+}
+
+static pid_t start_program(const struct launch *l, const char *path, const char *option, int plan,
+	const int *fds, size_t n_fds, int death_signal, struct err *e)
+{
+	int cgroup[CGROUP_PLACES_MAX];
+	char number[16];
+	char *argv[] = {strrchr(path, '/') + 1, (char *)(uintptr_t)option, number, NULL};
+	struct spawn spawn = {
+		.path = path,
+		.argv = argv,
+		.fds = fds,
+		.n_fds = n_fds,
+		.out = l->null,
+		.err = l->log >= 0 ? l->log : STDERR_FILENO,
+		.death_signal = death_signal,
+		.mask = &l->supervise.old_mask,
+		.cpus = l->sizing.have_cpus ? &l->sizing.cpus : NULL,
+		.mems = l->sizing.have_mems ? l->sizing.mems : NULL,
+		.mems_bits = sizeof(l->sizing.mems) * 8,
+		.cgroup_fds = cgroup,
+		.n_cgroup_fds = cgroup_fds(&l->cgroup, cgroup),
+		.cgroup_may_fail = l->cgroup.attach_late,
+		.session = l->detached,
+		.netns = l->own_netns,
+	};
+
+	snprintf(number, sizeof(number), "%d", plan);
+	return spawn_start(&spawn, l->null, e);
+}
+
+static int start_fs_with(struct launch *l, int socket, int control, int *fds, struct err *e)
+{
+	size_t n = 0;
+
+	l->plan.fs_vmm_socket = socket;
+	l->plan.fs_control = control;
+	cleanup_close int file = plan_fs_file(&l->plan, e);
+	if (file < 0)
+		return file;
+	for (size_t i = 0; i < l->exports.n; i++)
+		if (!l->exports.list[i].socket)
+			fds[n++] = l->exports.list[i].fd;
+	fds[n++] = socket;
+	fds[n++] = control;
+	fds[n++] = file;
+	pid_t pid = start_program(l, l->fs, "--config-fd", file, fds, n, death_signal(l), e);
+	if (pid < 0)
+		return pid;
+	l->supervise.fs = pid;
+	return 0;
+}
+
+static int start_fs(struct launch *l, int socket, int control, struct err *e)
+{
+	int *fds = calloc(l->exports.n + 3, sizeof(*fds));
+
+	if (!fds)
+		return err_sys(e, ENOMEM, "hvrun-fs");
+	int ret = start_fs_with(l, socket, control, fds, e);
+	free(fds);
+	return ret;
+}
+
+static int start_vmm(struct launch *l, int socket, int control, struct err *e)
+{
+	int fds[12 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX];
+	size_t n = 0;
+
+	l->plan.vmm_fs_socket = socket;
+	l->plan.vmm_control = control;
+	cleanup_close int container = plan_container_file(&l->plan, e);
+	if (container < 0)
+		return container;
+	l->plan.container = container;
+	cleanup_close int file = plan_vmm_file(&l->plan, e);
+	if (file < 0)
+		return file;
+	const int single[] = {socket, control, container, file, l->kernel.fd, l->streams.in,
+		l->streams.out, l->streams.err, l->streams.terminal, l->container.run,
+		l->plan.listen, l->plan.keep};
+	memcpy(fds, single, sizeof(single));
+	n = sizeof(single) / sizeof(single[0]);
+	for (unsigned i = 0; i < l->kernel.n_files; i++)
+		fds[n++] = l->kernel.files[i].fd;
+	for (unsigned i = 0; i < l->plan.n_disks; i++)
+		fds[n++] = l->plan.disks[i].fd;
+	for (size_t i = 0; i < l->exports.n; i++)
+		if (l->exports.list[i].socket)
+			fds[n++] = l->exports.list[i].fd;
+	/* It ends with its control socket; killed, it could not restore the terminal. */
+	pid_t pid = start_program(l, l->vmm, "--plan-fd", file, fds, n,
+		l->streams.terminal >= 0 ? 0 : death_signal(l), e);
+	if (pid < 0)
+		return pid;
+	l->supervise.vmm = pid;
+	return 0;
+}
+
+static int start_programs(struct launch *l, struct err *e)
+{
+	cleanup_close int fs_end = -1, vmm_end = -1, fs_control = -1, vmm_control = -1;
+	int pair[3][2];
+	static const int types[3] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_SEQPACKET};
+
+	for (int i = 0; i < 3; i++) {
+		if (socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, pair[i]) < 0) {
+			int code = errno;
+			while (i-- > 0) {
+				close(pair[i][0]);
+				close(pair[i][1]);
+			}
+			return err_sys(e, code, "socket");
+		}
+	}
+	vmm_end = pair[0][0];
+	fs_end = pair[0][1];
+	l->control = pair[1][0];
+	vmm_control = pair[1][1];
+	l->fs_control = pair[2][0];
+	fs_control = pair[2][1];
+	if (l->detached)
+		l->plan.keep = l->fs_control; /* hvrun-fs ends with it: now when the monitor does */
+	/* The file server first: it gets ready while the monitor builds the machine. */
+	int ret = start_fs(l, fs_end, fs_control, e);
+	if (ret == 0)
+		ret = start_vmm(l, vmm_end, vmm_control, e);
+	return ret;
+}
+
+
+/* Those of the host that come before the container's process. */
+static int run_early_hooks(struct launch *l, struct err *e)
+{
+	static const char *const kinds[] = {"prestart", "createRuntime", "createContainer"};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		int ret = launch_hooks(l, kinds[i], CONTAINER_CREATING, e);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+/* The pids, so that whoever has to can take them down. */
+static int record_programs(struct launch *l, struct err *e)
+{
+	json_t *state = l->container.state;
+
+	if (json_object_set_new(state, "monitor", container_process_json(l->supervise.vmm)) < 0 ||
+		json_object_set_new(state, "fs", container_process_json(l->supervise.fs)) < 0)
+		return err_sys(e, ENOMEM, "%s", l->id);
+	return container_save(&l->container, e);
+}
+
+/* What an unattended monitor has to say goes into the container's directory. */
+static int open_log(struct launch *l, struct err *e)
+{
+	if (!l->detached)
+		return 0;
+	l->log = openat(l->container.dir, LOG_FILE,
+		O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return l->log < 0 ? err_sys(e, errno, "%s/%s/" LOG_FILE, l->root, l->id) : 0;
+}
+
+/* With systemd, nobody but systemd may put a process into its scope. */
+static int attach_late(struct launch *l, struct err *e)
+{
+	int ret = 0;
+
+	if (l->cgroup.attach_late) {
+		ret = cgroup_attach(&l->cgroup, l->supervise.vmm, e);
+		if (ret == 0)
+			ret = cgroup_attach(&l->cgroup, l->supervise.fs, e);
+	}
+	cgroup_settle(&l->cgroup);
+	return ret;
+}
+
+/* The other programs have their own by now. */
+static void close_files(struct launch *l)
+{
+	guestkernel_close(&l->kernel);
+	exports_close(&l->exports);
+	plan_close_disks(&l->plan);
+	fd_closep(&l->plan.listen);
+	fd_closep(&l->bundle);
+	fd_closep(&l->null);
+	fd_closep(&l->log);
+}
+
+int launch_start(struct launch *l, struct err *e)
+{
+	struct cgroup_spec spec = launch_cgroup_spec(l);
+
+	l->own_netns = l->hooks && geteuid() == 0;
+	l->plan.hooks = l->hooks;
+	l->plan.bundle = l->bundle_path;
+	l->plan.hold = l->hooks != NULL;
+	l->plan.detached = l->detached;
+	l->plan.start = l->start;
+	l->plan.console = l->options->console_socket != NULL;
+	int ret = supervise_init(&l->supervise, e);
+	l->supervise.streams = &l->streams;
+	if (ret == 0)
+		ret = open_log(l, e);
+	if (ret == 0)
+		ret = cgroup_create(&l->cgroup, &spec, e);
+	if (ret == 0)
+		ret = start_programs(l, e);
+	if (ret == 0)
+		ret = record_programs(l, e);
+	if (ret == 0)
+		ret = attach_late(l, e);
+	if (ret < 0)
+		return ret;
+	close_files(l);
+	streams_hand_over(&l->streams);
+	if (!l->hooks)
+		return 0;
+	ret = run_early_hooks(l, e);
+	if (ret < 0)
+		return ret;
+	/* Through the socket that supervise_run is going to take. */
+	static const char go_on[] = "{\"op\":\"create\"}";
+	ret = fd_send_packet(l->control, go_on, sizeof(go_on) - 1, NULL, 0);
+	return ret == -EPIPE ? 0 : ret < 0 ? err_sys(e, -ret, "monitor") : 0;
+}
+
+/* As runc does: whole, or not at all. */
+static int write_pid_file(const struct launch *l, struct err *e)
+{
+	const char *path = l->options->pid_file;
+	char temporary[PATH_MAX], text[16];
+
+	if (!path)
+		return 0;
+	const char *slash = strrchr(path, '/');
+	int dir_len = slash ? (int)(slash - path) + 1 : 0;
+	if (snprintf(temporary, sizeof(temporary), "%.*s.%s", dir_len, path, path + dir_len) >=
+		(int)sizeof(temporary))
+		return err_sys(e, ENAMETOOLONG, "--pid-file: %s", path);
+	cleanup_close int fd =
+		open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int n = snprintf(text, sizeof(text), "%d", (int)l->supervise.vmm);
+	int ret = fd < 0 ? -errno : fd_write_all(fd, text, (size_t)n);
+	if (ret == 0 && rename(temporary, path) < 0)
+		ret = -errno;
+	return ret < 0 ? err_sys(e, -ret, "--pid-file: %s", path) : 0;
+}
+
+/* The container stays when we go. */
+static int let_go(struct launch *l, struct err *e)
+{
+	int ret = container_keep(&l->container, e);
+
+	if (ret == 0)
+		ret = write_pid_file(l, e);
+	if (ret < 0)
+		return ret;
+	supervise_detach(&l->supervise);
+	janitor_dismiss(&l->janitor);
+	l->created = false;
+	return 0;
+}
+
+int launch_wait(struct launch *l, struct err *e)
+{
+	int ret = 0;
+
+	if (!l->detached) {
+		/* Others may have a say from now on. */
+		container_unlock(&l->container);
+		ret = write_pid_file(l, e);
+	}
+	if (ret == 0)
+		ret = supervise_run(
+			&l->supervise, steal_fd(&l->control), steal_fd(&l->fs_control), e);
+	if (ret < 0 || !l->detached || !l->supervise.reached)
+		return ret;
+	return let_go(l, e);
+}
+
+void launch_close(struct launch *l)
+{
+	struct err e;
+
+	fd_closep(&l->control);
+	fd_closep(&l->fs_control);
+	supervise_fini(&l->supervise);
+	if (l->created && l->container.lock < 0 && container_lock(&l->container, &e) < 0)
+		l->created = false; /* somebody else has deleted it */
+	if (l->created && teardown(&l->container, &l->context->report, &e) < 0)
+		report_line(&l->context->report, "warning", e.text);
+	janitor_dismiss(&l->janitor);
+	streams_close(&l->streams);
+	close_files(l);
+	cgroup_fini(&l->cgroup);
+	container_close(&l->container);
+	json_decref(l->hooks);
+	oci_config_fini(&l->config);
+	settings_fini(&l->settings);
+}

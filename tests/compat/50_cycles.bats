@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# Many lives at once, half of them disturbed by SIGKILL: nothing may be left, and no state may lie.
+load lib
+
+@test "${CYCLES:-200} cycles of create, start, exec, kill, delete, half of them killed at a random moment" {
+	# runc makes no promise for commands that are killed.
+	is_vm || export CYCLES_IN_PEACE=1
+	tests/compat/cycles 3>&-
+}
+
+@test "nothing is left" {
+	nothing_left
+	! grep -l "$COMPAT_WORK" /proc/[0-9]*/maps 2>/dev/null || fail 'memory files are left'
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients of the monitor's listening socket against a session with a fake guest: each request and
+ * its reply, what is refused when, and that neither a guest nor a client can hold the others up.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "support/fake_guest.h"
+
+static int setup(void **state)
+{
+	return fake_guest_setup(state, false);
+}
+
+static int setup_held(void **state)
+{
+	return fake_guest_setup(state, true);
+}
+
+static int teardown(void **state)
+{
+	return fake_guest_teardown(state);
+}
+
+static void assert_refused(struct fake_guest *g, int client, const char *words)
+{
+	cleanup_json json_t *reply = fake_guest_reply(g, client);
+
+	assert_true(json_is_false(json_object_get(reply, "ok")));
+	assert_string_equal(json_string_value(json_object_get(reply, "message")), words);
+}
+
+static void assert_ok(struct fake_guest *g, int client, const char *op)
+{
+	cleanup_json json_t *reply = fake_guest_reply(g, client);
+
+	assert_string_equal(json_string_value(json_object_get(reply, "reply")), op);
+	assert_true(json_is_true(json_object_get(reply, "ok")));
+}
+
+static void assert_status(struct fake_guest *g, const char *status)
+{
+	int client = fake_guest_connect(g);
+
+	fake_guest_ask(g, client, "{'op':'state'}");
+	cleanup_json json_t *reply = fake_guest_reply(g, client);
+	assert_string_equal(json_string_value(json_object_get(reply, "status")), status);
+	assert_true(json_is_boolean(json_object_get(reply, "oom")));
+	close(client);
+}
+
+static void test_created_and_started(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+
+	assert_status(g, "creating");
+	fake_guest_ask(g, client, "{'op':'start'}");
+	assert_refused(g, client, "cannot start a container that is being created");
+	fake_guest_boot(g);
+	json_decref(fake_guest_hear(g, NULL)); /* create */
+	fake_guest_say(g, "{'type':'created','id':'c1'}");
+	assert_status(g, "created");
+	assert_string_equal(fake_guest_event(g, 1), "created");
+	fake_guest_ask(g, client, "{'op':'start'}");
+	json_decref(fake_guest_hear(g, "start"));
+	assert_status(g, "created");
+	fake_guest_ask(g, client, "{'op':'state'}");
+	assert_refused(g, client, "another request on this connection is not answered yet");
+	fake_guest_say(g, "{'type':'started','id':'c1'}");
+	assert_ok(g, client, "start");
+	assert_status(g, "running");
+	fake_guest_ask(g, client, "{'op':'start'}");
+	assert_refused(g, client, "cannot start an already running container");
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':3}");
+	assert_status(g, "stopped");
+	fake_guest_ask(g, client, "{'op':'start'}");
+	assert_refused(g, client, "cannot start a container that has stopped");
+	fake_guest_ask(g, client, "{'op':'kill','signal':9}");
+	assert_refused(g, client, "container not running");
+	close(client);
+}
+
+static void test_start_fails(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+
+	fake_guest_boot(g);
+	fake_guest_say(g, "{'type':'created','id':'c1'}");
+	fake_guest_ask(g, client, "{'op':'start'}");
+	fake_guest_say(g, "{'type':'failed','id':'c1','code':126,'message':'a\\nhook'}");
+	cleanup_json json_t *reply = fake_guest_reply(g, client);
+	assert_true(json_is_false(json_object_get(reply, "ok")));
+	assert_int_equal(json_integer_value(json_object_get(reply, "code")), 126);
+	assert_string_equal(json_string_value(json_object_get(reply, "message")), "a\\x0ahook");
+	close(client);
+}
+
+static void test_started_unasked(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_boot(g);
+	fake_guest_say(g, "{'type':'created','id':'c1'}");
+	fake_guest_say(g, "{'type':'started','id':'c1'}");
+	assert_true(g->stops > 0);
+}
+
+static void test_hold(void **state)
+{
+	struct fake_guest *g = *state;
+
+	session_kill(&g->session, 15, true);
+	fake_guest_boot(g);
+	assert_true(fake_guest_silent(g));
+	assert_int_equal(g->n_conns, 0);
+	session_kill(&g->session, 16, false);
+	assert_true(fake_guest_silent(g));
+	session_release(&g->session);
+	session_release(&g->session);
+	json_decref(fake_guest_hear(g, NULL));
+	assert_int_equal(g->n_conns, 3);
+	cleanup_json json_t *kill = fake_guest_hear(g, "kill");
+	assert_true(json_is_true(json_object_get(kill, "all")));
+	json_decref(fake_guest_hear(g, "kill"));
+	assert_true(fake_guest_silent(g));
+}
+
+static void test_kill_and_resize(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+
+	fake_guest_run(g);
+	fake_guest_ask(g, client, "{'op':'kill','signal':10,'all':true}");
+	assert_ok(g, client, "kill");
+	cleanup_json json_t *kill = fake_guest_hear(g, "kill");
+	assert_int_equal(json_integer_value(json_object_get(kill, "signal")), 10);
+	assert_true(json_is_true(json_object_get(kill, "all")));
+	fake_guest_ask(g, client, "{'op':'resize','rows':3,'columns':4}");
+	assert_ok(g, client, "resize");
+	json_decref(fake_guest_hear(g, "resize"));
+	fake_guest_ask(g, client, "{'op':'kill','signal':0}");
+	assert_refused(g, client, "not a signal");
+	fake_guest_ask(g, client, "{'op':'resize','rows':3}");
+	assert_refused(g, client, "not the size of a terminal");
+	fake_guest_ask(g, client, "{'op':'fly'}");
+	assert_refused(g, client, "not a request");
+	fake_guest_ask(g, client, "[7]");
+	assert_refused(g, client, "not a request");
+	assert_true(fake_guest_silent(g));
+	close(client);
+}
+
+static void test_pause(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+
+	fake_guest_ask(g, client, "{'op':'pause'}");
+	assert_refused(g, client, "container not running");
+	fake_guest_run(g);
+	fake_guest_ask(g, client, "{'op':'resume'}");
+	assert_refused(g, client, "container is not paused");
+	fake_guest_ask(g, client, "{'op':'pause'}");
+	assert_ok(g, client, "pause");
+	assert_true(g->paused);
+	assert_status(g, "paused");
+	fake_guest_ask(g, client, "{'op':'pause'}");
+	assert_refused(g, client, "container is paused already");
+	fake_guest_ask(g, client, "{'op':'stats'}");
+	assert_refused(g, client, "container is paused");
+	fake_guest_ask(g, client, "{'op':'resume'}");
+	assert_ok(g, client, "resume");
+	assert_false(g->paused);
+	cleanup_json json_t *time = fake_guest_hear(g, "time");
+	assert_true(json_integer_value(json_object_get(time, "realtimeNs")) > 1000000000);
+	fake_guest_ask(g, client, "{'op':'pause'}");
+	assert_ok(g, client, "pause");
+	fake_guest_ask(g, client, "{'op':'kill','signal':9}");
+	assert_ok(g, client, "kill");
+	assert_int_equal(g->finishes, 1);
+	assert_int_equal(g->exit_code, 137);
+	assert_true(fake_guest_hung_up(client));
+	close(client);
+}
+
+static void test_questions(void **state)
+{
+	struct fake_guest *g = *state;
+	int one = fake_guest_connect(g), two = fake_guest_connect(g);
+
+	fake_guest_run(g);
+	fake_guest_ask(g, one, "{'op':'stats'}");
+	fake_guest_ask(g, two, "{'op':'ps'}");
+	cleanup_json json_t *question = fake_guest_hear(g, "query");
+	assert_string_equal(json_string_value(json_object_get(question, "what")), "stats");
+	assert_string_equal(json_string_value(json_object_get(question, "id")), "c1");
+	assert_int_equal(json_integer_value(json_object_get(question, "seq")), 1);
+	json_decref(fake_guest_hear(g, "query"));
+	fake_guest_say(g,
+		"{'type':'answer','seq':2,'ok':true,"
+		"'processes':[{'pid':7,'comm':'a\\u001b[2Jb'}]}");
+	cleanup_json json_t *ps = fake_guest_reply(g, two);
+	json_t *process = json_array_get(json_object_get(ps, "processes"), 0);
+	assert_int_equal(json_integer_value(json_object_get(process, "pid")), 7);
+	assert_string_equal(json_string_value(json_object_get(process, "comm")), "a\\x1b[2Jb");
+	fake_guest_say(g, "{'type':'answer','seq':1,'ok':true,'stats':{'cpu':{'usage_usec':5}}}");
+	cleanup_json json_t *stats = fake_guest_reply(g, one);
+	assert_non_null(json_object_get(json_object_get(stats, "stats"), "cpu"));
+	fake_guest_ask(g, one, "{'op':'update','resources':{'pids':{'limit':5}}}");
+	cleanup_json json_t *update = fake_guest_hear(g, "update");
+	assert_non_null(json_object_get(json_object_get(update, "resources"), "pids"));
+	fake_guest_say(g, "{'type':'answer','seq':3,'ok':false,'message':'pids.max: no'}");
+	assert_refused(g, one, "pids.max: no");
+	/* Answers twice, to somebody who has gone, with nonsense: nothing comes of it. */
+	fake_guest_say(g, "{'type':'answer','seq':3,'ok':true}");
+	fake_guest_ask(g, two, "{'op':'stats'}");
+	fake_guest_ask(g, one, "{'op':'stats'}");
+	close(two);
+	fake_guest_say(g, "{'type':'answer','seq':4,'ok':true,'stats':{}}");
+	fake_guest_say(g, "{'type':'answer','seq':5,'ok':true,'stats':[1]}");
+	assert_refused(g, one, "the guest's answer makes no sense");
+	assert_int_equal(g->stops, 0);
+	fake_guest_say(g, "{'type':'answer','seq':6,'ok':true}"); /* nobody asked that */
+	assert_true(g->stops > 0);
+	close(one);
+}
+
+static void test_end_answers_all(void **state)
+{
+	struct fake_guest *g = *state;
+	int asks = fake_guest_connect(g), hears = fake_guest_connect(g);
+
+	fake_guest_run(g);
+	fake_guest_ask(g, asks, "{'op':'ps'}");
+	fake_guest_ask(g, hears, "{'op':'subscribe'}");
+	assert_ok(g, hears, "subscribe");
+	fake_guest_say(g, "{'type':'oom','id':'c1'}");
+	cleanup_json json_t *event = fake_guest_reply(g, hears);
+	assert_string_equal(json_string_value(json_object_get(event, "event")), "oom");
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':1}");
+	assert_refused(g, asks, "container not running");
+	assert_false(fake_guest_hung_up(hears));
+	session_stop(&g->session);
+	assert_true(fake_guest_hung_up(asks));
+	assert_true(fake_guest_hung_up(hears));
+	assert_true(g->session.oom);
+	close(asks);
+	close(hears);
+}
+
+static void test_client_that_does_not_read(void **state)
+{
+	struct fake_guest *g = *state;
+	int deaf = fake_guest_connect(g);
+	unsigned sent = 0;
+
+	fake_guest_run(g);
+	/* It is served until its socket is full; then its requests wait, in its own buffer. */
+	while (sent < 100000 && send(deaf, "{\"op\":\"state\"}", 14, MSG_DONTWAIT) > 0) {
+		sent++;
+		fake_guest_pump(g);
+	}
+	assert_true(sent < 100000);
+	assert_status(g, "running");
+	fake_guest_say(g, "{'type':'oom','id':'c1'}");
+	unsigned replies = 0;
+	char packet[256];
+	while (recv(deaf, packet, sizeof(packet), MSG_DONTWAIT) > 0) {
+		replies++;
+		fake_guest_pump(g);
+	}
+	assert_int_equal(replies, sent);
+	close(deaf);
+}
+
+static void test_too_many(void **state)
+{
+	struct fake_guest *g = *state;
+	int clients[70], served = 0;
+
+	for (int i = 0; i < 70; i++) {
+		clients[i] = fake_guest_connect(g);
+		fake_guest_pump(g);
+	}
+	for (int i = 0; i < 70; i++)
+		served += !fake_guest_hung_up(clients[i]);
+	assert_int_equal(served, 64);
+	assert_refused(g, clients[69], "too many clients of this container");
+	close(clients[0]);
+	assert_status(g, "creating");
+	for (int i = 1; i < 70; i++)
+		close(clients[i]);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_created_and_started),
+		T(test_start_fails),
+		T(test_started_unasked),
+		cmocka_unit_test_setup_teardown(test_hold, setup_held, teardown),
+		T(test_kill_and_resize),
+		T(test_pause),
+		T(test_questions),
+		T(test_end_answers_all),
+		T(test_client_that_does_not_read),
+		T(test_too_many),
+	};
+	log_init("test", 2, LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

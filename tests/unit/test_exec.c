@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Further processes in a container: a client, a fake guest and a fake vsock device. The end is told
+ * once, after the output; whoever goes first, nothing of a process is left behind.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/fake_guest.h"
+
+#define EXEC	 "{'op':'exec','process':{'args':['sh'],'cwd':'/'}}"
+#define TERMINAL "{'op':'exec','process':{},'terminal':true,'rows':24,'columns':80}"
+
+static int setup(void **state)
+{
+	return fake_guest_setup(state, false);
+}
+
+static int teardown(void **state)
+{
+	return fake_guest_teardown(state);
+}
+
+static void ask(struct fake_guest *g, int client, const char *text, unsigned n_fds)
+{
+	int fds[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+		assert_true(fds[i] >= 0);
+	}
+	fake_guest_ask_fds(g, client, text, fds, n_fds);
+	for (unsigned i = 0; i < 4; i++)
+		close(fds[i]);
+}
+
+static void assert_reply(struct fake_guest *g, int client, bool ok, const char *words)
+{
+	cleanup_json json_t *reply = fake_guest_reply(g, client);
+
+	assert_string_equal(json_string_value(json_object_get(reply, "reply")), "exec");
+	assert_int_equal(json_is_true(json_object_get(reply, "ok")), ok);
+	if (words)
+		assert_string_equal(json_string_value(json_object_get(reply, "message")), words);
+}
+
+static void assert_event(struct fake_guest *g, int client, const char *name, int number)
+{
+	cleanup_json json_t *event = fake_guest_reply(g, client);
+	const char *key = strcmp(name, "started") == 0 ? "pid" : "code";
+
+	assert_string_equal(json_string_value(json_object_get(event, "event")), name);
+	assert_int_equal(json_integer_value(json_object_get(event, key)), number);
+}
+
+static int start(struct fake_guest *g)
+{
+	int client = fake_guest_connect(g);
+
+	ask(g, client, EXEC, 3);
+	assert_reply(g, client, true, NULL);
+	cleanup_json json_t *message = fake_guest_hear(g, "exec");
+	assert_string_equal(json_string_value(json_object_get(message, "id")), "c1");
+	return client;
+}
+
+static void assert_signalled(struct fake_guest *g, const char *name, int signal)
+{
+	cleanup_json json_t *kill = fake_guest_hear(g, "kill");
+
+	assert_string_equal(json_string_value(json_object_get(kill, "exec")), name);
+	assert_int_equal(json_integer_value(json_object_get(kill, "signal")), signal);
+}
+
+static void close_streams(struct fake_guest *g, uint32_t port, unsigned n, bool cut)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct fake_conn *conn = fake_guest_conn(g, port + i);
+		assert_non_null(conn);
+		assert_int_equal(conn->cut, cut);
+		fake_guest_conn_closed(conn, cut ? -ECONNRESET : 0);
+	}
+}
+
+static void test_whole_life(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int client = fake_guest_connect(g);
+	ask(g, client, EXEC, 3);
+	assert_reply(g, client, true, NULL);
+	cleanup_json json_t *message = fake_guest_hear(g, "exec");
+	assert_string_equal(json_string_value(json_object_get(message, "exec")), "e1");
+	assert_non_null(json_object_get(json_object_get(message, "process"), "args"));
+	json_t *stdio = json_object_get(message, "stdio");
+	assert_int_equal(json_integer_value(json_object_get(stdio, "stdin")), 4096);
+	assert_int_equal(json_integer_value(json_object_get(stdio, "stderr")), 4098);
+	assert_true(fake_guest_conn(g, 4096)->rd_fd >= 0);
+	assert_true(fake_guest_conn(g, 4096)->wr_fd < 0);
+	assert_true(fake_guest_conn(g, 4098)->wr_fd >= 0);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e1','pid':17}");
+	assert_event(g, client, "started", 17);
+	fake_guest_ask(g, client, "{'op':'kill','signal':15}");
+	assert_signalled(g, "e1", 15);
+	fake_guest_ask(g, client, "{'op':'resize','rows':1,'columns':2}");
+	cleanup_json json_t *resize = fake_guest_hear(g, "resize");
+	assert_string_equal(json_string_value(json_object_get(resize, "exec")), "e1");
+	fake_guest_conn_drained(fake_guest_conn(g, 4097));
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':5}");
+	assert_false(fake_guest_hung_up(client)); /* its stderr is not out yet */
+	fake_guest_conn_drained(fake_guest_conn(g, 4098));
+	assert_event(g, client, "exited", 5);
+	assert_true(fake_guest_hung_up(client));
+	close_streams(g, 4096, 3, true);
+	assert_true(fake_guest_silent(g));
+	assert_int_equal(g->stops, 0);
+	/* Its place is free, its name is not used again. */
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':5}");
+	assert_true(g->stops > 0);
+	close(client);
+}
+
+static void test_terminal(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+
+	fake_guest_run(g);
+	ask(g, client, TERMINAL, 1);
+	assert_reply(g, client, true, NULL);
+	cleanup_json json_t *message = fake_guest_hear(g, "exec");
+	json_t *stdio = json_object_get(message, "stdio");
+	assert_int_equal(json_integer_value(json_object_get(stdio, "terminal")), 4096);
+	assert_int_equal(json_integer_value(json_object_get(stdio, "columns")), 80);
+	assert_null(fake_guest_conn(g, 4097));
+	assert_int_equal(fake_guest_conn(g, 4096)->rd_fd, fake_guest_conn(g, 4096)->wr_fd);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e1','pid':1}");
+	assert_event(g, client, "started", 1);
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':0}");
+	fake_guest_conn_closed(fake_guest_conn(g, 4096), 0);
+	assert_event(g, client, "exited", 0);
+	close(client);
+}
+
+static void test_refused(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+	struct err e;
+
+	ask(g, client, EXEC, 3);
+	assert_reply(g, client, false, "cannot exec in a container that is being created");
+	fake_guest_run(g);
+	ask(g, client, EXEC, 2);
+	assert_reply(g, client, false, "not the descriptors of the process's streams");
+	ask(g, client, EXEC, 4);
+	assert_reply(g, client, false, "not the descriptors of the process's streams");
+	ask(g, client, "{'op':'exec','process':[]}", 3);
+	assert_reply(g, client, false, "no process");
+	assert_int_equal(session_pause(&g->session, true, &e), 0);
+	ask(g, client, EXEC, 3);
+	assert_reply(g, client, false, "cannot exec in a paused container");
+	assert_int_equal(session_pause(&g->session, false, &e), 0);
+	json_decref(fake_guest_hear(g, "time"));
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':5}");
+	json_decref(fake_guest_hear(g, "shutdown"));
+	ask(g, client, EXEC, 3);
+	assert_reply(g, client, false, "cannot exec a container that has stopped");
+	assert_true(fake_guest_silent(g));
+	close(client);
+}
+
+static void test_fails(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int client = start(g);
+	fake_guest_say(g,
+		"{'type':'exec-failed','id':'c1','exec':'e1','code':127,"
+		"'message':'exec /x:\\u0007 no'}");
+	cleanup_json json_t *event = fake_guest_reply(g, client);
+	assert_string_equal(json_string_value(json_object_get(event, "event")), "failed");
+	assert_int_equal(json_integer_value(json_object_get(event, "code")), 127);
+	assert_string_equal(
+		json_string_value(json_object_get(event, "message")), "exec /x:\\x07 no");
+	assert_true(fake_guest_hung_up(client));
+	close_streams(g, 4096, 3, true);
+	close(client);
+}
+
+static void test_no_connections(void **state)
+{
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+
+	fake_guest_run(g);
+	g->connect_result = -ENOSPC;
+	ask(g, client, EXEC, 3);
+	assert_reply(g, client, true, NULL);
+	assert_event(g, client, "failed", 1);
+	json_decref(fake_guest_hear(g, "exec"));
+	assert_signalled(g, "e1", 9);
+	fake_guest_say(g, "{'type':'exec-failed','id':'c1','exec':'e1','code':1,'message':''}");
+	assert_int_equal(g->stops, 0);
+	close(client);
+}
+
+static void test_client_goes(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	/* Before the process is there, and so a second time when it is. */
+	close(start(g));
+	assert_signalled(g, "e1", 9);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e1','pid':1}");
+	assert_signalled(g, "e1", 9);
+	assert_false(fake_guest_conn(g, 4097)->cut);
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':137}");
+	close_streams(g, 4096, 3, true);
+	/* While its output waits for a reader that does not come. */
+	int client = start(g);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e2','pid':1}");
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e2','code':0}");
+	assert_false(fake_guest_conn(g, 4100)->cut);
+	close(client);
+	fake_guest_pump(g);
+	close_streams(g, 4099, 3, true);
+	assert_true(fake_guest_silent(g));
+}
+
+static void test_many(void **state)
+{
+	struct fake_guest *g = *state;
+	int clients[65];
+
+	fake_guest_run(g);
+	for (int i = 0; i < 63; i++)
+		clients[i] = start(g);
+	close(clients[0]); /* its process is still there */
+	assert_signalled(g, "e1", 9);
+	clients[63] = start(g);
+	close(clients[1]);
+	assert_signalled(g, "e2", 9);
+	clients[64] = fake_guest_connect(g);
+	ask(g, clients[64], EXEC, 3);
+	assert_reply(g, clients[64], false, "too many processes were added to this container");
+	fake_guest_say(g, "{'type':'exec-failed','id':'c1','exec':'e1','code':1,'message':''}");
+	close_streams(g, 4096, 3, true);
+	ask(g, clients[64], EXEC, 3);
+	assert_reply(g, clients[64], true, NULL);
+	for (int i = 2; i < 65; i++)
+		close(clients[i]);
+}
+
+static void test_vm_ends(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int runs = start(g), starts = start(g), drains = start(g);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e1','pid':1}");
+	assert_event(g, runs, "started", 1);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e3','pid':1}");
+	assert_event(g, drains, "started", 1);
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e3','code':4}");
+	session_stop(&g->session);
+	assert_event(g, runs, "exited", 137);
+	assert_event(g, starts, "failed", 1);
+	assert_event(g, drains, "exited", 4);
+	assert_true(fake_guest_hung_up(runs));
+	close_streams(g, 4096, 6, false);
+	for (uint32_t port = 4102; port <= 4104; port++)
+		fake_guest_conn_closed(fake_guest_conn(g, port), 0);
+	close(runs);
+	close(starts);
+	close(drains);
+}
+
+static void test_hostile_messages(void **state)
+{
+	static const char *const hostile[] = {
+		"{'type':'exec-started','id':'c1','exec':'e2','pid':1}",
+		"{'type':'exec-started','id':'c1','exec':'e0','pid':1}",
+		"{'type':'exec-started','id':'c1','exec':'e01','pid':1}",
+		"{'type':'exec-started','id':'c1','exec':7,'pid':1}",
+		"{'type':'exec-started','id':'c2','exec':'e1','pid':1}",
+		"{'type':'exec-started','id':'c1','exec':'e1','pid':0}",
+		"{'type':'exec-started','id':'c1','exec':'e1'}",
+		"{'type':'exec-exited','id':'c1','exec':'e1','code':0}",
+		"{'type':'exec-failed','id':'c1','exec':'e1','code':0,'message':''}",
+		"{'type':'exec-failed','id':'c1','exec':'e1','code':1}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+		void *own = NULL;
+		fake_guest_setup(&own, false);
+		struct fake_guest *g = own;
+		fake_guest_run(g);
+		int client = start(g);
+		fake_guest_say(g, hostile[i]);
+		if (!g->stops)
+			fail_msg("survived %s", hostile[i]);
+		close(client);
+		fake_guest_teardown(&own);
+	}
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_whole_life),
+		T(test_terminal),
+		T(test_refused),
+		T(test_fails),
+		T(test_no_connections),
+		T(test_client_goes),
+		T(test_many),
+		T(test_vm_ends),
+		cmocka_unit_test(test_hostile_messages),
+	};
+	log_init("test", 2, LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the host asks about running containers and changes of them: numbers, processes, limits;
+ * Unix sockets. The processes are in namespaces of this machine; that is skipped without root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "guestinit/container.h"
+#include "guestinit/guest.h"
+#include "guestinit/query.h"
+#include "guestinit/sysfile.h"
+#include "guestinit/update.h"
+#include "tests/unit/support/guest_box.h"
+
+/* A step says what it needs. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#define NAMESPACES                                                                                 \
+	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},"              \
+	"{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\"}]"
+
+#define MOUNTS                                                                                     \
+	"{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"                       \
+	"{\"destination\":\"/"                                                                     \
+	"dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\","                   \
+	"\"strictatime\",\"mode=755\",\"size=65536k\"]},"                                          \
+	"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":["    \
+	"\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]},"                 \
+	"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":["        \
+	"\"nosuid\",\"noexec\",\"nodev\",\"mode=1777\",\"size=65536k\"]},"                         \
+	"{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":["          \
+	"\"nosuid\",\"noexec\",\"nodev\",\"ro\"]},"                                                \
+	"{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","           \
+	"\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"relatime\",\"ro\"]}"
+
+#define CONFIG(script, process, linux_)                                                            \
+	"{\"process\":{\"args\":[\"sh\",\"-c\",\"" script "\"],\"cwd\":\"/\",\"env\":["            \
+	"\"PATH=/bin\"]" process "},\"mounts\":[" MOUNTS "],\"linux\":{" NAMESPACES linux_ "}}"
+
+#define KILL "{\"type\":\"kill\",\"signal\":9}"
+
+static struct guest_box_result result;
+
+static void run_steps(const char *config, const struct guest_box_step *steps, int n)
+{
+	struct guest_box_run run = {.config = config, .steps = steps, .n_steps = n};
+
+	guest_box_run(&run, &result);
+}
+
+#define RUN(config, ...)                                                                           \
+	do {                                                                                       \
+		const struct guest_box_step steps_[] = {__VA_ARGS__};                              \
+		run_steps(config, steps_, (int)(sizeof(steps_) / sizeof(steps_[0])));              \
+	} while (0)
+
+/* The message that contains the text; the caller's reference. */
+static json_t *find_event(const char *text)
+{
+	struct err e;
+	const char *at = strstr(result.events, text);
+
+	if (!at)
+		fail_msg("no %s in:\n%s\nlog: %s", text, result.events, result.log);
+	while (at > result.events && at[-1] != '\n')
+		at--;
+	json_t *event = json_parse(at, strcspn(at, "\n"), 32, &e);
+	assert_non_null(event);
+	return event;
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value))
+		fail_msg("no number \"%s\"", key);
+	return json_integer_value(value);
+}
+
+#define QUERY(seq, what) "{\"type\":\"query\",\"seq\":" #seq ",\"what\":\"" what "\"}"
+static void test_ps(void **state)
+{
+	(void)state;
+	RUN(CONFIG("sleep 62; true", "", ""), {"started", QUERY(0, "x")},
+		{"\"seq\":0",
+			"{\"type\":\"exec\",\"exec\":\"e\",\"process\":{\"args\":[\"sh\",\"-c\","
+			"\"echo go; exec sleep 63\"],\"cwd\":\"/\",\"env\":[\"PATH=/bin\"],"
+			"\"user\":{\"uid\":12,\"gid\":13}},\"stdio\":{\"terminal\":4096}}"},
+		{"exec-started",
+			"{\"type\":\"exec\",\"exec\":\"f\",\"process\":{\"args\":["
+			"\"/bin/sleep\",\"0.3\"],\"cwd\":\"/\"},\"stdio\":{}}"},
+		{"\"code\":0,\"exec\":\"f\"", QUERY(1, "ps")}, {"\"seq\":1", KILL});
+	cleanup_json json_t *bad = find_event("\"seq\":0");
+	assert_true(json_is_false(json_object_get(bad, "ok")));
+	cleanup_json json_t *answer = find_event("\"seq\":1");
+	cleanup_json json_t *started = find_event("exec-started");
+	json_t *list = json_object_get(answer, "processes"), *p;
+	bool first = false, exec = false;
+	size_t i;
+	assert_int_equal(json_array_size(list), 3); /* the shell has a child */
+	json_array_foreach (list, i, p) {
+		const char *args = json_string_value(json_object_get(p, "args"));
+		if (number(p, "nspid") == 1) {
+			first = true;
+			assert_int_equal(number(p, "uid"), 0);
+			assert_string_equal(json_string_value(json_object_get(p, "tty")), "?");
+			assert_true(number(p, "stime") > 1700000000);
+			assert_int_equal(number(p, "time"), 0);
+			assert_memory_equal(args, "s", 1);
+		}
+		if (number(p, "pid") == number(started, "pid")) {
+			exec = true;
+			assert_string_equal(args, "sleep 63");
+			assert_string_equal(json_string_value(json_object_get(p, "comm")), "sleep");
+			assert_int_equal(number(p, "uid"), 12);
+			assert_int_equal(number(p, "gid"), 13);
+			assert_memory_equal(
+				json_string_value(json_object_get(p, "tty")), "pts/", 4);
+		}
+	}
+	assert_true(first && exec);
+}
+
+/* More processes than a message holds. */
+static void test_ps_many(void **state)
+{
+	(void)state;
+	RUN(CONFIG("i=0; while [ $i -lt 40 ]; do sh -c 'sleep 60; : $0' $(printf '%04000d' 1) & "
+		   "i=$((i+1)); "
+		   "done; sleep 0.5; echo ready; sleep 60",
+		    "", ""),
+		{"out:ready", QUERY(1, "ps")}, {"\"seq\":1", KILL});
+	cleanup_json json_t *answer = find_event("\"seq\":1");
+	json_t *list = json_object_get(answer, "processes");
+	assert_true(json_array_size(list) > 80);
+	assert_true(json_is_false(json_object_get(answer, "truncated")));
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(list, 1), "args")), "[sh]");
+}
+
+/* A folder that looks like a cgroup. */
+static void fake_cgroup(struct container *c, struct create *create, char *dir)
+{
+	static const char *const files[][2] = {
+		{"cpu.stat", "usage_usec 12\nuser_usec 8\nsystem_usec 4\nnr_periods 0\n"},
+		{"memory.current", "4096\n"},
+		{"memory.peak", "8192\n"},
+		{"memory.max", "max\n"},
+		{"memory.swap.current", "0\n"},
+		{"memory.swap.max", "5\n"},
+		{"memory.low", ""},
+		{"memory.events", "low 0\nhigh 1\noom_kill 2\n"},
+		{"memory.stat", "anon 1024\nfile 9223372036854775807\n"},
+		{"pids.current", "3\n"},
+		{"pids.max", "10\n"},
+		{"cpu.max", ""},
+		{"cpu.weight", ""},
+		{"cpuset.cpus", ""},
+		{"io.stat", "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n7:1 \n"},
+		{"hugetlb.2MB.current", "2097152\n"},
+		{"hugetlb.2MB.max", "max\n"},
+		{"hugetlb.2MB.events", "max 7\n"},
+		{"hugetlb.2MB.rsvd.current", "0\n"},
+	};
+
+	strcpy(dir, "/tmp/guest-query-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	*c = (struct container){.create = create, .pid = 1, .report_fd = -1};
+	c->cgroup_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int fd = openat(c->cgroup_fd, files[i][0], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		assert_int_equal(fd_write_all(fd, files[i][1], strlen(files[i][1])), 0);
+		close(fd);
+	}
+}
+
+static void end_cgroup(struct container *c, const char *dir)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", dir);
+	assert_int_equal(system(command), 0);
+	close(c->cgroup_fd);
+}
+
+static void test_stats(void **state)
+{
+	struct container c;
+	struct err e;
+	char dir[32];
+
+	(void)state;
+	fake_cgroup(&c, NULL, dir);
+	cleanup_json json_t *answer = query_stats(&c, &e);
+	assert_non_null(answer);
+	cleanup_free char *text = json_dumps(answer, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(text,
+		"{\"stats\":{\"cpu\":{\"nr_periods\":0,\"system_usec\":4,\"usage_usec\":12,"
+		"\"user_usec\":8},\"hugetlb\":{\"2MB\":{\"current\":2097152,\"failcnt\":7}},"
+		"\"io\":[{\"dbytes\":0,\"dios\":0,\"major\":8,\"minor\":0,\"rbytes\":1,\"rios\":3,"
+		"\"wbytes\":2,\"wios\":4},{\"major\":7,\"minor\":1}],\"memory\":{\"current\":4096,"
+		"\"events\":{\"high\":1,\"low\":0,\"oom_kill\":2},\"peak\":8192,\"stat\":{\"anon\":"
+		"1024,\"file\":9223372036854775807},\"swap_current\":0,\"swap_max\":5},\"pids\":{"
+		"\"current\":3,\"max\":10}}}");
+	end_cgroup(&c, dir);
+	/* Nothing at all is no failure. */
+	c.cgroup_fd = -1;
+	cleanup_json json_t *nothing = query_stats(&c, &e);
+	assert_non_null(nothing);
+}
+
+static int update(struct container *c, const char *text, struct err *e)
+{
+	cleanup_json json_t *resources = json_parse(text, strlen(text), 16, e);
+
+	assert_non_null(resources);
+	return guest_update(c, resources, e);
+}
+
+static void expect_file(struct container *c, const char *file, const char *text)
+{
+	char got[64];
+
+	assert_true(sysfile_read(c->cgroup_fd, file, got, sizeof(got)) >= 0);
+	if (strncmp(got, text, strlen(text)) != 0)
+		fail_msg("%s: %s", file, got);
+}
+
+static void test_update(void **state)
+{
+	struct guest guest;
+	struct create create = {0};
+	struct container c;
+	struct err e;
+	char dir[32];
+
+	(void)state;
+	guest_init(&guest);
+	assert_int_equal(loop_init(&guest.loop), 0);
+	fake_cgroup(&c, &create, dir);
+	c.guest = &guest;
+	thrash_init(&c.thrash);
+	create.os.resources.cpu.period = (struct opt_u64){true, 20000};
+	assert_int_equal(update(&c, "{\"cpu\":{\"quota\":5000},\"pids\":{\"limit\":99}}", &e), 0);
+	expect_file(&c, "cpu.max", "5000 20000");
+	expect_file(&c, "pids.max", "99");
+	expect_file(&c, "memory.max", "max");
+	assert_int_equal(update(&c, "{\"cpu\":{\"period\":40000}}", &e), 0);
+	expect_file(&c, "cpu.max", "5000 40000");
+	assert_false(c.thrash.armed);
+	assert_int_equal(update(&c, "{\"memory\":{\"limit\":1000000}}", &e), 0);
+	expect_file(&c, "memory.max", "1000000");
+	assert_true(c.thrash.armed);
+	assert_int_equal(update(&c, "{\"memory\":{\"swap\":3000000}}", &e), 0);
+	expect_file(&c, "memory.swap.max", "2000000");
+	assert_int_equal(
+		update(&c, "{\"memory\":{\"limit\":4000,\"checkBeforeUpdate\":true}}", &e), -EBUSY);
+	assert_string_equal(e.text, "unable to set memory limit to 4000 (current usage: 4096)");
+	expect_file(&c, "memory.max", "1000000");
+	assert_int_equal(update(&c, "{\"cpu\":5}", &e), -EINVAL);
+	assert_string_equal(e.text, "resources.cpu: must be an object");
+	assert_true(update(&c, "{\"rdma\":{\"x\":{\"hcaHandles\":1}}}", &e) < 0);
+	thrash_fini(&c.thrash);
+	end_cgroup(&c, dir);
+	loop_fini(&guest.loop);
+}
+
+/* The host's end of vsock is a socket that says what it got, in capitals. */
+static int fake_host(uint32_t port)
+{
+	int pair[2];
+
+	if (port != 2048 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -ECONNREFUSED;
+	pid_t pid = fork();
+	if (pid == 0) {
+		char text[64];
+		ssize_t n, used = 0;
+		close(pair[0]);
+		while ((n = read(pair[1], text + used, sizeof(text) - (size_t)used)) > 0)
+			used += n;
+		for (n = 0; n < used; n++)
+			text[n] = (char)(text[n] & ~0x20);
+		(void)!write(pair[1], text, (size_t)used);
+		_exit(0);
+	}
+	close(pair[1]);
+	int ret = fd_set_nonblock(pair[0], true);
+	return ret < 0 ? ret : pair[0];
+}
+
+static void test_sockets(void **state)
+{
+	static const char config[] =
+		"{\"process\":{\"args\":[\"sh\",\"-c\",\"stat -c '%F %a %u' /run/host.sock; echo "
+		"ready; sleep 60\"],\"cwd\":\"/\",\"env\":[\"PATH=/bin\"]},\"mounts\":[" MOUNTS
+		",{\"destination\":\"/run/host.sock\",\"type\":\"bind\",\"socket\":2048,"
+		"\"socketMode\":384,\"socketUid\":7,\"options\":[\"rbind\",\"ro\"]},"
+		"{\"destination\":\"/refused.sock\",\"type\":\"bind\",\"socket\":2049}],"
+		"\"linux\":{" NAMESPACES "}}";
+	const struct guest_box_step steps[] = {
+		{.after = "out:ready", .socket = "/refused.sock", .input = "nobody"},
+		{.after = "out:ready", .socket = "/run/host.sock", .input = "one"},
+		{.after = "port:ONE", .socket = "/run/host.sock", .input = "two"},
+		{.after = "port:TWO", .send = KILL},
+	};
+	struct guest_box_run run = {
+		.config = config, .connect_host = fake_host, .steps = steps, .n_steps = 4};
+	char command[256];
+
+	guest_box_run(&run, &result);
+	assert_string_equal(result.message, "");
+	assert_string_equal(result.err, "");
+	assert_string_equal(result.out, "socket 600 7\nready\n");
+	assert_true(result.ports[0].ended);
+	assert_int_equal(result.ports[0].bytes, 0);
+	assert_true(result.ports[1].ended);
+	assert_string_equal(result.ports[1].text, "ONE");
+	assert_string_equal(result.ports[2].text, "TWO");
+	assert_non_null(strstr(result.log, "can't connect to the host's port 2049"));
+	/* In the host's files there is a mount point, and nothing else. */
+	snprintf(command, sizeof(command),
+		"cd %s && test -f rootfs/run/host.sock && test ! -s rootfs/run/host.sock && "
+		"test -z \"$(ls nodes)\"",
+		(const char *)*state);
+	assert_int_equal(system(command), 0);
+}
+
+static int group_begin(void **state)
+{
+	const char *why = guest_box_unable();
+
+	*state = NULL;
+	if (why) {
+		printf("skipped: %s\n", why);
+		return 0;
+	}
+	*state = (void *)(uintptr_t)guest_box_begin();
+	return 0;
+}
+
+static int group_end(void **state)
+{
+	if (*state)
+		guest_box_end();
+	return 0;
+}
+
+static int test_begin(void **state)
+{
+	if (!*state)
+		skip();
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, test_begin)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_ps),
+		TEST(test_ps_many),
+		cmocka_unit_test(test_stats),
+		cmocka_unit_test(test_update),
+		TEST(test_sockets),
+	};
+
+	return cmocka_run_group_tests(tests, group_begin, group_end);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names and numbers of signals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/signals.h"
+
+static void test_parse(void **state)
+{
+	static const struct {
+		const char *text;
+		int signal;
+	} good[] = {
+		{"9", SIGKILL},
+		{"0", 0},
+		{"64", 64},
+		{"KILL", SIGKILL},
+		{"SIGKILL", SIGKILL},
+		{"sigterm", SIGTERM},
+		{"Term", SIGTERM},
+		{"hup", SIGHUP},
+		{"IOT", SIGABRT},
+		{"CLD", SIGCHLD},
+		{"SIGPOLL", SIGIO},
+		{"WINCH", SIGWINCH},
+		{"RTMIN", 34},
+		{"SIGRTMIN+3", 37},
+		{"rtmin+30", 64},
+		{"RTMAX", 64},
+		{"SIGRTMAX-30", 34},
+	};
+	static const char *const bad[] = {"", "-1", "65", "99999999999", "9x", " 9", "SIG", "SIG9",
+		"NONE", "RTMIN+", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMIN3", "SIGSIGTERM"};
+	struct err e;
+	int signal;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		signal = -1;
+		if (signals_parse(good[i].text, &signal, &e) < 0)
+			fail_msg("%s", e.text);
+		assert_int_equal(signal, good[i].signal);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char want[64];
+		assert_int_equal(signals_parse(bad[i], &signal, &e), -EINVAL);
+		snprintf(want, sizeof(want), "unknown signal \"%s\"", bad[i]);
+		assert_string_equal(e.text, want);
+	}
+}
+
+static void test_names(void **state)
+{
+	char name[SIGNALS_NAME_BYTES];
+	struct err e;
+
+	(void)state;
+	assert_string_equal(signals_name(SIGTERM, name), "SIGTERM");
+	assert_string_equal(signals_name(SIGABRT, name), "SIGABRT");
+	assert_string_equal(signals_name(34, name), "SIGRTMIN");
+	assert_string_equal(signals_name(64, name), "SIGRTMIN+30");
+	assert_string_equal(signals_name(0, name), "signal 0");
+	assert_string_equal(signals_name(32, name), "signal 32");
+	assert_string_equal(signals_name(65, name), "signal 65");
+	assert_string_equal(signals_name(-9, name), "signal -9");
+	/* Every signal that has a name is found by it. */
+	for (int i = 1; i <= 64; i++) {
+		int signal = 0;
+		if (i == 32 || i == 33)
+			continue;
+		assert_int_equal(signals_parse(signals_name(i, name), &signal, &e), 0);
+		assert_int_equal(signal, i);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
