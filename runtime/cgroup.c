@@ -41,6 +41,7 @@ int cgroup_read(const char *dir, const char *file, char *buf, size_t cap_bytes)
 	char path[PATH_MAX];
 	ssize_t n;
 
+	buf[0] = '\0';
 	if (snprintf(path, sizeof(path), "%s/%s", dir, file) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -212,7 +213,7 @@ static void drop_place(struct cgroup *cg, size_t i)
 }
 
 /* As runc: somebody else's processes would count as the container's, and die with it. */
-static int check_unused(const struct cgroup *cg, struct err *e)
+int cgroup_check_unused(const struct cgroup *cg, struct err *e)
 {
 	char state[SMALL_FILE_BYTES];
 	uint64_t frozen;
@@ -252,7 +253,7 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 	const struct cgroup_limits *limits, struct err *e)
 {
 	bool optional = spec->rootless && !(spec->path && *spec->path);
-	int r = check_unused(cg, e);
+	int r = cgroup_check_unused(cg, e);
 
 	for (size_t i = 0; i < cg->n && r == 0;) {
 		struct cgroup_place *place = &cg->places[i];
@@ -380,56 +381,65 @@ json_t *cgroup_to_json(const struct cgroup *cg)
 	return steal_ptr(&json);
 }
 
+static int read_place(struct cgroup *cg, const json_t *item)
+{
+	const char *controllers = json_string_value(json_object_get(item, "controllers"));
+	const char *path = json_string_value(json_object_get(item, "path"));
+
+	if (!controllers || !path || path[0] != '/' || !path[1] || strstr(path, "/../"))
+		return -EINVAL;
+	return cgroup_place_append(cg, controllers, path, 0);
+}
+
 int cgroup_from_json(struct cgroup *cg, const json_t *json)
 {
 	const json_t *places = json_object_get(json, "places"), *item;
 	const char *unit = json_string_value(json_object_get(json, "unit"));
 	const char *slice = json_string_value(json_object_get(json, "slice"));
 	size_t i;
+	int r = 0;
 
 	memset(cg, 0, sizeof(*cg));
-	if (!json_is_array(places) || json_array_size(places) > CGROUP_PLACES_MAX)
+	if (!json_is_array(places) || json_array_size(places) > CGROUP_PLACES_MAX ||
+		!unit != !slice)
 		return -EINVAL;
 	json_array_foreach (places, i, item) {
-		const char *controllers = json_string_value(json_object_get(item, "controllers"));
-		const char *path = json_string_value(json_object_get(item, "path"));
-		struct cgroup_place *place = &cg->places[i];
-		if (!controllers || !path || path[0] != '/' || !path[1] || strstr(path, "/../") ||
-			strlen(path) > PATH_MAX - NAME_MAX - 2)
-			goto invalid;
-		*place = (struct cgroup_place){
-			.controllers = strdup(controllers), .path = strdup(path), .procs_fd = -1};
-		cg->n++;
-		if (!place->controllers || !place->path)
-			goto invalid;
+		r = read_place(cg, item);
+		if (r < 0)
+			break;
 	}
-	cg->user_manager = json_is_true(json_object_get(json, "userManager"));
-	cg->unit = unit ? strdup(unit) : NULL;
-	cg->slice = slice ? strdup(slice) : NULL;
-	if (!!unit == !!cg->unit && !!unit == !!cg->slice)
-		return 0;
-invalid:
-	cgroup_fini(cg);
-	return -EINVAL;
+	if (r == 0 && unit) {
+		cg->user_manager = json_is_true(json_object_get(json, "userManager"));
+		cg->unit = strdup(unit);
+		cg->slice = strdup(slice);
+		r = cg->unit && cg->slice ? 0 : -ENOMEM;
+	}
+	if (r < 0)
+		cgroup_fini(cg);
+	return r;
+}
+
+/* Each name of a comma-separated list as a key. */
+static int put_names(json_t *paths, const char *list, const char *path)
+{
+	int r;
+
+	do {
+		char name[NAME_MAX + 1];
+		size_t len = strcspn(list, ",");
+		snprintf(name, sizeof(name), "%.*s", (int)len, list);
+		r = json_object_set_new(paths, name, json_string(path));
+		list += len;
+	} while (r == 0 && *list++);
+	return r;
 }
 
 json_t *cgroup_paths(const struct cgroup *cg)
 {
 	cleanup_json json_t *paths = json_object();
-	cleanup_free char *list = NULL;
 
 	for (size_t i = 0; i < cg->n; i++) {
-		char *next;
-		free(list);
-		list = strdup(cg->places[i].controllers);
-		for (char *name = list; name; name = next) {
-			next = strchr(name, ',');
-			if (next)
-				*next++ = '\0';
-			if (json_object_set_new(paths, name, json_string(cg->places[i].path)) < 0)
-				return NULL;
-		}
-		if (!list)
+		if (put_names(paths, cg->places[i].controllers, cg->places[i].path) < 0)
 			return NULL;
 	}
 	return steal_ptr(&paths);

@@ -77,13 +77,18 @@ struct cgroup {
 /* All work on a struct that is zero ({0}) or planned or read; fini may come at any time, twice. */
 void cgroup_fini(struct cgroup *cg);
 
-/* Where. 0 with *cg filled (over zeroes), or -errno with e and nothing to free. */
+/*
+ * Where. 0 with *cg filled (over zeroes), or -errno with e and nothing to free. -EBUSY when the
+ * cgroup has processes in it already: it is not the container's own, and must not be removed as if
+ * it were.
+ */
 int cgroup_plan(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e) must_check;
 
 /*
  * Makes what cgroup_plan decided and sets the limits; on failure all that it made is gone again.
- * -EBUSY when the cgroup has processes in it already. With systemd, a process of no use sits in
- * the new scope until cgroup_settle.
+ * Afterwards cgroup_to_json knows more: what was left out, and where a user's systemd has put it.
+ * -EBUSY when somebody has taken the cgroup since cgroup_plan. With systemd, a process of no use
+ * sits in the new scope until cgroup_settle.
  */
 int cgroup_create(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e) must_check;
 
@@ -123,7 +128,7 @@ int cgroup_remove(struct cgroup *cg, struct err *e) must_check;
 
 /* For state.json. A new reference; NULL without memory. */
 json_t *cgroup_to_json(const struct cgroup *cg) must_check;
-/* 0 with *cg filled (over zeroes), -EINVAL with nothing to free. */
+/* 0 with *cg filled (over zeroes), -errno with nothing to free. */
 int cgroup_from_json(struct cgroup *cg, const json_t *json) must_check;
 
 /*

@@ -34,6 +34,9 @@ void cgroup_host_fini(struct cgroup_host *host);
 /* The cgroup of a process in a mount, relative to the mount point: "/a/b" or "". */
 const char *cgroup_mount_own(const struct cgroup_mount *mount);
 
+/* Appends a place; both texts are copied. */
+int cgroup_place_append(
+	struct cgroup *cg, const char *controllers, const char *path, size_t root_len) must_check;
 /* Appends a place for a mount: its mount point, then above, then below (each "" or "/..."). */
 int cgroup_place_add(struct cgroup *cg, const struct cgroup_mount *mount, const char *above,
 	const char *below) must_check;
@@ -83,13 +86,21 @@ int cgroup_limits_write(
 uint64_t cgroup_cpu_weight(uint64_t shares);
 uint64_t cgroup_io_weight(unsigned weight);
 
+/* cgroup_plan without a look at what is there. */
+int cgroup_locate(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e) must_check;
+
+/* -EBUSY with e when there are processes in it, or it is frozen. */
+int cgroup_check_unused(const struct cgroup *cg, struct err *e) must_check;
+
 /* Processes in a cgroup and those below; -errno. 0 when it does not exist. */
 long cgroup_count_processes(const char *path) must_check;
 
 /*
- * systemd. Starts the scope cg->unit with one process in it (cg->holder) and fills in the places;
- * passes limits on, for a unit that runs too; moves a process; ends the unit and what is in it.
+ * systemd. Refuses a unit that is there already (-EBUSY); starts the scope cg->unit with one
+ * process in it (cg->holder) and fills in the places; passes limits on, for a unit that runs too;
+ * moves a process; ends the unit and what is in it.
  */
+int cgroup_systemd_check(const struct cgroup *cg, struct err *e) must_check;
 int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_spec *spec,
 	const struct cgroup_limits *limits, struct err *e) must_check;
 int cgroup_systemd_update(

@@ -192,8 +192,7 @@ const char *cgroup_mount_own(const struct cgroup_mount *mount)
 	size_t len = strlen(mount->root);
 	const char *own = mount->own;
 
-	/* In a container without a cgroup namespace, part of the path lies above what is mounted.
-	 */
+	/* In a container without a cgroup namespace, part of the path is above what is mounted. */
 	if (len > 1) {
 		if (strncmp(own, mount->root, len) != 0 || (own[len] && own[len] != '/'))
 			return "";
@@ -205,23 +204,33 @@ const char *cgroup_mount_own(const struct cgroup_mount *mount)
 	return own;
 }
 
-int cgroup_place_add(
-	struct cgroup *cg, const struct cgroup_mount *mount, const char *above, const char *below)
+int cgroup_place_append(
+	struct cgroup *cg, const char *controllers, const char *path, size_t root_len)
 {
 	struct cgroup_place *place = &cg->places[cg->n];
 
-	if (cg->n == CGROUP_PLACES_MAX ||
-		strlen(mount->point) + strlen(above) + strlen(below) > PATH_MAX - NAME_MAX - 2)
+	if (cg->n == CGROUP_PLACES_MAX || strlen(path) > PATH_MAX - NAME_MAX - 2)
 		return -ENAMETOOLONG;
-	*place = (struct cgroup_place){.controllers = strdup(mount->controllers), .procs_fd = -1};
-	place->root_len = strlen(mount->point);
-	if (!place->controllers ||
-		asprintf(&place->path, "%s%s%s", mount->point, above, below) < 0) {
-		free(place->controllers);
+	*place = (struct cgroup_place){.controllers = strdup(controllers),
+		.path = strdup(path),
+		.root_len = root_len,
+		.procs_fd = -1};
+	if (!place->controllers || !place->path) {
+		cgroup_place_fini(place);
 		return -ENOMEM;
 	}
 	cg->n++;
 	return 0;
+}
+
+int cgroup_place_add(
+	struct cgroup *cg, const struct cgroup_mount *mount, const char *above, const char *below)
+{
+	char path[PATH_MAX];
+
+	if (snprintf(path, sizeof(path), "%s%s%s", mount->point, above, below) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	return cgroup_place_append(cg, mount->controllers, path, strlen(mount->point));
 }
 
 /* path as an absolute one without ".", ".." and empty parts; "" for the root. -ENAMETOOLONG. */
@@ -266,10 +275,9 @@ static int plan_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		return err_set(e, EINVAL,
 			"linux.cgroupsPath: \"%.64s\" names no cgroup below the root", spec->path);
 	for (size_t i = 0; i < host->n; i++) {
-		cleanup_free char *above = strdup(cgroup_mount_own(&host->mounts[i]));
-		char *slash = above ? strrchr(above, '/') : NULL;
-		if (!above)
-			return err_sys(e, ENOMEM, "cgroup");
+		char above[PATH_MAX], *slash;
+		snprintf(above, sizeof(above), "%s", cgroup_mount_own(&host->mounts[i]));
+		slash = strrchr(above, '/');
 		/* A v2 cgroup with processes can't have others with controllers below it. */
 		if (v2_only && slash)
 			*slash = '\0';
@@ -346,7 +354,7 @@ static int plan_unit(struct cgroup *cg, const struct cgroup_spec *spec, struct e
 static int plan_systemd(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e)
 {
 	cleanup_host struct cgroup_host host = {0};
-	char slice[PATH_MAX];
+	char slice[PATH_MAX], below[PATH_MAX];
 	int r = plan_unit(cg, spec, e);
 
 	if (r < 0)
@@ -358,17 +366,15 @@ static int plan_systemd(struct cgroup *cg, const struct cgroup_spec *spec, struc
 	/* Where a user's manager has its units, it alone knows: cgroup_create asks. */
 	if (cg->user_manager)
 		return 0;
+	if (snprintf(below, sizeof(below), "%s/%s", slice, cg->unit) >= (int)sizeof(below))
+		return err_sys(e, ENAMETOOLONG, "linux.cgroupsPath");
 	r = cgroup_host_read(&host, spec->proc, "1", e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < host.n; i++) {
-		cleanup_free char *above = strdup(cgroup_mount_own(&host.mounts[i]));
-		cleanup_free char *below = NULL;
-		char *scope = above ? strstr(above, "/init.scope") : NULL;
-		if (!above || asprintf(&below, "%s/%s", slice, cg->unit) < 0) {
-			below = NULL;
-			return err_sys(e, ENOMEM, "cgroup");
-		}
+		char above[PATH_MAX], *scope;
+		snprintf(above, sizeof(above), "%s", cgroup_mount_own(&host.mounts[i]));
+		scope = strstr(above, "/init.scope");
 		if (scope)
 			*scope = '\0';
 		r = cgroup_place_add(cg, &host.mounts[i], above, below);
@@ -378,7 +384,7 @@ static int plan_systemd(struct cgroup *cg, const struct cgroup_spec *spec, struc
 	return 0;
 }
 
-int cgroup_plan(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e)
+int cgroup_locate(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e)
 {
 	cleanup_host struct cgroup_host host = {0};
 	int r;
@@ -391,6 +397,24 @@ int cgroup_plan(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e
 		if (r == 0)
 			r = plan_cgroupfs(cg, spec, &host, e);
 	}
+	if (r < 0)
+		cgroup_fini(cg);
+	return r;
+}
+
+/*
+ * Once planned, a cgroup is written down as the container's own, to be killed with it. So what is
+ * in use is refused here already, not only by cgroup_create.
+ */
+int cgroup_plan(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e)
+{
+	int r = cgroup_locate(cg, spec, e);
+
+	if (r < 0)
+		return r;
+	r = cgroup_check_unused(cg, e);
+	if (r == 0 && cg->unit)
+		r = cgroup_systemd_check(cg, e);
 	if (r < 0)
 		cgroup_fini(cg);
 	return r;

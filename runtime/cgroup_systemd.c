@@ -77,18 +77,22 @@ static int library_open(struct library *lib, bool user, struct err *e)
 	int r;
 
 	lib->handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	if (!lib->handle)
-		return err_set(e, ENOSYS, "--systemd-cgroup needs libsystemd: %s", dlerror());
+	if (!lib->handle) {
+		err_set(e, ENOSYS, "--systemd-cgroup needs libsystemd: %s", dlerror());
+		return -ENOSYS;
+	}
 #define FIND(name)                                                                                 \
 	*(void **)&lib->name = dlsym(lib->handle, #name);                                          \
-	if (!lib->name)                                                                            \
-		return err_set(e, ENOSYS, "%s has no %s", LIBRARY, #name);
+	if (!lib->name) {                                                                          \
+		err_set(e, ENOSYS, "%s has no %s", LIBRARY, #name);                                \
+		return -ENOSYS;                                                                    \
+	}
 	FUNCTIONS(FIND)
 	r = user ? lib->sd_bus_open_user(&lib->bus) : lib->sd_bus_open_system(&lib->bus);
 	if (r < 0)
-		return err_sys(e, -r, "cannot connect to %s over D-Bus",
+		err_sys(e, -r, "cannot connect to %s over D-Bus",
 			user ? "the user's systemd" : "systemd");
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /* Turns a failed call into an error of ours. */
@@ -421,20 +425,63 @@ static bool can_enter(const struct cgroup *cg)
 	return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static bool is_v2(const struct cgroup_spec *spec)
+static bool is_v2(const char *proc)
 {
 	cleanup_host struct cgroup_host host = {0};
 	struct err e;
 
-	return cgroup_host_read(&host, spec->proc, "self", &e) == 0 && host.n == 1 &&
+	return cgroup_host_read(&host, proc, "self", &e) == 0 && host.n == 1 &&
 		!host.mounts[0].controllers[0];
+}
+
+/* A unit that has ended may still be known; its name is free all the same. */
+static bool unit_is_over(struct library *lib, const char *object)
+{
+	sd_bus_message *reply = NULL;
+	const char *state = "";
+	bool over = lib->sd_bus_call_method(lib->bus, MANAGER, object,
+			    "org.freedesktop.DBus.Properties", "Get", NULL, &reply, "ss",
+			    "org.freedesktop.systemd1.Unit", "ActiveState") >= 0 &&
+		lib->sd_bus_message_read(reply, "v", "s", &state) >= 0 &&
+		(strcmp(state, "inactive") == 0 || strcmp(state, "failed") == 0);
+
+	lib->sd_bus_message_unref(reply);
+	return over;
+}
+
+int cgroup_systemd_check(const struct cgroup *cg, struct err *e)
+{
+	cleanup_library struct library lib = {0};
+	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *reply = NULL;
+	const char *object;
+	int r = library_open(&lib, cg->user_manager, e);
+
+	if (r < 0)
+		return r;
+	r = lib.sd_bus_call_method(lib.bus, MANAGER, MANAGER_PATH, MANAGER_IFACE, "GetUnit", &error,
+		&reply, "s", cg->unit);
+	if (r < 0 && error.name && strcmp(error.name, MANAGER ".NoSuchUnit") == 0) {
+		lib.sd_bus_error_free(&error);
+		return 0;
+	}
+	if (r < 0)
+		return call_failed(&lib, "GetUnit", cg->unit, r, &error, e);
+	r = lib.sd_bus_message_read(reply, "o", &object);
+	if (r < 0)
+		r = err_sys(e, -r, "systemd: GetUnit %s", cg->unit);
+	else if (!unit_is_over(&lib, object))
+		r = err_set(e, EBUSY, "container's cgroup is not empty: unit %s exists already",
+			cg->unit);
+	lib.sd_bus_message_unref(reply);
+	return r < 0 ? r : 0;
 }
 
 int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_spec *spec,
 	const struct cgroup_limits *limits, struct err *e)
 {
 	cleanup_library struct library lib = {0};
-	bool v2 = is_v2(spec);
+	bool v2 = is_v2(spec->proc);
 	struct err why;
 	int r = library_open(&lib, cg->user_manager, e);
 
@@ -464,7 +511,7 @@ int cgroup_systemd_update(
 	const struct cgroup *cg, const struct cgroup_limits *limits, struct err *e)
 {
 	cleanup_library struct library lib = {0};
-	bool v2 = cg->n == 1 && cgroup_place_v2(&cg->places[0]);
+	bool v2 = is_v2(NULL);
 	struct err why;
 	int r = library_open(&lib, cg->user_manager, e);
 

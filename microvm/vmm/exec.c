@@ -71,6 +71,14 @@ static json_t *failed_event(int code, const char *message)
 	return json_pack("{s:s, s:i, s:s}", "event", "failed", "code", code, "message", message);
 }
 
+static void drop_waiting(struct exec *exec)
+{
+	json_decref(exec->message);
+	exec->message = NULL;
+	for (unsigned i = 0; i < EXEC_STREAMS; i++)
+		fd_closep(&exec->fds[i]);
+}
+
 /* The guest is done with the process: the client hears of it when all output is delivered. */
 static void settle(struct exec *exec)
 {
@@ -94,6 +102,16 @@ static void settle(struct exec *exec)
 		exec->number = 0;
 }
 
+static void start_waiting(struct clients *clients);
+
+static void stream_connected(void *arg)
+{
+	struct exec_stream *stream = arg;
+
+	stream->connected = true;
+	start_waiting(stream->exec->clients);
+}
+
 static void stream_drained(void *arg)
 {
 	struct exec_stream *stream = arg;
@@ -105,14 +123,22 @@ static void stream_drained(void *arg)
 static void stream_closed(void *arg, int reason)
 {
 	struct exec_stream *stream = arg;
+	struct exec *exec = stream->exec;
+	struct clients *clients = exec->clients;
 
+	stream->open = false;
 	if (reason && reason != -ECONNRESET)
 		log_debug("stream %u: %s", stream->host_port, strerror(-reason));
-	stream->open = false;
-	settle(stream->exec);
+	if (reason == -ECONNREFUSED && exec->client && !exec->over) {
+		kill_process(exec, SIGKILL);
+		tell_end(exec, failed_event(1, "the guest refused a stream of the process"));
+	}
+	settle(exec);
+	start_waiting(clients);
 }
 
 static const struct vsock_conn_events stream_events = {
+	.connected = stream_connected,
 	.drained = stream_drained,
 	.closed = stream_closed,
 };
@@ -132,8 +158,10 @@ static int open_stream(struct exec *exec, unsigned i, int rd_fd, int wr_fd)
 	return ret;
 }
 
-static int open_streams(struct exec *exec, int *fds)
+static int open_streams(struct exec *exec)
 {
+	int *fds = exec->fds;
+
 	if (exec->terminal) {
 		int fd = steal_fd(&fds[0]);
 		return open_stream(exec, 0, fd, fd);
@@ -142,6 +170,50 @@ static int open_streams(struct exec *exec, int *fds)
 	for (unsigned i = 1; i < EXEC_STREAMS && !ret; i++)
 		ret = open_stream(exec, i, -1, steal_fd(&fds[i]));
 	return ret;
+}
+
+static bool is_starting(const struct exec *exec)
+{
+	if (!exec->number || exec->message || exec->over)
+		return false;
+	for (unsigned i = 0; i < EXEC_STREAMS; i++)
+		if (exec->streams[i].open && !exec->streams[i].connected)
+			return true;
+	return !exec->started;
+}
+
+static void launch(struct exec *exec)
+{
+	if (tell_guest(exec, steal_ptr(&exec->message)) < 0) {
+		drop_waiting(exec);
+		tell_end(exec, failed_event(1, "a message to the guest could not be sent"));
+		exec->number = 0;
+		return;
+	}
+	if (open_streams(exec) < 0) {
+		kill_process(exec, SIGKILL);
+		tell_end(exec, failed_event(1, "the process's streams can't be connected"));
+	}
+	drop_waiting(exec);
+}
+
+/* Begins those whose turn it is, the oldest first. */
+static void start_waiting(struct clients *clients)
+{
+	while (clients->session->outcome == SESSION_RUNNING) {
+		struct exec *next = NULL;
+		unsigned starting = 0;
+
+		for (unsigned i = 0; i < EXECS_MAX; i++) {
+			struct exec *exec = &clients->execs[i];
+			starting += is_starting(exec);
+			if (exec->number && exec->message && (!next || exec->number < next->number))
+				next = exec;
+		}
+		if (!next || starting >= EXECS_STARTING)
+			return;
+		launch(next);
+	}
 }
 
 static json_t *stdio_of(const struct exec *exec, const json_t *request)
@@ -169,6 +241,7 @@ static struct exec *take_place(struct clients *clients)
 		clients->last_exec = clients->last_exec % NUMBER_MAX + 1;
 		*exec = (struct exec){.clients = clients, .number = clients->last_exec};
 		for (unsigned k = 0; k < EXEC_STREAMS; k++) {
+			exec->fds[k] = -1;
 			exec->streams[k].exec = exec;
 			exec->streams[k].host_port =
 				EXEC_PORT_FIRST + (exec->number - 1) * EXEC_STREAMS + k;
@@ -209,21 +282,34 @@ void exec_start(struct client *client, const json_t *request, int *fds, unsigned
 	}
 	exec->terminal = terminal;
 	json_t *stdio = stdio_of(exec, request);
-	int ret = tell_guest(exec,
-		json_pack("{s:s, s:O, s:o}", "type", "exec", "process", process, "stdio", stdio));
-	if (ret < 0) {
+	exec->message =
+		json_pack("{s:s, s:O, s:o}", "type", "exec", "process", process, "stdio", stdio);
+	if (!exec->message) {
 		exec->number = 0;
-		client_refuse(client, "exec", 1, "a message to the guest could not be sent");
+		client_refuse(client, "exec", 1, "out of memory");
 		return;
 	}
+	for (unsigned i = 0; i < n_fds; i++)
+		exec->fds[i] = steal_fd(&fds[i]);
 	exec->client = client;
 	client->exec = exec;
 	client_reply(client, "exec", NULL);
-	ret = open_streams(exec, fds);
-	if (ret < 0) {
-		kill_process(exec, SIGKILL);
-		tell_end(exec, failed_event(1, "the process's streams can't be connected"));
-	}
+	start_waiting(clients);
+}
+
+/* Nobody has told the guest of the process, and nobody will. */
+static void forget(struct exec *exec, const char *message)
+{
+	drop_waiting(exec);
+	tell_end(exec, failed_event(1, message));
+	exec->number = 0;
+}
+
+/* Before its turn there is nothing to say to a process, but it may be called off. */
+static void request_waiting(struct exec *exec, const char *op)
+{
+	if (op && !strcmp(op, "kill"))
+		forget(exec, "ended by a signal before it was started");
 }
 
 void exec_request(struct exec *exec, const json_t *request)
@@ -233,7 +319,9 @@ void exec_request(struct exec *exec, const json_t *request)
 
 	if (exec->over)
 		return;
-	if (op && !strcmp(op, "kill") && control_integer(request, "signal", SIGRTMAX, &a))
+	if (exec->message)
+		request_waiting(exec, op);
+	else if (op && !strcmp(op, "kill") && control_integer(request, "signal", SIGRTMAX, &a))
 		kill_process(exec, a);
 	else if (op && !strcmp(op, "resize") &&
 		control_integer(request, "rows", CONTROL_SIZE_MAX, &a) &&
@@ -249,6 +337,10 @@ void exec_request(struct exec *exec, const json_t *request)
 void exec_client_gone(struct exec *exec)
 {
 	exec->client = NULL;
+	if (exec->message) {
+		forget(exec, "");
+		return;
+	}
 	if (!exec->over)
 		kill_process(exec, SIGKILL);
 	settle(exec);
@@ -263,7 +355,7 @@ static struct exec *find(struct clients *clients, const json_t *message)
 	for (unsigned i = 0; name && i < EXECS_MAX; i++) {
 		struct exec *exec = &clients->execs[i];
 		exec_name(exec, own);
-		if (exec->number && !strcmp(name, own))
+		if (exec->number && !exec->message && !strcmp(name, own))
 			return exec;
 	}
 	return NULL;
@@ -291,10 +383,12 @@ int clients_exec_started(struct clients *clients, const json_t *message)
 	exec->started = true;
 	if (!exec->client) {
 		kill_process(exec, SIGKILL); /* the one before may have come too early */
+		start_waiting(clients);
 		return 0;
 	}
 	cleanup_json json_t *event = json_pack("{s:s, s:i}", "event", "started", "pid", pid);
 	client_send(exec->client, event);
+	start_waiting(clients);
 	return 0;
 }
 
@@ -307,6 +401,7 @@ int clients_exec_exited(struct clients *clients, const json_t *message)
 		return -EPROTO;
 	exec->over = true;
 	settle(exec);
+	start_waiting(clients);
 	return 0;
 }
 
@@ -323,6 +418,7 @@ int clients_exec_failed(struct clients *clients, const json_t *message)
 	exec->over = true;
 	tell_end(exec, failed_event(exec->code, cleaned));
 	settle(exec);
+	start_waiting(clients);
 	return 0;
 }
 
@@ -330,6 +426,8 @@ void exec_close_all(struct clients *clients)
 {
 	for (unsigned i = 0; i < EXECS_MAX; i++) {
 		struct exec *exec = &clients->execs[i];
+		if (exec->number && exec->message)
+			forget(exec, "container not running");
 		if (!exec->number || !exec->client)
 			continue;
 		if (exec->over)

@@ -5,6 +5,9 @@
  * own to the descriptors that the client sent along. A process lives in a place of the table from
  * the request until the guest has told its end and all of its streams are over, whatever becomes of
  * the client.
+ *
+ * Only EXECS_STARTING of them are begun at a time, the others wait their turn: a guest's kernel
+ * keeps few connections that nobody has accepted yet, and refuses more.
  */
 #ifndef MICROVM_VMM_EXEC_H
 #define MICROVM_VMM_EXEC_H
@@ -16,6 +19,7 @@
 #include "base/err.h"
 
 #define EXECS_MAX	64u
+#define EXECS_STARTING	8u
 #define EXEC_STREAMS	3u
 #define EXEC_PORT_FIRST 4096u /* and upwards, EXEC_STREAMS for each process */
 
@@ -27,7 +31,7 @@ struct exec_stream {
 	struct exec *exec;
 	uint32_t host_port;
 	bool output; /* the process's end is told after this stream's */
-	bool open, done;
+	bool open, connected, done;
 };
 
 struct exec {
@@ -37,6 +41,8 @@ struct exec {
 	bool terminal, started;
 	bool over; /* the guest has told its end */
 	int code;
+	json_t *message; /* for the guest, while it waits its turn; else NULL */
+	int fds[EXEC_STREAMS];
 	struct exec_stream streams[EXEC_STREAMS];
 };
 

@@ -157,7 +157,7 @@ gone_inside() {
 }
 
 @test "an OOM is an event of containerd's" {
-	ctr --address "$CONTAINERD/sock" events 3>&- 4>&- >"$BATS_TEST_TMPDIR/events" &
+	timeout 60 ctr --address "$CONTAINERD/sock" events 3>&- 4>&- >"$BATS_TEST_TMPDIR/events" &
 	local events=$!
 	sleep 0.3
 	expect 137 ctr_run --rm --memory-limit 67108864 oom dd if=/dev/zero of=/dev/null bs=256M count=1

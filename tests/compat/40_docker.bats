@@ -67,7 +67,9 @@ is() {
 	expect 0 dock unpause long
 	expect 0 dock exec long true
 	expect 0 dock stats --no-stream --format '{{.MemUsage}}' long
-	has "$output" ' / 128MiB'
+	# The limit that docker shows is the host cgroup's: with hvrun, that has room for the machine as well.
+	is_vm || has "$output" ' / 128MiB'
+	[[ $output == [1-9]* ]] || fail "no memory in use: $output"
 	expect 0 dock top long
 	expect 0 dock exec long sh -c 'echo outward >/srv/data/file; echo bound >/mnt/file'
 	expect 0 dock cp long:/srv/data/file "$BATS_TEST_TMPDIR/copy"

@@ -105,7 +105,7 @@ static void plan(struct cgroup *cg, const char *path)
 	struct err e;
 
 	snprintf(proc, sizeof(proc), "%s/proc", root);
-	if (cgroup_plan(cg, &spec, &e) < 0)
+	if (cgroup_locate(cg, &spec, &e) < 0)
 		fail_msg("%s", e.text);
 }
 
@@ -234,13 +234,13 @@ static void test_paths_bad(void **state)
 	snprintf(proc, sizeof(proc), "%s/proc", root);
 	for (size_t i = 0; i < sizeof(cgroupfs) / sizeof(cgroupfs[0]); i++) {
 		struct cgroup_spec spec = {.path = cgroupfs[i], .id = "c1", .proc = proc};
-		assert_int_equal(cgroup_plan(&cg, &spec, &e), -EINVAL);
+		assert_int_equal(cgroup_locate(&cg, &spec, &e), -EINVAL);
 		assert_non_null(strstr(e.text, "linux.cgroupsPath"));
 	}
 	for (size_t i = 0; i < sizeof(systemd) / sizeof(systemd[0]); i++) {
 		struct cgroup_spec spec = {
 			.path = systemd[i], .id = "c1", .systemd = true, .proc = proc};
-		assert_int_equal(cgroup_plan(&cg, &spec, &e), -EINVAL);
+		assert_int_equal(cgroup_locate(&cg, &spec, &e), -EINVAL);
 		assert_non_null(strstr(e.text, "linux.cgroupsPath"));
 	}
 }
@@ -258,14 +258,14 @@ static void test_paths_systemd(void **state)
 	host(V1_MOUNTS "36 22 0:8 / %/unified rw - cgroup2 cgroup2 rw\n",
 		"7:cpu,cpuacct:/\n5:memory:/\n3:name=systemd:/init.scope\n0::/init.scope\n");
 	snprintf(proc, sizeof(proc), "%s/proc", root);
-	assert_int_equal(cgroup_plan(&cg, &spec, &e), 0);
+	assert_int_equal(cgroup_locate(&cg, &spec, &e), 0);
 	assert_string_equal(cg.unit, "hvrun-c1.scope");
 	assert_string_equal(where(&cg, "name=systemd"), "/systemd/system.slice/hvrun-c1.scope");
 	assert_string_equal(where(&cg, "memory"), "/memory/system.slice/hvrun-c1.scope");
 	cgroup_fini(&cg);
 
 	spec.path = "machine-a-b.slice:libpod:0123";
-	assert_int_equal(cgroup_plan(&cg, &spec, &e), 0);
+	assert_int_equal(cgroup_locate(&cg, &spec, &e), 0);
 	assert_string_equal(where(&cg, ""),
 		"/unified/machine.slice/machine-a.slice/machine-a-b.slice/libpod-0123.scope");
 	json = cgroup_to_json(&cg);
@@ -279,13 +279,13 @@ static void test_paths_systemd(void **state)
 	cgroup_fini(&cg);
 
 	spec.path = "-.slice:a:b";
-	assert_int_equal(cgroup_plan(&cg, &spec, &e), 0);
+	assert_int_equal(cgroup_locate(&cg, &spec, &e), 0);
 	assert_string_equal(where(&cg, ""), "/unified/a-b.scope");
 	cgroup_fini(&cg);
 
 	spec.rootless = true;
 	spec.path = ":a:b";
-	assert_int_equal(cgroup_plan(&cg, &spec, &e), 0);
+	assert_int_equal(cgroup_locate(&cg, &spec, &e), 0);
 	assert_string_equal(cg.slice, "user.slice");
 	assert_true(cg.user_manager);
 	cgroup_fini(&cg);
@@ -321,7 +321,7 @@ static int create(struct cgroup *cg, const char *resources, uint64_t overhead, s
 
 	assert_non_null(json);
 	snprintf(proc, sizeof(proc), "%s/proc", root);
-	assert_int_equal(cgroup_plan(cg, &spec, e), 0);
+	assert_int_equal(cgroup_locate(cg, &spec, e), 0);
 	r = cgroup_create(cg, &spec, e);
 	json_decref(json);
 	return r;
@@ -458,6 +458,9 @@ static void test_refusals(void **state)
 		cgroup_fini(&cg);
 	}
 	put("fs/c1/below/cgroup.procs", "77\n");
+	assert_int_equal(
+		cgroup_plan(&cg, &(struct cgroup_spec){.id = "c1", .proc = proc}, &e), -EBUSY);
+	assert_int_equal(cg.n, 0);
 	assert_int_equal(create(&cg, "{}", 0, &e), -EBUSY);
 	assert_non_null(strstr(e.text, "container's cgroup is not empty: 1 process(es) found"));
 	cgroup_fini(&cg);

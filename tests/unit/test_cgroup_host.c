@@ -123,7 +123,8 @@ static void test_life(void **state)
 	one = enter(&cg);
 
 	/* The same cgroup for another one is refused, and this one is left alone. */
-	assert_int_equal(cgroup_plan(&again, &spec, &e), 0);
+	assert_int_equal(cgroup_plan(&again, &spec, &e), -EBUSY);
+	assert_int_equal(cgroup_locate(&again, &spec, &e), 0);
 	assert_int_equal(cgroup_create(&again, &spec, &e), -EBUSY);
 	assert_non_null(strstr(e.text, "container's cgroup is not empty: 1 process(es) found"));
 	cgroup_fini(&again);

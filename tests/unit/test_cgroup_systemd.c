@@ -195,7 +195,8 @@ static void life(bool rootless)
 	assert_string_equal(output("systemctl --user is-active hv-one.scope"), "active");
 
 	/* A unit of the name is somebody's: it is neither taken nor harmed. */
-	assert_int_equal(cgroup_plan(&again, &spec, &e), 0);
+	assert_int_equal(cgroup_plan(&again, &spec, &e), -EBUSY);
+	assert_int_equal(cgroup_locate(&again, &spec, &e), 0);
 	assert_true(cgroup_create(&again, &spec, &e) < 0);
 	assert_non_null(strstr(e.text, "hv-one.scope"));
 	cgroup_fini(&again);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -70,6 +71,18 @@ static int start(struct fake_guest *g)
 	cleanup_json json_t *message = fake_guest_hear(g, "exec");
 	assert_string_equal(json_string_value(json_object_get(message, "id")), "c1");
 	return client;
+}
+
+/* The guest begins it: its name and ports follow from its number. */
+static void begin(struct fake_guest *g, unsigned number)
+{
+	char text[96];
+
+	for (uint32_t i = 0; i < 3; i++)
+		fake_guest_conn_connected(fake_guest_conn(g, 4096 + (number - 1) * 3 + i));
+	snprintf(text, sizeof(text), "{'type':'exec-started','id':'c1','exec':'e%u','pid':%u}",
+		number, number + 100);
+	fake_guest_say(g, text);
 }
 
 static void assert_signalled(struct fake_guest *g, const char *name, int signal)
@@ -245,22 +258,70 @@ static void test_many(void **state)
 	int clients[65];
 
 	fake_guest_run(g);
-	for (int i = 0; i < 63; i++)
+	for (int i = 0; i < 63; i++) {
 		clients[i] = start(g);
+		begin(g, (unsigned)i + 1);
+	}
 	close(clients[0]); /* its process is still there */
 	assert_signalled(g, "e1", 9);
 	clients[63] = start(g);
+	begin(g, 64);
 	close(clients[1]);
 	assert_signalled(g, "e2", 9);
 	clients[64] = fake_guest_connect(g);
 	ask(g, clients[64], EXEC, 3);
 	assert_reply(g, clients[64], false, "too many processes were added to this container");
-	fake_guest_say(g, "{'type':'exec-failed','id':'c1','exec':'e1','code':1,'message':''}");
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':137}");
 	close_streams(g, 4096, 3, true);
 	ask(g, clients[64], EXEC, 3);
 	assert_reply(g, clients[64], true, NULL);
 	for (int i = 2; i < 65; i++)
 		close(clients[i]);
+}
+
+static void test_turns(void **state)
+{
+	struct fake_guest *g = *state;
+	int clients[14];
+
+	fake_guest_run(g);
+	for (int i = 0; i < 8; i++)
+		clients[i] = start(g);
+	for (int i = 8; i < 14; i++) {
+		clients[i] = fake_guest_connect(g);
+		ask(g, clients[i], EXEC, 3);
+		assert_reply(g, clients[i], true, NULL);
+	}
+	assert_true(fake_guest_silent(g));
+	assert_null(fake_guest_conn(g, 4096 + 8 * 3));
+	/* Of those that wait one is called off, one goes; the guest never hears of them. */
+	fake_guest_ask(g, clients[8], "{'op':'resize','rows':1,'columns':1}");
+	fake_guest_ask(g, clients[8], "{'op':'kill','signal':15}");
+	assert_event(g, clients[8], "failed", 1);
+	close(clients[9]);
+	assert_true(fake_guest_silent(g));
+	/* Started is not enough: a stream may still wait to be taken. */
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e1','pid':1}");
+	assert_true(fake_guest_silent(g));
+	for (uint32_t port = 4096; port < 4099; port++)
+		fake_guest_conn_connected(fake_guest_conn(g, port));
+	cleanup_json json_t *eleventh = fake_guest_hear(g, "exec");
+	assert_string_equal(json_string_value(json_object_get(eleventh, "exec")), "e11");
+	assert_true(fake_guest_silent(g));
+	fake_guest_say(g, "{'type':'exec-failed','id':'c1','exec':'e2','code':1,'message':''}");
+	json_decref(fake_guest_hear(g, "exec"));
+	/* A stream that the guest refuses is the end of its process. */
+	fake_guest_conn_closed(fake_guest_conn(g, 4096 + 2 * 3), -ECONNREFUSED);
+	assert_event(g, clients[2], "failed", 1);
+	assert_signalled(g, "e3", 9);
+	fake_guest_say(g, "{'type':'exec-failed','id':'c1','exec':'e3','code':1,'message':''}");
+	json_decref(fake_guest_hear(g, "exec"));
+	assert_int_equal(g->stops, 0);
+	session_stop(&g->session);
+	assert_event(g, clients[13], "failed", 1); /* its turn never came */
+	for (int i = 0; i < 14; i++)
+		if (i != 9)
+			close(clients[i]);
 }
 
 static void test_vm_ends(void **state)
@@ -328,6 +389,7 @@ int main(void)
 		T(test_no_connections),
 		T(test_client_goes),
 		T(test_many),
+		T(test_turns),
 		T(test_vm_ends),
 		cmocka_unit_test(test_hostile_messages),
 	};

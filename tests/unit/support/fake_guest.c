@@ -226,6 +226,11 @@ struct fake_conn *fake_guest_conn(struct fake_guest *g, uint32_t host_port)
 	return NULL;
 }
 
+void fake_guest_conn_connected(struct fake_conn *conn)
+{
+	conn->events->connected(conn->arg);
+}
+
 void fake_guest_conn_drained(struct fake_conn *conn)
 {
 	conn->events->drained(conn->arg);

@@ -57,7 +57,8 @@ const char *fake_guest_event(struct fake_guest *g, unsigned i); /* hvrun's */
 
 /* A connection to host port, or NULL. */
 struct fake_conn *fake_guest_conn(struct fake_guest *g, uint32_t host_port);
-/* The guest has shut it down; it is over. */
+/* The guest has accepted it; has shut it down; it is over. */
+void fake_guest_conn_connected(struct fake_conn *conn);
 void fake_guest_conn_drained(struct fake_conn *conn);
 void fake_guest_conn_closed(struct fake_conn *conn, int reason);
 
