@@ -275,10 +275,27 @@ static void close_files(struct launch *l)
 	fd_closep(&l->log);
 }
 
-int launch_start(struct launch *l, struct err *e)
+/* What is recorded is what was made: a cgroup that turns out to be another's is not ours to remove. */
+static int make_cgroup(struct launch *l, struct err *e)
 {
 	struct cgroup_spec spec = launch_cgroup_spec(l);
+	struct err second;
 
+	int ret = cgroup_create(&l->cgroup, &spec, e);
+	if (ret < 0) {
+		json_object_del(l->container.state, "cgroup");
+		if (container_save(&l->container, &second) < 0)
+			log_warn("%s", second.text);
+		return ret;
+	}
+	json_t *json = cgroup_to_json(&l->cgroup);
+	if (!json || json_object_set_new(l->container.state, "cgroup", json) < 0)
+		return err_sys(e, ENOMEM, "%s", l->id);
+	return container_save(&l->container, e);
+}
+
+int launch_start(struct launch *l, struct err *e)
+{
 	l->own_netns = l->hooks && geteuid() == 0;
 	l->plan.hooks = l->hooks;
 	l->plan.bundle = l->bundle_path;
@@ -291,7 +308,7 @@ int launch_start(struct launch *l, struct err *e)
 	if (ret == 0)
 		ret = open_log(l, e);
 	if (ret == 0)
-		ret = cgroup_create(&l->cgroup, &spec, e);
+		ret = make_cgroup(l, e);
 	if (ret == 0)
 		ret = start_programs(l, e);
 	if (ret == 0)

@@ -350,9 +350,11 @@ int plan_vmm_file(const struct plan *plan, struct err *e)
 {
 	const struct guestkernel *kernel = plan->kernel;
 	const struct streams *streams = plan->streams;
-	json_t *stdio = streams->terminal >= 0 ? json_pack("{s:i}", "terminal", streams->terminal)
-					       : json_pack("{s:i, s:i, s:i}", "in", streams->in,
-							 "out", streams->out, "err", streams->err);
+	json_t *stdio = streams->terminal >= 0
+		? json_pack("{s:i, s:b}", "terminal", streams->terminal, "controlling",
+			  (int)plan->console)
+		: json_pack("{s:i, s:i, s:i}", "in", streams->in, "out", streams->out, "err",
+			  streams->err);
 	json_t *json = json_pack("{s:i, s:s, s:s, s:i, s:I, s:{s:i, s:s}, s:s, s:s, s:o,"
 				 "s:{s:i, s:s}, s:o, s:{s:i}, s:o, s:{s:i}, s:b}",
 		"version", 1, "id", plan->id, "accel", accel_name(plan->settings->accel), "vcpus",
