@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +39,13 @@ static int child_enter_user(const struct child *ch, struct err *e)
 	if (!ch->user_ns)
 		return 0;
 	int ret = report_ask(ch->report_fd, CHILD_NEED_MAPS, e);
-	return ret < 0 ? ret : child_become_root(e);
+	if (ret == 0)
+		ret = child_become_root(e);
+	/* The change of user took it its own files in /proc, of which clock offsets are one. */
+	if (ret == 0 && (ch->create->os.clone_flags & CLONE_NEWTIME) &&
+		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		ret = err_sys(e, errno, "can't own what is its own");
+	return ret;
 }
 
 static int child_set_oom_score(const struct child *ch, int proc_fd, struct err *e)

@@ -79,10 +79,16 @@ static void link_try_over(struct socket_link *link)
 		link_free(link);
 }
 
+/* A client that writes what the host does not take any more must hear of it, even if it never
+ * reads. */
 static void link_up_done(struct relay *relay)
 {
-	link_try_over(
-		(struct socket_link *)(void *)((char *)relay - offsetof(struct socket_link, up)));
+	struct socket_link *link =
+		(struct socket_link *)(void *)((char *)relay - offsetof(struct socket_link, up));
+
+	if (relay_running(&link->down))
+		shutdown(link->down.to_fd, SHUT_RD);
+	link_try_over(link);
 }
 
 static void link_down_done(struct relay *relay)

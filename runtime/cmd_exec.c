@@ -375,7 +375,7 @@ static int command_exec_run(struct context *context, int argc, char **argv)
 	x->streams.in = x->streams.out = x->streams.err = x->streams.terminal = -1;
 	int ret = options_parse(exec_specs, &x->options, argc, argv, &first, &e);
 	if (ret == 0 && first == argc)
-		ret = err_set(&e, EINVAL, "hvrun: \"exec\" requires a minimum of 1 argument(s)");
+		ret = err_set(&e, EINVAL, "\"exec\" requires a minimum of 1 argument(s)");
 	if (ret < 0) {
 		code = command_fail(context, &e);
 	} else {

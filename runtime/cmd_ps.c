@@ -286,7 +286,7 @@ static int command_ps_run(struct context *context, int argc, char **argv)
 	container_init(&c);
 	int ret = options_parse(ps_specs, &options, argc, argv, &first, &e);
 	if (ret == 0 && first == argc)
-		ret = err_set(&e, EINVAL, "hvrun: \"ps\" requires a minimum of 1 argument(s)");
+		ret = err_set(&e, EINVAL, "\"ps\" requires a minimum of 1 argument(s)");
 	bool json = ret == 0 && strcmp(options.format, "json") == 0;
 	if (ret == 0 && !json && strcmp(options.format, "table") != 0)
 		ret = err_set(&e, EINVAL, "invalid format option");

@@ -232,15 +232,18 @@ static void test_user_namespace(void **state)
 	assert_int_equal(system(command), 0);
 	RUN("{\"process\":{\"args\":[\"sleep\",\"60\"],\"cwd\":\"/\",\"env\":[\"PATH=/bin\"]},"
 	    "\"mounts\":[" MOUNTS "],\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":"
-	    "\"user\"},{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"uts\"},{\"type\":"
-	    "\"cgroup\"}],\"uidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":1000}],"
+	    "\"user\"},{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"time\"},{\"type\":"
+	    "\"uts\"},{\"type\":"
+	    "\"cgroup\"}],\"timeOffsets\":{\"boottime\":{\"secs\":1000000}},\"uidMappings\":[{"
+	    "\"containerID\":0,\"hostID\":100000,\"size\":1000}],"
 	    "\"gidMappings\":[{\"containerID\":0,\"hostID\":100000,\"size\":1000}]}}",
 		{"started",
 			EXEC("e1",
 				"id -u; cat /proc/self/uid_map | tr -s ' '; ulimit -Hn; cat "
 				"/proc/self/oom_score_adj; touch /made && stat -c %u /made; echo x "
 				">/dev/stdout; test $(readlink /proc/1/ns/user) = $(readlink "
-				"/proc/self/ns/user) && echo same; rm /made",
+				"/proc/self/ns/user) && echo same; rm /made; read up x "
+				"</proc/uptime; test ${up%%.*} -ge 1000000 && echo late",
 				",\"oomScoreAdj\":5,\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\","
 				"\"hard\":2047,\"soft\":1024}]",
 				"\"stdout\":4096")},
@@ -249,7 +252,7 @@ static void test_user_namespace(void **state)
 				"\"terminal\":4099")},
 		{"\"code\":0,\"exec\":\"e2\"", KILL});
 	assert_string_equal(
-		guest_box_output(&result, 4096), "0\n 0 100000 1000\n2047\n5\n0\nx\nsame\n");
+		guest_box_output(&result, 4096), "0\n 0 100000 1000\n2047\n5\n0\nx\nsame\nlate\n");
 	assert_memory_equal(guest_box_output(&result, 4099), "7\r\n", 3);
 	snprintf(command, sizeof(command), "chown -R -h 0:0 %s/rootfs", (const char *)*state);
 	assert_int_equal(system(command), 0);

@@ -161,7 +161,7 @@ static void test_words(void **state)
 		assert_string_equal(words[0], "one");
 		assert_string_equal(words[1], "two");
 		assert_int_equal(options_parse_words(specs, &t, argc, argv, words, 1, &e), -EINVAL);
-		assert_string_equal(e.text, "hvrun: \"command\" requires exactly 1 argument(s)");
+		assert_string_equal(e.text, "\"command\" requires exactly 1 argument(s)");
 		assert_int_equal(options_parse_words(specs, &t, 1, argv, words, 1, &e), -EINVAL);
 	}
 	char *dashes[] = {"command", "--", "one", "-f", NULL};
