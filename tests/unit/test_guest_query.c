@@ -329,6 +329,7 @@ static void test_sockets(void **state)
 	assert_string_equal(result.out, "socket 600 7\nready\n");
 	assert_true(result.ports[0].ended);
 	assert_int_equal(result.ports[0].bytes, 0);
+	assert_true(result.ports[1].ended);
 	assert_string_equal(result.ports[1].text, "ONE");
 	assert_string_equal(result.ports[2].text, "TWO");
 	assert_non_null(strstr(result.log, "can't connect to the host's port 2049"));
