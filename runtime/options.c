@@ -135,8 +135,7 @@ int options_parse_words(const struct option_spec *specs, void *target, int argc,
 	}
 	if (n == n_words)
 		return 0;
-	return err_set(
-		e, EINVAL, "\"%s\" requires exactly %d argument(s)", argv[0], n_words);
+	return err_set(e, EINVAL, "\"%s\" requires exactly %d argument(s)", argv[0], n_words);
 }
 
 void options_help(const struct option_spec *specs)
