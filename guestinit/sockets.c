@@ -51,23 +51,26 @@ static struct loop *listener_loop(struct socket_listener *l)
 	return &l->container->guest->loop;
 }
 
-static void link_free(struct socket_link *link)
+static void link_stop(struct socket_link *link)
 {
-	struct socket_listener *l = link->listener;
-
-	for (struct socket_link **p = &l->links; *p; p = &(*p)->next) {
-		if (*p == link) {
-			*p = link->next;
-			break;
-		}
-	}
-	loop_del(listener_loop(l), &link->connecting);
+	loop_del(listener_loop(link->listener), &link->connecting);
 	fd_closep(&link->client_fd);
 	fd_closep(&link->vsock_fd);
 	relay_stop(&link->up);
 	relay_stop(&link->down);
 	free(link);
-	if (l->n_links-- == SOCKETS_LINKS_MAX && l->fd >= 0) {
+}
+
+static void link_free(struct socket_link *link)
+{
+	struct socket_listener *l = link->listener;
+	struct socket_link **p = &l->links;
+
+	while (*p != link)
+		p = &(*p)->next;
+	*p = link->next;
+	link_stop(link);
+	if (l->n_links-- == SOCKETS_LINKS_MAX) {
 		int ret = loop_add(listener_loop(l), &l->source, l->fd, EPOLLIN);
 		(void)ret; /* without memory it stays deaf until the next connection ends */
 	}
@@ -246,8 +249,11 @@ void sockets_close(struct container *c)
 		fd_closep(&l->fd);
 		if (l->path[0])
 			unlink(l->path);
-		while (l->links)
-			link_free(l->links);
+		while (l->links) {
+			struct socket_link *link = l->links;
+			l->links = link->next;
+			link_stop(link);
+		}
 		c->sockets = l->next;
 		free(l);
 	}

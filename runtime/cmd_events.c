@@ -87,7 +87,9 @@ static int print_stats(const struct container *c, struct err *e)
 		c->dir, json_pack("{s:s}", "op", "stats"), MONITOR_PATIENCE_MS, &reply, NULL, e);
 	if (ret == 0)
 		ret = stats_line(c->id, json_object_get(reply, "stats"), &line, e);
-	return ret < 0 ? ret : print_line(line, e);
+	if (ret < 0 || !line)
+		return ret;
+	return print_line(line, e);
 }
 
 static int subscribe(const struct container *c, struct err *e)

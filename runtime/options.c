@@ -115,7 +115,7 @@ int options_parse(const struct option_spec *specs, void *target, int argc, char 
 int options_parse_words(const struct option_spec *specs, void *target, int argc, char **argv,
 	const char **words, int n_words, struct err *e)
 {
-	int at = 0, n = 0, next;
+	int at = 0, n = 0, next = 0;
 
 	while (at + 1 < argc) {
 		/* The word before is taken for the command's name. */
@@ -135,8 +135,7 @@ int options_parse_words(const struct option_spec *specs, void *target, int argc,
 	}
 	if (n == n_words)
 		return 0;
-	return err_set(
-		e, EINVAL, "\"%s\" requires exactly %d argument(s)", argv[0], n_words);
+	return err_set(e, EINVAL, "\"%s\" requires exactly %d argument(s)", argv[0], n_words);
 }
 
 void options_help(const struct option_spec *specs)

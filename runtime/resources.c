@@ -34,6 +34,7 @@ static int parse_signed(const char *name, const char *text, json_int_t *value, s
 {
 	char *end;
 
+	*value = 0;
 	errno = 0;
 	long long n = strtoll(text, &end, 10);
 	if (!is_number(text + (*text == '-')) || *end || errno)
@@ -117,7 +118,7 @@ struct entry {
 
 static int add_entry(json_t *resources, const struct entry *entry, struct err *e)
 {
-	json_int_t value;
+	json_int_t value = 0;
 
 	if (!entry->text || !*entry->text)
 		return 0;
