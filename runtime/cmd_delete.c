@@ -31,6 +31,9 @@ static int delete_open(
 	if (ret < 0)
 		return ret;
 	enum container_status status = force ? CONTAINER_STOPPED : container_status(c);
+	/* Nobody is creating it any more, or the lock would be theirs. */
+	if (!container_process(c, "monitor").pid)
+		status = CONTAINER_STOPPED;
 	if (status != CONTAINER_STOPPED && status != CONTAINER_CREATED)
 		return err_set(e, EBUSY, "cannot delete container %s that is not stopped: %s",
 			c->id, container_status_name(status));

@@ -122,9 +122,10 @@ enum container_status container_status(const struct container *c)
 	for (unsigned i = 0; ret == 0 && word && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(word, names[i]) == 0)
 			return (enum container_status)i;
-	/* It ends, or hangs: then what is there of it is not stopped yet. */
-	return container_process_alive(&monitor) && ret == -ETIMEDOUT ? CONTAINER_RUNNING
-								      : CONTAINER_STOPPED;
+	/* One that hangs, or has no place for another client, is not stopped for that. */
+	if ((ret == -ETIMEDOUT || ret == -EINVAL) && container_process_alive(&monitor))
+		return CONTAINER_RUNNING;
+	return CONTAINER_STOPPED;
 }
 
 json_t *container_oci_state(const struct container *c, enum container_status status)

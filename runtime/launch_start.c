@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "runtime/hooks.h"
 #include "runtime/launch.h"
+#include "runtime/pidfile.h"
 #include "runtime/spawn.h"
 #include "runtime/teardown.h"
 
@@ -330,26 +331,11 @@ int launch_start(struct launch *l, struct err *e)
 	return ret == -EPIPE ? 0 : ret < 0 ? err_sys(e, -ret, "monitor") : 0;
 }
 
-/* As runc does: whole, or not at all. */
 static int write_pid_file(const struct launch *l, struct err *e)
 {
 	const char *path = l->options->pid_file;
-	char temporary[PATH_MAX], text[16];
 
-	if (!path)
-		return 0;
-	const char *slash = strrchr(path, '/');
-	int dir_len = slash ? (int)(slash - path) + 1 : 0;
-	if (snprintf(temporary, sizeof(temporary), "%.*s.%s", dir_len, path, path + dir_len) >=
-		(int)sizeof(temporary))
-		return err_sys(e, ENAMETOOLONG, "--pid-file: %s", path);
-	cleanup_close int fd =
-		open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	int n = snprintf(text, sizeof(text), "%d", (int)l->supervise.vmm);
-	int ret = fd < 0 ? -errno : fd_write_all(fd, text, (size_t)n);
-	if (ret == 0 && rename(temporary, path) < 0)
-		ret = -errno;
-	return ret < 0 ? err_sys(e, -ret, "--pid-file: %s", path) : 0;
+	return path ? pidfile_write(path, l->supervise.vmm, e) : 0;
 }
 
 /* The container stays when we go. */

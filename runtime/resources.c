@@ -14,6 +14,7 @@
 #include "oci/config.h"
 #include "oci/number.h"
 #include "oci/schema.h"
+#include "runtime/support.h"
 
 #define RESOURCES_MAX_BYTES (1u << 20)
 #define PREFIX		    "resources."
@@ -177,22 +178,6 @@ static int check_schema(json_t *resources, struct err *e)
 	return ret;
 }
 
-static bool asks_for_something(const json_t *value)
-{
-	switch (json_typeof(value)) {
-	case JSON_OBJECT:
-		return json_object_size(value) > 0;
-	case JSON_ARRAY:
-		return json_array_size(value) > 0;
-	case JSON_STRING:
-		return json_string_length(value) > 0;
-	case JSON_INTEGER:
-		return json_integer_value(value) != 0 && json_integer_value(value) != -1;
-	default:
-		return json_is_true(value);
-	}
-}
-
 /* What runc's cgroup v2 has no counterpart for, and what nothing of a VM could be limited by. */
 static int check_support(const json_t *resources, struct err *e)
 {
@@ -211,7 +196,7 @@ static int check_support(const json_t *resources, struct err *e)
 
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		const json_t *value = oci_lookup(resources, refused[i][0]);
-		if (value && asks_for_something(value))
+		if (value && support_asks(value))
 			return err_set(e, ENOTSUP, "%s: %s", refused[i][0], refused[i][1]);
 	}
 	return 0;

@@ -51,7 +51,7 @@ static const struct {
 	{"vm.hwConfig.irqs", "no interrupt of the host is passed through"},
 };
 
-static bool asks_for_something(const json_t *value)
+bool support_asks(const json_t *value)
 {
 	switch (json_typeof(value)) {
 	case JSON_OBJECT:
@@ -78,7 +78,7 @@ static int check_fields(const struct oci_config *config, struct err *e)
 {
 	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		const json_t *value = oci_lookup(config->json, refused[i].path);
-		if (value && asks_for_something(value))
+		if (value && support_asks(value))
 			return refuse(e, refused[i].path, refused[i].reason);
 	}
 	return 0;
@@ -247,7 +247,7 @@ static void log_without_effect(const struct oci_config *config)
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		const json_t *value = oci_lookup(config->json, fields[i]);
-		if (value && asks_for_something(value))
+		if (value && support_asks(value))
 			log_info("config.json: %s: the guest's kernel has no such security module: "
 				 "the virtual machine takes its place",
 				fields[i]);

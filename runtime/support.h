@@ -30,4 +30,7 @@ bool support_is_bind(const json_t *mount);
 /* Whether the mount has an option. */
 bool support_has_option(const json_t *mount, const char *option);
 
+/* Not empty, 0, false or -1 (unlimited), which callers write where they ask for nothing. */
+bool support_asks(const json_t *value);
+
 #endif

@@ -10,7 +10,7 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/exec.h"
 
-#define CLIENTS_MAX	   64u
+#define CLIENTS_MAX	   (EXECS_MAX + 64u) /* execs leave places for others */
 #define CLIENT_QUEUE_BYTES (256u << 10) /* packets that a client does not take */
 #define CLIENT_DEPTH_MAX   16
 

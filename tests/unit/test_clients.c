@@ -287,19 +287,19 @@ static void test_client_that_does_not_read(void **state)
 static void test_too_many(void **state)
 {
 	struct fake_guest *g = *state;
-	int clients[70], served = 0;
+	int clients[134], served = 0;
 
-	for (int i = 0; i < 70; i++) {
+	for (int i = 0; i < 134; i++) {
 		clients[i] = fake_guest_connect(g);
 		fake_guest_pump(g);
 	}
-	for (int i = 0; i < 70; i++)
+	for (int i = 0; i < 134; i++)
 		served += !fake_guest_hung_up(clients[i]);
-	assert_int_equal(served, 64);
-	assert_refused(g, clients[69], "too many clients of this container");
+	assert_int_equal(served, 128);
+	assert_refused(g, clients[133], "too many clients of this container");
 	close(clients[0]);
 	assert_status(g, "creating");
-	for (int i = 1; i < 70; i++)
+	for (int i = 1; i < 134; i++)
 		close(clients[i]);
 }
 
