@@ -101,17 +101,18 @@ expect_refusal() {
 	expect_err "$1"
 }
 
-# What a run may leave behind, as text: processes of ours, mounts, shared-memory and state files,
-# sockets. Compared before and after.
+# What these tests' runs may have left behind, as text: processes (known by their environment),
+# mounts, shared-memory and state files, sockets. Compared before and after.
 leftovers() {
-	# Orphans, wherever they come from, and what is still in the tests' own session.
-	ps -eo ppid=,sid=,comm= | awk -v sid="$(ps -o sid= -p $$)" \
-		'$3 ~ /^(hvrun|qemu-system)/ && ($1 == 1 || $2 == sid + 0) { print $3 }' | sort | uniq -c
-	cat /proc/self/mountinfo | cut -d' ' -f4- | sort
-	ls -A /dev/shm
+	local dir
+	for dir in /proc/[0-9]*; do
+		grep -qzxF -- "BATS_RUN_TMPDIR=$BATS_RUN_TMPDIR" "$dir/environ" 2>/dev/null || continue
+		grep -E '^(hvrun|qemu-system)' "$dir/comm"
+	done 2>/dev/null | sort | uniq -c
+	cut -d' ' -f4- /proc/self/mountinfo | grep -vE '/containers/|/containerd/|/docker|/netns' | sort
+	ls -A /dev/shm | grep -v libpod || true
 	ls -A "$STATE" | grep -v kvm-works || true
-	grep -E 'hvrun' /proc/net/unix || true
-	ls -A /run/hvrun 2>/dev/null | grep -v kvm-works || true
+	grep -F -- "$STATE" /proc/net/unix || true
 	ls /tmp | grep -i hvrun || true
 }
 
