@@ -396,7 +396,8 @@ int session_pause(struct session *session, bool pause, struct err *e)
 
 /*
  * The container is over. What it wrote to files of the host is there: the guest's kernel holds no
- * written data back, and that of mappings is written when the last process ends. So with all
+ * written data back, and when the last process has ended, virtio-fs has been unmounted with its
+ * mount namespace, which waits for what mappings still had to write. So with all
  * output delivered nobody needs the VM any more, unless there are disks: then the guest puts their
  * file systems in order and ends the VM. (Output of an exec gets as long as that takes, no more:
  * its reader may be stuck.)
