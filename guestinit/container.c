@@ -14,7 +14,6 @@
 #include "guestinit/agent.h"
 #include "guestinit/cgroup.h"
 #include "guestinit/cgroup_procs.h"
-#include "guestinit/disk.h"
 #include "guestinit/exec.h"
 #include "guestinit/guest.h"
 #include "guestinit/launch.h"
@@ -60,8 +59,6 @@ void guest_container_free(struct container *c)
 		fd_closep(&c->cgroup_fd);
 		guest_cgroup_remove(guest->cgroup_fd, c->create->id);
 	}
-	if (c->create->root_disk.set)
-		disk_wait_free(guest->nodes_dir);
 	create_free(c->create);
 	free(c);
 }
@@ -216,7 +213,7 @@ static void container_reaped(struct container *c, int status)
 		return;
 	}
 	c->exit_code = code;
-	if (c->create->disks.n || c->create->root_disk.set)
+	if (c->create->disks.n)
 		sync(); /* the VM may be gone right after `exited` */
 	guest_streams_end(&c->streams, container_drained);
 }

@@ -14,8 +14,7 @@
 #include "guestinit/mount.h"
 #include "guestinit/sysfile.h"
 
-#define DISK_NODE    "root-disk"
-#define FREE_WAIT_MS 5000
+#define DISK_NODE "root-disk"
 
 /* The kernel's block layer has numbers and names: /sys/block/vdX/dev. */
 int disk_number(uint32_t disk, dev_t *number, struct err *e)
@@ -64,28 +63,16 @@ int disk_mount(const char *nodes_dir, uint32_t disk, bool readonly, struct err *
 	snprintf(node, sizeof(node), "%s/" DISK_NODE, nodes_dir);
 	if (mknod(node, S_IFBLK | 0600, number) < 0)
 		return err_sys(e, errno, "%s", node);
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-		int tree = disk_try(types[i], node, readonly, e);
-		/* These two say that it is another's, or that the kernel does not know it. */
-		if (tree != -EINVAL && tree != -ENODEV)
-			return tree;
-	}
+	/* Of a type, these two say that it is another's, or that the kernel does not know it. */
+	int tree = -EINVAL;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		if (tree == -EINVAL || tree == -ENODEV)
+			tree = disk_try(types[i], node, readonly, e);
+	unlink(node);
+	if (tree != -EINVAL && tree != -ENODEV)
+		return tree;
 	return err_set(e, EINVAL,
 		"the VM's disk number %u holds no file system that the guest's kernel knows (ext4, "
 		"erofs, squashfs)",
 		disk);
-}
-
-void disk_wait_free(const char *nodes_dir)
-{
-	char node[PATH_MAX];
-
-	snprintf(node, sizeof(node), "%s/" DISK_NODE, nodes_dir);
-	for (unsigned ms = 0; ms < FREE_WAIT_MS; ms++) {
-		cleanup_close int fd = open(node, O_RDONLY | O_EXCL | O_CLOEXEC);
-		if (fd >= 0 || errno != EBUSY)
-			break;
-		usleep(1000);
-	}
-	unlink(node);
 }

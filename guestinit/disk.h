@@ -16,15 +16,10 @@
 int disk_number(uint32_t disk, dev_t *number, struct err *e) must_check;
 
 /*
- * Mounts the file system of a disk, of whatever type it is, by a node in nodes_dir. A detached
- * mount, the caller's, or -errno. One disk at a time.
+ * Mounts the file system of a disk, of whatever type it is, by a node made in nodes_dir for the
+ * moment. A detached mount, the caller's, or -errno. It is unmounted, cleanly, with the mount
+ * namespace that it is attached in: before the end of its last process is seen.
  */
 int disk_mount(const char *nodes_dir, uint32_t disk, bool readonly, struct err *e) must_check;
-
-/*
- * Waits until that file system is unmounted: it goes with the last process of the container, but a
- * moment later. At most 5 s. A disk that the VM leaves mounted would have to be recovered.
- */
-void disk_wait_free(const char *nodes_dir);
 
 #endif
