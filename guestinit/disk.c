@@ -56,10 +56,11 @@ int disk_mount(const char *nodes_dir, uint32_t disk, bool readonly, struct err *
 {
 	static const char *const types[] = {"ext4", "erofs", "squashfs", "xfs", "btrfs"};
 	char node[PATH_MAX];
-	dev_t number;
+	dev_t number = 0;
 
-	if (disk_number(disk, &number, e) < 0)
-		return -e->code;
+	int ret = disk_number(disk, &number, e);
+	if (ret < 0)
+		return ret;
 	snprintf(node, sizeof(node), "%s/" DISK_NODE, nodes_dir);
 	if (mknod(node, S_IFBLK | 0600, number) < 0)
 		return err_sys(e, errno, "%s", node);

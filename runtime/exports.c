@@ -135,13 +135,14 @@ static bool root_complete(const struct oci_config *config, int root)
 /* With an image for the root file system, root.path is only where one would mount it. */
 static int check_empty(const struct export *export, struct err *e)
 {
-	cleanup_close int fd = openat(export->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(export->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), names = 0;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int names = 0;
 
-	if (!dir)
-		return err_sys(e, errno, "%s", export->path);
-	fd = -1; /* the stream's now */
+	if (!dir) {
+		int code = errno;
+		fd_closep(&fd);
+		return err_sys(e, code, "%s", export->path);
+	}
 	while (names <= 2 && readdir(dir))
 		names++; /* "." and ".." are two */
 	closedir(dir);
