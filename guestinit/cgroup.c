@@ -17,6 +17,7 @@
 #include "guestinit/sysfile.h"
 
 #define CGROUP_LIST_BYTES 512
+#define KILL_WAIT_MS	  5000
 
 /* A controller that can't be enabled is missed by whoever sets a limit with it, by name. */
 int guest_cgroup_enable(int root_fd)
@@ -318,6 +319,19 @@ void guest_cgroup_kill(int dir_fd)
 	int ignored = sysfile_write(dir_fd, "cgroup.kill", "1");
 
 	(void)ignored; /* in kernels before 5.14 the pid namespace has to do */
+}
+
+void guest_cgroup_kill_wait(int dir_fd)
+{
+	char events[CGROUP_LIST_BYTES];
+
+	guest_cgroup_kill(dir_fd);
+	for (unsigned ms = 0; ms < KILL_WAIT_MS; ms++) {
+		if (sysfile_read(dir_fd, "cgroup.events", events, sizeof(events)) < 0 ||
+			strstr(events, "populated 0"))
+			return;
+		usleep(1000);
+	}
 }
 
 void guest_cgroup_remove(int root_fd, const char *name)

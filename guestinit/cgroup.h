@@ -28,8 +28,9 @@ int guest_cgroup_delegate(int dir_fd, uid_t uid, struct err *e) must_check;
 /* Whether the kernel killed a process of the cgroup, or of one below it, for lack of memory. */
 bool guest_cgroup_oom(int dir_fd);
 
-/* Kills what is left in it. */
+/* Kills what is left in it; the second waits until nothing is, for at most 5 s. */
 void guest_cgroup_kill(int dir_fd);
+void guest_cgroup_kill_wait(int dir_fd);
 
 void guest_cgroup_remove(int root_fd, const char *name);
 

@@ -193,7 +193,7 @@ static void container_reaped(struct container *c, int status)
 		container_end_reports(c);
 	c->pid = 0;
 	if (!(c->create->os.clone_flags & CLONE_NEWPID))
-		guest_cgroup_kill(c->cgroup_fd);
+		guest_cgroup_kill_wait(c->cgroup_fd);
 	thrash_fini(&c->thrash);
 	oom_watch_fini(&c->oom_watch);
 	sockets_close(c);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "guestinit/disk.h"
 #include "guestinit/syscalls.h"
 
 #define ID_MAPS(member)                                                                            \
@@ -105,7 +106,8 @@ static int create_config(struct decode *d, const json_t *value, void *out)
 }
 
 static const struct decode_field root_fields[] = {
-	FIELD("export", DECODE_STRING, offsetof(struct create, root_export), .required = true),
+	FIELD("export", DECODE_STRING, offsetof(struct create, root_export)),
+	FIELD("disk", DECODE_U64, offsetof(struct create, root_disk)),
 	FIELD("readonly", DECODE_BOOL, offsetof(struct create, root_readonly)),
 	FIELD_END,
 };
@@ -226,8 +228,12 @@ static int create_check(struct decode *d, const struct create *c)
 
 	if (!create_is_name(c->id))
 		return err_set(d->e, EINVAL, "id: is not a name");
-	if (!create_is_name(c->root_export))
+	if (!c->root_export == !c->root_disk.set)
+		return err_set(d->e, EINVAL, "root: must have either export or disk");
+	if (c->root_export && !create_is_name(c->root_export))
 		return err_set(d->e, EINVAL, "root.export: is not a name");
+	if (c->root_disk.set && c->root_disk.value > DISKS_MAX)
+		return err_set(d->e, EINVAL, "root.disk: there are no such numbers");
 	int ret = create_check_process(d, c, "config.");
 	if (ret < 0)
 		return ret;

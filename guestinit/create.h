@@ -208,7 +208,8 @@ struct create {
 	const char *exec; /* the name of an exec; NULL for a container */
 	bool start;
 	struct opt_i64 realtime_ns;
-	const char *root_export;
+	const char *root_export;  /* either this */
+	struct opt_u64 root_disk; /* or the number of a disk */
 	bool root_readonly;
 	struct cfg_stdio stdio;
 	DECLARE_LIST(cfg_disk) disks;

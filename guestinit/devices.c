@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "guestinit/create.h"
+#include "guestinit/disk.h"
 #include "guestinit/mount.h"
 #include "guestinit/path.h"
 #include "guestinit/sysfile.h"
@@ -64,35 +65,6 @@ static int device_from_config(struct create *c, size_t i, struct device_node *no
 	node->number = makedev((unsigned)dev->major.value, (unsigned)dev->minor.value);
 	node->uid = (uid_t)dev->uid.value;
 	node->gid = (gid_t)dev->gid.value;
-	return 0;
-}
-
-/* The number of virtio-blk device n, as the kernel's block layer gave it: /sys/block/vdX/dev. */
-static int disk_number(uint32_t disk, dev_t *number, struct err *e)
-{
-	char name[16], path[64], text[32];
-	char letters[8];
-	size_t n = 0;
-	unsigned major, minor;
-
-	for (uint64_t rest = (uint64_t)disk + 1; rest && n < sizeof(letters);
-		rest = (rest - 1) / 26)
-		letters[n++] = (char)('a' + (rest - 1) % 26);
-	size_t used = 0;
-	while (n)
-		name[used++] = letters[--n];
-	name[used] = '\0';
-	cleanup_close int sys = mount_new("sysfs", 0, NULL, 0, e);
-	if (sys < 0)
-		return sys;
-	snprintf(path, sizeof(path), "block/vd%s/dev", name);
-	int ret = sysfile_read(sys, path, text, sizeof(text));
-	/* The entry of /sys/block is a symlink, which only the last component must not be. */
-	if (ret < 0)
-		return err_sys(e, -ret, "the VM's disk number %u (vd%s)", disk, name);
-	if (sscanf(text, "%u:%u", &major, &minor) != 2)
-		return err_set(e, EIO, "the VM's disk number %u (vd%s)", disk, name);
-	*number = makedev(major, minor);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include "guestinit/child.h"
 #include "guestinit/container.h"
 #include "guestinit/devcg_bpf.h"
+#include "guestinit/disk.h"
 #include "guestinit/guest.h"
 #include "guestinit/mount.h"
 #include "guestinit/ns.h"
@@ -72,7 +73,9 @@ static int launch_map_ids(struct guest *guest, const struct create *c, const str
 static int launch_clone_exports(
 	struct guest *guest, const struct create *c, struct sources *s, struct err *e)
 {
-	s->root_tree = exports_clone(&guest->exports, c->root_export, e);
+	s->root_tree = c->root_export
+		? exports_clone(&guest->exports, c->root_export, e)
+		: disk_mount(guest->nodes_dir, (uint32_t)c->root_disk.value, c->root_readonly, e);
 	if (s->root_tree < 0)
 		return err_add(e, "root");
 	for (size_t i = 0; i < c->mounts.n; i++) {

@@ -129,7 +129,13 @@ static int mount_fs_create(int fs, const char *type, uint64_t attrs, struct err 
 int mount_new(
 	const char *type, uint64_t attrs, const char *const *words, size_t n_words, struct err *e)
 {
-	cleanup_close int fs = mount_fs_open(type, type, e);
+	return mount_new_from(type, type, attrs, words, n_words, e);
+}
+
+int mount_new_from(const char *type, const char *source, uint64_t attrs, const char *const *words,
+	size_t n_words, struct err *e)
+{
+	cleanup_close int fs = mount_fs_open(type, source, e);
 
 	if (fs < 0)
 		return fs;

@@ -41,6 +41,10 @@ int mount_finish(struct mount_context *ctx, struct err *e) must_check;
 int mount_new(const char *type, uint64_t attrs, const char *const *words, size_t n_words,
 	struct err *e) must_check;
 
+/* The same of the file system that lies on a block device. */
+int mount_new_from(const char *type, const char *source, uint64_t attrs, const char *const *words,
+	size_t n_words, struct err *e) must_check;
+
 /* mount_setattr(2) on the mount of fd. at_flags: 0 or AT_RECURSIVE. */
 int mount_set_attr(int fd, unsigned at_flags, uint64_t set, uint64_t clear) must_check;
 int mount_set_propagation(int fd, uint64_t ms_flags) must_check;

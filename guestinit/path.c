@@ -173,9 +173,10 @@ int path_make(int root_fd, const char *path, mode_t type)
 	struct path_walk w = {.root_fd = root_fd, .type = type};
 	char name[NAME_MAX + 2];
 	bool last;
-	if (strlen(path) >= sizeof(w.todo))
+	size_t len = strlen(path);
+	if (len >= sizeof(w.todo))
 		return -ENAMETOOLONG;
-	strcpy(w.todo, path);
+	memcpy(w.todo, path, len + 1);
 	while (walk_next(&w, name, &last)) {
 		if (strcmp(name, ".") == 0)
 			continue;

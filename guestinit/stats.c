@@ -88,8 +88,8 @@ static json_t *stats_device(char *line)
 	if (sscanf(line, "%u:%u", &major, &minor) != 2)
 		return NULL;
 	json_t *out = json_pack("{si si}", "major", (int)major, "minor", (int)minor);
-	char *word = strtok_r(line, " ", &save);
-	while (out && (word = strtok_r(NULL, " ", &save))) {
+	strtok_r(line, " ", &save); /* the numbers */
+	for (char *word; out && (word = strtok_r(NULL, " ", &save));) {
 		char *equals = strchr(word, '=');
 		if (!equals)
 			continue;

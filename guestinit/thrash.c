@@ -15,6 +15,7 @@
 #define THRASH_TURNS	 4 /* each page that could be dropped came back as often between two looks */
 #define THRASH_PAGES_MIN 32
 #define THRASH_PAGE	 4096
+#define THRASH_READAHEAD 32 /* pages that one fault brings back at the most: 128 KiB */
 
 /* A number of a cgroup file ("max" is none); -1 when it can't be had. */
 static int64_t thrash_number(int dir_fd, const char *file)
@@ -46,11 +47,16 @@ static bool thrash_looks_like_it(struct thrash *thrash)
 		return false;
 	int64_t file = thrash_stat(stat, "\nactive_file ") + thrash_stat(stat, "\ninactive_file ");
 	int64_t refaults = thrash_stat(stat, "\nworkingset_refault_file ");
+	int64_t faults = thrash_stat(stat, "\npgmajfault ");
 	int64_t came_back = refaults - thrash->refaults, pages = file / THRASH_PAGE;
+	int64_t faulted_in = (faults - thrash->faults) * THRASH_READAHEAD;
 	thrash->refaults = refaults;
+	thrash->faults = faults;
 	if (pages < THRASH_PAGES_MIN)
 		pages = THRASH_PAGES_MIN;
-	return file < limit / THRASH_SHARE && came_back > THRASH_TURNS * pages;
+	/* Who reads a file over and over gets on; who waits for its own text does not. */
+	return file < limit / THRASH_SHARE && came_back > THRASH_TURNS * pages &&
+		faulted_in >= came_back;
 }
 
 static void thrash_look(struct loop_timer *timer)

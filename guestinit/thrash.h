@@ -5,7 +5,9 @@
  * drop. It drops and reads them again for ever: reclaim makes progress, so nothing is killed, and
  * the program does not advance. Outside a VM other containers' use keeps those pages; here nobody
  * does. (Pressure stall information does not show it: the pages come back too soon to count as a
- * working set.) So while the container is at its limit, what it reads back is counted.
+ * working set.) So while the container is at its limit, what it reads back is counted, if it comes
+ * back by page faults: a program that reads files with read(2) is slow for want of memory, but gets
+ * on.
  */
 #ifndef GUESTINIT_THRASH_H
 #define GUESTINIT_THRASH_H
@@ -20,6 +22,7 @@ struct thrash {
 	bool armed;
 	int cgroup_fd;	  /* the container's, not owned */
 	int64_t refaults; /* of pages of files, at the last look */
+	int64_t faults;	  /* that had to wait for a file, likewise */
 	unsigned strikes; /* looks in a row that found it thrashing */
 	bool killed;	  /* the container was out of memory in this way, and ended */
 };

@@ -16,7 +16,7 @@ lint-gcc:
 	$(MAKE) --no-print-directory O=$(O)/lint-gcc CC=gcc OPT='-O2 -Werror' all unit-tests
 
 lint-clang:
-	$(MAKE) --no-print-directory O=$(O)/lint-clang CC=clang OPT='-O2 -Werror -Wno-format-nonliteral' all unit-tests
+	$(MAKE) --no-print-directory O=$(O)/lint-clang CC=clang OPT='-O2 -Werror' all unit-tests
 
 lint-analyzer:
 	$(MAKE) --no-print-directory O=$(O)/lint-analyzer CC=gcc OPT='-O2 -fanalyzer -Werror' all

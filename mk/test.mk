@@ -39,7 +39,11 @@ $(O)/tests/fsexercise: $(wildcard tests/e2e/fsexercise/*.c)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^ -lpthread
-e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise
+$(O)/tests/thrash: tests/e2e/thrash.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^
+e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash
 
 .SECONDARY:
 .PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox

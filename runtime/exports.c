@@ -2,6 +2,7 @@
 /* Exported files of the host; see exports.h. */
 #include "runtime/exports.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -131,6 +132,27 @@ static bool root_complete(const struct oci_config *config, int root)
 	return dev;
 }
 
+/* With an image for the root file system, root.path is only where one would mount it. */
+static int check_empty(const struct export *export, struct err *e)
+{
+	int fd = openat(export->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), names = 0;
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir) {
+		int code = errno;
+		fd_closep(&fd);
+		return err_sys(e, code, "%s", export->path);
+	}
+	while (names <= 2 && readdir(dir))
+		names++; /* "." and ".." are two */
+	closedir(dir);
+	if (names > 2)
+		return err_set(e, ENOTEMPTY,
+			"%s: is not empty, but the root file system is that of vm.image",
+			export->path);
+	return 0;
+}
+
 static int open_root(struct export *export, const struct oci_config *config, int bundle,
 	const char *bundle_path, struct err *e)
 {
@@ -140,9 +162,12 @@ static int open_root(struct export *export, const struct oci_config *config, int
 	int ret = export_open(export, bundle, bundle_path, config->root_path, e);
 	if (ret == 0 && fstat(export->fd, &st) == 0 && !S_ISDIR(st.st_mode))
 		ret = err_sys(e, ENOTDIR, "%s", export->path);
+	bool image = oci_lookup(config->json, "vm.image");
+	if (ret == 0 && image)
+		ret = check_empty(export, e);
 	if (ret < 0)
 		return err_add(e, "config.json: root.path");
-	export->readonly = config->root_readonly && root_complete(config, export->fd);
+	export->readonly = image || (config->root_readonly && root_complete(config, export->fd));
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -79,10 +80,43 @@ static int open_disk(struct plan_disk *disk, const json_t *device, struct err *e
 	return 0;
 }
 
+/*
+ * vm.image: the container's root file system, a raw image. The lock lasts as long as the disk; it
+ * keeps two virtual machines from writing to a file system at once. A block device that the host
+ * has mounted can't be opened for writing (O_EXCL).
+ */
+static int open_image(struct plan *plan, struct err *e)
+{
+	const char *path = json_string_value(oci_lookup(plan->config->json, "vm.image.path"));
+	bool readonly = plan->config->root_readonly;
+	struct stat st;
+
+	if (!path)
+		return 0;
+	cleanup_close int fd =
+		open(path, (readonly ? O_RDONLY : O_RDWR | O_EXCL) | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && !readonly && (errno == EACCES || errno == EROFS || errno == EPERM))
+		return err_sys(
+			e, errno, "%s: can't be written to, and root.readonly is not true", path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, errno, "%s", path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return err_set(e, EINVAL, "%s: is neither a file nor a block device", path);
+	if (flock(fd, (readonly ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			? err_set(e, EBUSY, "%s: is in use by another virtual machine", path)
+			: err_sys(e, errno, "%s: lock", path);
+	plan->disks[plan->n_disks++] =
+		(struct plan_disk){.fd = steal_fd(&fd), .readonly = readonly};
+	return 0;
+}
+
 int plan_open_disks(struct plan *plan, struct err *e)
 {
 	const json_t *devices = json_object_get(plan->config->linux_section, "devices");
 
+	if (open_image(plan, e) < 0)
+		return err_add(e, "config.json: vm.image.path");
 	for (size_t i = 0; i < json_array_size(devices); i++) {
 		const json_t *device = json_array_get(devices, i);
 		if (json_string_value(json_object_get(device, "type"))[0] != 'b')
@@ -133,6 +167,8 @@ static json_t *guest_disks(const struct plan *plan)
 
 	for (unsigned i = 0; i < plan->n_disks; i++) {
 		const json_t *device = plan->disks[i].device;
+		if (!device)
+			continue; /* the root file system */
 		json_t *entry = json_pack(
 			"{s:O, s:i}", "path", json_object_get(device, "path"), "disk", (int)i);
 		static const char *const copied[] = {"fileMode", "uid", "gid"};
@@ -209,6 +245,16 @@ static int own_ids(const struct oci_config *config, struct err *e)
 	return 0;
 }
 
+/* The root file system: an export, or the first disk. */
+static json_t *guest_root(const struct plan *plan)
+{
+	int readonly = plan->config->root_readonly;
+
+	if (plan->n_disks && !plan->disks[0].device)
+		return json_pack("{s:i, s:b}", "disk", 0, "readonly", readonly);
+	return json_pack("{s:s, s:b}", "export", EXPORT_ROOTFS, "readonly", readonly);
+}
+
 /* Hooks that run in the guest, with what they are told on stdin; guestinit adds the pid. */
 static int add_hooks(const struct plan *plan, json_t *message)
 {
@@ -220,8 +266,10 @@ static int add_hooks(const struct plan *plan, json_t *message)
 	cleanup_json json_t *more = json_pack("{s:{s:O}, s:{s:s, s:s, s:s, s:s}}", "hooks",
 		"startContainer", hooks, "state", "ociVersion", "1.3.0", "id", plan->id, "status",
 		"created", "bundle", plan->bundle);
-	if (!more || (annotations && json_object_set(json_object_get(more, "state"),
-					     "annotations", annotations) < 0))
+	if (!more ||
+		(annotations &&
+			json_object_set(
+				json_object_get(more, "state"), "annotations", annotations) < 0))
 		return -ENOMEM;
 	return json_object_update(message, more);
 }
@@ -247,6 +295,7 @@ int plan_container_file(struct plan *plan, struct err *e)
 	ret = own_ids(config, e);
 	if (ret < 0)
 		return ret;
+	json_t *root = guest_root(plan);
 	json_t *disks = guest_disks(plan);
 	for (unsigned i = 0; i < plan->n_disks; i++)
 		plan->disks[i].device = NULL; /* goes with what is dropped now */
@@ -258,12 +307,10 @@ int plan_container_file(struct plan *plan, struct err *e)
 			  PORT_STDERR);
 	json_t *guest = guest_config(config);
 	clock_gettime(CLOCK_REALTIME, &now);
-	cleanup_json json_t *message =
-		json_pack("{s:s, s:s, s:b, s:I, s:{s:s, s:b}, s:o, s:o, s:o}", "type", "create",
-			"id", plan->id, "start", (int)plan->start, "realtimeNs",
-			(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", "export",
-			EXPORT_ROOTFS, "readonly", (int)config->root_readonly, "stdio", stdio,
-			"devices", disks, "config", guest);
+	cleanup_json json_t *message = json_pack("{s:s, s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "type",
+		"create", "id", plan->id, "start", (int)plan->start, "realtimeNs",
+		(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", root, "stdio", stdio,
+		"devices", disks, "config", guest);
 	if (!message || add_hooks(plan, message) < 0)
 		return err_sys(e, ENOMEM, "create message");
 	ret = msg_encode(message, MSG_MAX_BYTES, &frame, &len);

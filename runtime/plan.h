@@ -20,11 +20,11 @@
 #define PLAN_DISKS_MAX	 8
 #define PLAN_SOCKETS_MAX 32
 
-/* A block device of the host that becomes a disk of the VM; path is the container's. */
+/* A block device or image of the host that becomes a disk of the VM. */
 struct plan_disk {
 	int fd;
 	bool readonly;
-	const json_t *device; /* the entry of linux.devices */
+	const json_t *device; /* the entry of linux.devices; NULL: vm.image, the first */
 };
 
 struct plan {
@@ -48,7 +48,7 @@ struct plan {
 	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
 };
 
-/* Opens the host's block devices that linux.devices lists. Closed by plan_close_disks. */
+/* Opens vm.image and the host's block devices that linux.devices lists, for plan_close_disks. */
 int plan_open_disks(struct plan *plan, struct err *e) must_check;
 void plan_close_disks(struct plan *plan);
 

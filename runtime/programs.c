@@ -12,15 +12,17 @@
 
 int programs_init(struct programs *programs, struct err *e)
 {
-	ssize_t n = readlink("/proc/self/exe", programs->self_dir, sizeof(programs->self_dir) - 1);
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 
 	if (n < 0)
 		return err_sys(e, errno, "/proc/self/exe (is /proc mounted?)");
-	programs->self_dir[n] = '\0';
-	char *slash = strrchr(programs->self_dir, '/');
+	path[n] = '\0';
+	char *slash = strrchr(path, '/');
 	if (!slash)
-		return err_set(e, ENOENT, "/proc/self/exe: %s has no folder", programs->self_dir);
+		return err_set(e, ENOENT, "/proc/self/exe: %s has no folder", path);
 	*slash = '\0';
+	memcpy(programs->self_dir, path, (size_t)(slash - path) + 1);
 	return 0;
 }
 

@@ -42,9 +42,6 @@ static const struct {
 		"the host's block devices are not the guest's"},
 	{"vm.hypervisor.parameters", "hvrun's monitor takes no parameters from a bundle"},
 	{"vm.kernel.initrd", "hvrun boots an initial RAM disk of its own, holding its init"},
-	{"vm.image",
-		"hvrun's virtual machines boot no root image: the container's own root file "
-		"system is root.path"},
 	{"vm.hwConfig.deviceTree", "virtual machines here have no device tree"},
 	{"vm.hwConfig.dtdevs", "no device of the host is passed through"},
 	{"vm.hwConfig.iomems", "no memory of the host is passed through"},
@@ -219,6 +216,12 @@ static int check_vm(const struct oci_config *config, const struct settings *sett
 	if (config->vm_vcpus > VCPUS_MAX)
 		return err_set(e, ENOTSUP, "config.json: vm.hwConfig.vcpus: %u is more than %u",
 			config->vm_vcpus, VCPUS_MAX);
+	const char *format = json_string_value(oci_lookup(config->json, "vm.image.format"));
+	if (format && strcmp(format, "raw") != 0)
+		return err_set(e, ENOTSUP,
+			"config.json: vm.image.format: %s: only raw images can be attached; "
+			"`qemu-img convert -O raw` makes one",
+			format);
 	return 0;
 }
 

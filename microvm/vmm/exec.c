@@ -79,17 +79,30 @@ static void drop_waiting(struct exec *exec)
 		fd_closep(&exec->fds[i]);
 }
 
+static bool output_pending(const struct exec *exec)
+{
+	for (unsigned i = 0; i < EXEC_STREAMS && exec->client; i++)
+		if (exec->streams[i].open && exec->streams[i].output && !exec->streams[i].done)
+			return true;
+	return false;
+}
+
+bool exec_pending(const struct clients *clients)
+{
+	for (unsigned i = 0; clients && i < EXECS_MAX; i++)
+		if (clients->execs[i].number && output_pending(&clients->execs[i]))
+			return true;
+	return false;
+}
+
 /* The guest is done with the process: the client hears of it when all output is delivered. */
 static void settle(struct exec *exec)
 {
 	struct session *s = exec->clients->session;
 	bool open = false;
 
-	if (!exec->over)
+	if (!exec->over || output_pending(exec))
 		return;
-	for (unsigned i = 0; i < EXEC_STREAMS && exec->client; i++)
-		if (exec->streams[i].open && exec->streams[i].output && !exec->streams[i].done)
-			return;
 	tell_end(exec, exited_event(exec->code));
 	/* What is left is input that nobody reads, and output that nobody waits for. */
 	for (unsigned i = 0; i < EXEC_STREAMS; i++) {

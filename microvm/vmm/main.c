@@ -230,6 +230,7 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		.err_fd = steal_fd(&m->plan.err_fd),
 		.terminal_fd = steal_fd(&m->plan.terminal_fd),
 		.hold = m->plan.hold,
+		.disks = m->plan.n_disks > 0,
 		.ops = &session_ops,
 		.arg = m,
 	};

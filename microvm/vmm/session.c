@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/events.h"
+#include "microvm/vmm/exec.h"
 
 #define NS_PER_S      UINT64_C(1000000000)
 #define HELLO_WARN_NS (60 * NS_PER_S)
@@ -68,10 +69,16 @@ static void end_session(struct session *s)
 	s->config.ops->finish(s->config.arg, s->code);
 }
 
+static void take_vm_down(struct session *s);
+
 static void maybe_end(struct session *s)
 {
-	if (!s->finished && s->outcome != SESSION_RUNNING && s->vm_ended && streams_done(s))
+	if (s->finished || s->outcome == SESSION_RUNNING || !streams_done(s))
+		return;
+	if (s->vm_ended)
 		end_session(s);
+	else if (s->over && !s->config.disks && !exec_pending(s->clients))
+		take_vm_down(s);
 }
 
 /* The VM is gone, or shall be: everything that was in flight is now in the host's hands. */
@@ -387,9 +394,20 @@ int session_pause(struct session *session, bool pause, struct err *e)
 	return 0;
 }
 
-/* The container is over: now the guest puts its file systems in order and ends the VM. */
+/*
+ * The container is over. What it wrote to files of the host is there: the guest's kernel holds no
+ * written data back, and when the last process has ended, virtio-fs has been unmounted with its
+ * mount namespace, which waits for what mappings still had to write. So with all
+ * output delivered nobody needs the VM any more, unless there are disks: then the guest puts their
+ * file systems in order and ends the VM. (Output of an exec gets as long as that takes, no more:
+ * its reader may be stuck.)
+ */
 static void shut_down(struct session *s)
 {
+	s->over = true;
+	maybe_end(s);
+	if (s->vm_ended)
+		return;
 	send_to_guest(s, json_pack("{s:s}", "type", "shutdown"));
 	if (loop_timer_set(&s->timer, SHUTDOWN_NS, 0) < 0)
 		take_vm_down(s);

@@ -60,6 +60,7 @@ struct session_config {
 	int in_fd, out_fd, err_fd; /* taken over; -1 in a terminal session */
 	int terminal_fd;	   /* taken over; -1 otherwise */
 	bool hold;		   /* the create message waits for session_release */
+	bool disks;		   /* the VM has some: the guest must come to its own end */
 	const struct session_ops *ops;
 	void *arg;
 };
@@ -86,6 +87,7 @@ struct session {
 	struct terminal terminal;
 	struct loop_timer timer; /* for hello, then for the guest to end */
 	bool accepted, hello, vm_ended, settled, finished;
+	bool over;    /* the guest has told the container's end */
 	bool held;    /* see session_config.hold */
 	bool set_up;  /* the guest has the create message */
 	bool created; /* all but the last step: waits for session_start */

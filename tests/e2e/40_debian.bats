@@ -57,6 +57,23 @@ load lib
 	expect_status 0
 }
 
+@test "thrashing at the memory limit ends that container only; reading files there does not" {
+	HVRUN_PATIENCE=300
+	mkdir -p "$BATS_TEST_TMPDIR/scratch"
+	bind "$HELPERS/thrash" /usr/bin/thrash rbind,ro
+	bind "$BATS_TEST_TMPDIR/scratch" /scratch
+	config '.linux.resources.memory = {limit: 33554432}'
+	args thrash faults /scratch/file
+	run_bundle </dev/null
+	expect_status 137
+	expect_line full
+	expect_err 'out of memory|memory limit'
+	args thrash reads /scratch/file
+	run_bundle </dev/null
+	expect_status 0
+	expect_line read
+}
+
 @test "a full disk is ENOSPC inside and nothing else" {
 	local disk="$BATS_TEST_TMPDIR/disk"
 	mkdir "$disk"

@@ -40,6 +40,22 @@ teardown_file() {
 	rm -rf "$host" "$guest"
 }
 
+@test "what a program had mapped and changed is on the host at its end" {
+	local whole
+	whole=$(head -c 16777216 /dev/zero | tr '\0' x | sha256sum)
+	mkdir -p "$FILES/mapped"
+	bind "$FILES/mapped" /mapped
+	bind "$HELPERS/thrash" /usr/bin/thrash rbind,ro
+	args thrash dirty /mapped/file
+	for _ in 1 2 3; do
+		rm -f "$FILES/mapped/file"
+		run_bundle </dev/null
+		expect_status 0
+		[ "$(sha256sum <"$FILES/mapped/file")" = "$whole" ] || fail 'not all is there'
+	done
+	rm -r "$FILES/mapped"
+}
+
 @test "git clone, and the clone is whole" {
 	mkdir "$BATS_TEST_TMPDIR/repo" "$BATS_TEST_TMPDIR/clone"
 	git -C "$BATS_TEST_TMPDIR/repo" init -q

@@ -67,6 +67,34 @@ static void evict(bool by_path)
 	client_stop(&c);
 }
 
+/*
+ * The host deletes files that have no descriptor and makes others: some get the numbers of the
+ * deleted. No old id may lead to a new file.
+ */
+static void reuse_numbers(struct fuse_client *c, uint64_t dir, const uint64_t *nodes)
+{
+	struct fuse_attr attr;
+	uint64_t fresh;
+	char name[32];
+
+	for (int i = 50; i < 250; i++) {
+		name_of(name, i);
+		assert_int_equal(unlinkat(c->dir_fd, name, 0), 0);
+	}
+	for (int i = 1000; i < 1200; i++) {
+		name_of(name, i);
+		client_put(c, name, "a new file of another size");
+		assert_int_equal(client_lookup(c, dir, name, &fresh), 0);
+		for (int k = 50; k < 250; k++)
+			assert_int_not_equal(fresh, nodes[k]);
+	}
+	for (int i = 50; i < 250; i++) {
+		int ret = client_getattr(c, nodes[i], &attr);
+		assert_true(ret == -ESTALE || (!ret && attr.nlink == 0));
+		client_forget(c, nodes[i], 1);
+	}
+}
+
 /* Renames on the host do not disturb handles, and unlinking through the guest keeps the inode. */
 static void change_evicted(bool by_path)
 {
@@ -129,26 +157,7 @@ static void change_evicted(bool by_path)
 		0);
 	assert_int_equal(client_getattr(&c, nodes[42], &attr), 0);
 	assert_int_equal(attr.nlink, 0);
-	/*
-	 * The host deletes files that have no descriptor and makes others: some get the numbers
-	 * of the deleted. No old id may lead to a new file.
-	 */
-	for (int i = 50; i < 250; i++) {
-		name_of(name, i);
-		assert_int_equal(unlinkat(c.dir_fd, name, 0), 0);
-	}
-	for (int i = 1000; i < 1200; i++) {
-		name_of(name, i);
-		client_put(&c, name, "a new file of another size");
-		assert_int_equal(client_lookup(&c, dir, name, &fresh), 0);
-		for (int k = 50; k < 250; k++)
-			assert_int_not_equal(fresh, nodes[k]);
-	}
-	for (int i = 50; i < 250; i++) {
-		int ret = client_getattr(&c, nodes[i], &attr);
-		assert_true(ret == -ESTALE || (!ret && attr.nlink == 0));
-		client_forget(&c, nodes[i], 1);
-	}
+	reuse_numbers(&c, dir, nodes);
 	client_stop(&c);
 }
 

@@ -131,18 +131,41 @@ static void test_mounts(void **state)
 }
 
 /* `more` stands behind the members that a message must have. */
-static struct create *decode_more(const char *more)
+static struct create *decode_with(const char *root, const char *more)
 {
 	static char text[2048];
 
 	snprintf(text, sizeof(text),
-		"{\"id\":\"c\",\"start\":false,\"root\":{\"export\":\"r\"},\"stdio\":{},\"config\":"
-		"{"
+		"{\"id\":\"c\",\"start\":false,\"root\":%s,\"stdio\":{},\"config\":{"
 		"\"process\":{\"args\":[\"a\"],\"cwd\":\"/\"}}%s}",
-		more);
+		root, more);
 	cleanup_json json_t *message = json_parse(text, strlen(text), 32, &e);
 	assert_non_null(message);
 	return create_decode(message, &e);
+}
+
+static struct create *decode_more(const char *more)
+{
+	return decode_with("{\"export\":\"r\"}", more);
+}
+
+static void test_root(void **state)
+{
+	struct create *c = decode_with("{\"disk\":0,\"readonly\":true}", "");
+
+	(void)state;
+	assert_non_null(c);
+	assert_true(c->root_disk.set && c->root_readonly && !c->root_export);
+	create_free(c);
+	assert_null(decode_with("{}", ""));
+	assert_string_equal(e.text, "root: must have either export or disk");
+	assert_null(decode_with("{\"export\":\"r\",\"disk\":0}", ""));
+	assert_string_equal(e.text, "root: must have either export or disk");
+	assert_null(decode_with("{\"disk\":4294967296}", ""));
+	assert_string_equal(e.text, "root.disk: there are no such numbers");
+	assert_null(decode_with("{\"disk\":-1}", ""));
+	assert_null(decode_with("{\"export\":\"..\"}", ""));
+	assert_string_equal(e.text, "root.export: is not a name");
 }
 
 static void test_hooks(void **state)
@@ -300,6 +323,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_keys),
 		cmocka_unit_test(test_types_and_ranges),
 		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_root),
 		cmocka_unit_test(test_hooks),
 		cmocka_unit_test(test_exec),
 		cmocka_unit_test(test_warnings),

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -424,9 +425,58 @@ static void test_detached(void **state)
 	destroy(&box);
 }
 
+/* vm.image is the first disk and the root, and one machine at a time may write to it. */
+static void test_image(void **state)
+{
+	struct box box = {0};
+	struct settings settings;
+	struct sizing sizing;
+	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
+	struct streams streams;
+	struct plan plan;
+	struct err e = {0};
+	char image[] = "/tmp/plan-image-XXXXXX", text[512];
+
+	(void)state;
+	cleanup_close int file = mkstemp(image);
+	assert_true(file >= 0);
+	snprintf(text, sizeof(text),
+		"'root':{'path':'empty'},'process':{'args':['a'],'cwd':'/'},'vm':{'kernel':"
+		"{'path':'/k'},'image':{'path':'%s','format':'raw'}}",
+		image);
+	make(&box, text);
+	snprintf(text, sizeof(text), "%s/empty", box.path);
+	assert_int_equal(mkdir(text, 0755), 0);
+	open_exports(&box);
+	assert_true(box.exports.list[0].readonly);
+	fill(&plan, &box, &settings, &sizing, kernel, &streams);
+	assert_int_equal(flock(file, LOCK_SH), 0);
+	assert_int_equal(plan_open_disks(&plan, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "vm.image.path: "));
+	assert_int_equal(flock(file, LOCK_UN), 0);
+	assert_int_equal(plan_open_disks(&plan, &e), 0);
+	assert_int_equal(flock(file, LOCK_SH | LOCK_NB), -1);
+	assert_int_equal(plan.n_disks, 1);
+	cleanup_close int vmm = plan_vmm_file(&plan, &e), fd = plan_container_file(&plan, &e);
+	cleanup_json json_t *json = read_json(vmm, 0), *message = read_json(fd, MSG_HEADER_BYTES);
+	const json_t *disk = json_array_get(oci_lookup(json, "disks"), 0);
+	assert_true(json_is_false(json_object_get(disk, "readonly")));
+	assert_int_equal(json_integer_value(json_object_get(disk, "fd")), plan.disks[0].fd);
+	assert_int_equal(json_array_size(oci_lookup(message, "devices")), 0);
+	struct create *create = create_decode(message, &e);
+	assert_non_null(create);
+	assert_true(create->root_disk.set && !create->root_disk.value && !create->root_export);
+	create_free(create);
+	plan_close_disks(&plan);
+	unlink(image);
+	free(kernel);
+	destroy(&box);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_image),
 		cmocka_unit_test(test_exports),
 		cmocka_unit_test(test_readonly_root),
 		cmocka_unit_test(test_bad_sources),

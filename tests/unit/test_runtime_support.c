@@ -86,8 +86,9 @@ static void test_fields(void **state)
 		"'rdma':{}}");
 	accept("", "'mountLabel':'system_u:object_r:container_t','cgroupsPath':'/a/b'");
 	refuse("'vm':{'kernel':{'path':'/k','initrd':'/i'}}", "", "vm.kernel.initrd: ");
-	refuse("'vm':{'kernel':{'path':'/k'},'image':{'path':'/i','format':'raw'}}", "",
-		"vm.image: ");
+	refuse("'vm':{'kernel':{'path':'/k'},'image':{'path':'/i','format':'vmdk'}}", "",
+		"vm.image.format: vmdk: ");
+	accept("'vm':{'kernel':{'path':'/k'},'image':{'path':'/i','format':'raw'}}", "");
 	refuse("'vm':{'kernel':{'path':'/k'},'hwConfig':{'deviceTree':'/d'}}", "",
 		"vm.hwConfig.deviceTree: ");
 	refuse("'vm':{'kernel':{'path':'/k'},'hwConfig':{'irqs':[5]}}", "", "vm.hwConfig.irqs: ");

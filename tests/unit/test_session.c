@@ -300,19 +300,6 @@ static void test_whole_life(void **state)
 	assert_true(json_is_true(json_object_get(f->events[2], "oom")));
 }
 
-static void test_output_done_before_vm(void **state)
-{
-	struct fixture *f = *state;
-
-	boot(f);
-	close_outputs(f);
-	say(f, "{'type':'exited','id':'c1','code':0}");
-	assert_int_equal(f->finishes, 0);
-	session_vm_ended(&f->session, ENGINE_END_SHUTDOWN, "");
-	assert_int_equal(f->finishes, 1);
-	assert_int_equal(f->exit_code, 0);
-}
-
 static void test_container_fails_to_start(void **state)
 {
 	struct fixture *f = *state;
@@ -566,7 +553,6 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_whole_life),
-		T(test_output_done_before_vm),
 		T(test_container_fails_to_start),
 		T(test_kill_and_resize),
 		T(test_stop),
