@@ -419,7 +419,7 @@ static void test_connect_fails(void **state)
 	f->connect_result = -ENOSPC;
 	accept_agent(f);
 	say(f, "{'type':'hello','protocol':1,'tsc':0}");
-	assert_failed(f, 125, "stream 1025 of the container: No space left");
+	assert_failed(f, 125, "stream 1025 of the container: no space left");
 }
 
 /* Each is enough to end the VM; none reaches further. */
