@@ -125,10 +125,9 @@ static int check_options(const struct exec_options *options, struct err *e)
 {
 	const char *cgroup = options->cgroup;
 
-	if (options->preserve_fds)
-		return err_set(e, ENOTSUP,
-			"--preserve-fds: descriptors of the host can't be passed into a virtual "
-			"machine");
+	int ret = command_check_fds(options->preserve_fds, e);
+	if (ret < 0)
+		return ret;
 	if (cgroup && *cgroup && strcmp(cgroup, "/") != 0)
 		return err_set(e, ENOTSUP,
 			"--cgroup: %s: only the container's own cgroup is supported", cgroup);

@@ -224,8 +224,8 @@ static json_t *stdio_of(const struct exec *exec, const json_t *request)
 		return json_pack("{s:i, s:i, s:i}", "stdin", (int)exec->streams[0].host_port,
 			"stdout", (int)exec->streams[1].host_port, "stderr",
 			(int)exec->streams[2].host_port);
-	if (!control_integer(request, "rows", CONTROL_SIZE_MAX, &rows) ||
-		!control_integer(request, "columns", CONTROL_SIZE_MAX, &columns))
+	if (!control_integer(request, "rows", 1, CONTROL_SIZE_MAX, &rows) ||
+		!control_integer(request, "columns", 1, CONTROL_SIZE_MAX, &columns))
 		rows = columns = 0; /* not known */
 	return json_pack("{s:i, s:i, s:i}", "terminal", (int)exec->streams[0].host_port, "rows",
 		rows, "columns", columns);
@@ -321,11 +321,11 @@ void exec_request(struct exec *exec, const json_t *request)
 		return;
 	if (exec->message)
 		request_waiting(exec, op);
-	else if (op && !strcmp(op, "kill") && control_integer(request, "signal", SIGRTMAX, &a))
+	else if (op && !strcmp(op, "kill") && control_integer(request, "signal", 1, SIGRTMAX, &a))
 		kill_process(exec, a);
 	else if (op && !strcmp(op, "resize") &&
-		control_integer(request, "rows", CONTROL_SIZE_MAX, &a) &&
-		control_integer(request, "columns", CONTROL_SIZE_MAX, &b))
+		control_integer(request, "rows", 1, CONTROL_SIZE_MAX, &a) &&
+		control_integer(request, "columns", 1, CONTROL_SIZE_MAX, &b))
 		ret = tell_guest(exec,
 			json_pack("{s:s, s:i, s:i}", "type", "resize", "rows", a, "columns", b));
 	else
@@ -361,24 +361,12 @@ static struct exec *find(struct clients *clients, const json_t *message)
 	return NULL;
 }
 
-static bool number_in(
-	const json_t *message, const char *key, json_int_t min, json_int_t max, int *out)
-{
-	const json_t *value = json_object_get(message, key);
-	json_int_t number = json_integer_value(value);
-
-	if (!json_is_integer(value) || number < min || number > max)
-		return false;
-	*out = (int)number;
-	return true;
-}
-
 int clients_exec_started(struct clients *clients, const json_t *message)
 {
 	struct exec *exec = clients ? find(clients, message) : NULL;
 	int pid;
 
-	if (!exec || exec->started || exec->over || !number_in(message, "pid", 1, INT32_MAX, &pid))
+	if (!exec || exec->started || exec->over || !control_integer(message, "pid", 1, INT32_MAX, &pid))
 		return -EPROTO;
 	exec->started = true;
 	if (!exec->client) {
@@ -397,7 +385,7 @@ int clients_exec_exited(struct clients *clients, const json_t *message)
 	struct exec *exec = clients ? find(clients, message) : NULL;
 
 	if (!exec || !exec->started || exec->over ||
-		!number_in(message, "code", 0, 255, &exec->code))
+		!control_integer(message, "code", 0, 255, &exec->code))
 		return -EPROTO;
 	exec->over = true;
 	settle(exec);
@@ -412,7 +400,7 @@ int clients_exec_failed(struct clients *clients, const json_t *message)
 	char cleaned[MESSAGE_MAX];
 
 	if (!exec || exec->started || exec->over || !text ||
-		!number_in(message, "code", 1, 255, &exec->code))
+		!control_integer(message, "code", 1, 255, &exec->code))
 		return -EPROTO;
 	events_clean_text(text, cleaned, sizeof(cleaned));
 	exec->over = true;

@@ -69,7 +69,10 @@ none_inside() {
 	expect_refusal 'exec failed: process args cannot be empty'
 	ex --cwd /no/such -- true </dev/null
 	expect_status 255
-	expect_refusal 'exec failed: .*/no/such.*No such file'
+	expect_refusal 'exec failed: unable to start container process: chdir to cwd \("/no/such"\) set in config\.json failed: no such file or directory'
+	ex -- /etc </dev/null
+	expect_status 255
+	expect_refusal 'exec failed: unable to start container process: exec: "/etc": permission denied'
 	status=0
 	hv exec no-such-box true >"$OUT" 2>"$ERR" </dev/null || status=$?
 	expect_status 255
@@ -321,4 +324,46 @@ none_inside() {
 	expect_out "max
 max 200000
 max"
+}
+
+@test "--preserve-fds: 0 is fine, more is refused with what to do" {
+	start_box
+	ex --preserve-fds 0 -- true </dev/null
+	expect_status 0
+	ex --preserve-fds 2 -- true </dev/null
+	expect_status 255
+	expect_refusal "exec failed: --preserve-fds 2: open files of the host can't be passed into a virtual machine; a bind mount"
+	status=0
+	hv run --preserve-fds 1 --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" "$BOX-2" >"$OUT" 2>"$ERR" </dev/null || status=$?
+	expect_status 1
+	expect_refusal "preserve-fds 1: open files"
+}
+
+@test "a bind-mounted Unix socket: mode and owner of the host's, and the monitor as the peer" {
+	local dir="$BATS_TEST_TMPDIR/s"
+	mkdir "$dir"
+	python3 - "$dir/sock" "$dir/peer" <<-'END' 3>&- &
+		import os, socket, struct, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		os.chmod(sys.argv[1], 0o620)
+		os.chown(sys.argv[1], 0, 1234)
+		s.listen()
+		c, _ = s.accept()
+		pid, uid, gid = struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+		comm = open('/proc/%d/comm' % pid).read().strip()
+		c.sendall(('%s %d %d\n' % (comm, uid, gid)).encode())
+	END
+	local server=$!
+	eventually 100 test -S "$dir/sock"
+	config '.mounts += [{destination: "/run/host.sock", type: "bind", source: $s, options: ["rbind"]}]' --arg s "$dir/sock"
+	start_box
+	ex -- stat -c '%a %u %g %F' /run/host.sock </dev/null
+	expect_out '620 0 1234 socket'
+	ex --user 1234:1 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"' </dev/null
+	[ "$status" -ne 0 ]
+	[ "$(cat "$ERR")" = 'Permission denied' ]
+	ex --user 5:1234 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; print <S>' </dev/null
+	expect_out 'hvrun-vmm 0 0'
+	wait "$server"
 }
