@@ -17,6 +17,7 @@
 #include "runtime/pidfile.h"
 #include "runtime/spawn.h"
 #include "runtime/teardown.h"
+#include "runtime/witness.h"
 
 #define LOG_FILE "monitor.log"
 
@@ -48,6 +49,7 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.streams = &l->streams,
 		.listen = -1,
 		.keep = -1,
+		.oom = -1,
 	};
 }
 
@@ -151,7 +153,7 @@ static int start_fs(struct launch *l, int socket, int control, struct err *e)
 
 static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 {
-	int fds[12 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX];
+	int fds[13 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX];
 	size_t n = 0;
 
 	l->plan.vmm_fs_socket = socket;
@@ -165,7 +167,7 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 		return file;
 	const int single[] = {socket, control, container, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->container.run,
-		l->plan.listen, l->plan.keep};
+		l->plan.listen, l->plan.keep, l->plan.oom};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)
@@ -259,6 +261,8 @@ static int attach_late(struct launch *l, struct err *e)
 		ret = cgroup_attach(&l->cgroup, l->supervise.vmm, e);
 		if (ret == 0)
 			ret = cgroup_attach(&l->cgroup, l->supervise.fs, e);
+		if (ret == 0 && l->witness)
+			ret = cgroup_attach(&l->cgroup, l->witness, e);
 	}
 	cgroup_settle(&l->cgroup);
 	return ret;
@@ -271,6 +275,7 @@ static void close_files(struct launch *l)
 	exports_close(&l->exports);
 	plan_close_disks(&l->plan);
 	fd_closep(&l->plan.listen);
+	fd_closep(&l->plan.oom);
 	fd_closep(&l->bundle);
 	fd_closep(&l->null);
 	fd_closep(&l->log);
@@ -295,6 +300,17 @@ static int make_cgroup(struct launch *l, struct err *e)
 	return container_save(&l->container, e);
 }
 
+static int start_witness(struct launch *l, struct err *e)
+{
+	pid_t pid = witness_start(
+		&l->cgroup, l->log >= 0 ? l->log : STDERR_FILENO, &l->plan.oom, e);
+
+	if (pid < 0)
+		return pid;
+	l->witness = pid;
+	return 0;
+}
+
 int launch_start(struct launch *l, struct err *e)
 {
 	l->own_netns = l->hooks && geteuid() == 0;
@@ -310,6 +326,8 @@ int launch_start(struct launch *l, struct err *e)
 		ret = open_log(l, e);
 	if (ret == 0)
 		ret = make_cgroup(l, e);
+	if (ret == 0)
+		ret = start_witness(l, e);
 	if (ret == 0)
 		ret = start_programs(l, e);
 	if (ret == 0)

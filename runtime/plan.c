@@ -362,6 +362,8 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set(json, "sockets", sockets);
 	if (plan->listen >= 0)
 		ret |= json_object_set_new(json, "listen", json_pack("{s:i}", "fd", plan->listen));
+	if (plan->oom >= 0)
+		ret |= json_object_set_new(json, "oom", json_pack("{s:i}", "fd", plan->oom));
 	if (plan->keep >= 0)
 		ret |= json_object_set_new(json, "keep", json_pack("[i]", plan->keep));
 	if (plan->hold)

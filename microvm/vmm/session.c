@@ -70,7 +70,8 @@ static void end_session(struct session *s)
 
 static void maybe_end(struct session *s)
 {
-	if (!s->finished && s->outcome != SESSION_RUNNING && s->vm_ended && streams_done(s))
+	if (!s->finished && s->outcome != SESSION_RUNNING && s->vm_ended && !s->oom_telling &&
+		streams_done(s))
 		end_session(s);
 }
 
@@ -402,8 +403,16 @@ void session_guest_exited(struct session *s, int code, bool oom)
 	s->outcome = SESSION_EXITED;
 	s->code = code;
 	s->oom |= oom;
+	if (s->oom && s->config.ops->tell_oom)
+		s->oom_telling = s->config.ops->tell_oom(s->config.arg);
 	clients_container_over(s->clients, 0, NULL);
 	shut_down(s);
+}
+
+void session_oom_told(struct session *session)
+{
+	session->oom_telling = false;
+	maybe_end(session);
 }
 
 void session_guest_failed(struct session *s, int code, const char *message)

@@ -239,6 +239,7 @@ static void fill(struct box *box)
 		.start = true,
 		.listen = -1,
 		.keep = -1,
+		.oom = -1,
 		.vmm_fs_socket = 20,
 		.vmm_control = 21,
 		.fs_vmm_socket = 22,
@@ -390,10 +391,12 @@ static void test_detached(void **state)
 	box.plan.bundle = "/b";
 	box.plan.listen = 30;
 	box.plan.keep = 31;
+	box.plan.oom = 32;
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "listen.fd")), 30);
 	assert_int_equal(json_integer_value(json_array_get(oci_lookup(json, "keep"), 0)), 31);
+	assert_int_equal(json_integer_value(oci_lookup(json, "oom.fd")), 32);
 	assert_true(json_is_true(oci_lookup(json, "hold")));
 	assert_true(json_is_true(oci_lookup(json, "forwardSignals")));
 	const json_t *relay = json_array_get(oci_lookup(json, "sockets"), 0);
