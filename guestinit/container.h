@@ -37,6 +37,7 @@ struct container {
 	struct oom_watch oom_watch;
 	struct streams streams;
 	struct exec *execs;
+	struct loop_timer patience; /* with the output of execs, once it has ended itself */
 	struct socket_listener *sockets;
 };
 

@@ -47,6 +47,16 @@ static void kill_process(struct exec *exec, int signal)
 		log_debug("signal %d for process e%u is lost", signal, exec->number);
 }
 
+/* Nobody waits for it, or for its output. */
+static void drop_process(struct exec *exec)
+{
+	int ret = tell_guest(exec,
+		json_pack("{s:s, s:i, s:b}", "type", "kill", "signal", SIGKILL, "drop", 1));
+
+	if (ret < 0)
+		log_debug("process e%u is not told that nobody waits for it", exec->number);
+}
+
 /* The last packet for the client, of which it takes the reference. */
 static void tell_end(struct exec *exec, json_t *event)
 {
@@ -118,6 +128,7 @@ static void stream_drained(void *arg)
 
 	stream->done = true;
 	settle(stream->exec);
+	session_output_done(stream->exec->clients->session);
 }
 
 static void stream_closed(void *arg, int reason)
@@ -130,11 +141,12 @@ static void stream_closed(void *arg, int reason)
 	if (reason && reason != -ECONNRESET)
 		log_debug("stream %u: %s", stream->host_port, strerror(-reason));
 	if (reason == -ECONNREFUSED && exec->client && !exec->over) {
-		kill_process(exec, SIGKILL);
+		drop_process(exec);
 		tell_end(exec, failed_event(1, "the guest refused a stream of the process"));
 	}
 	settle(exec);
 	start_waiting(clients);
+	session_output_done(clients->session);
 }
 
 static const struct vsock_conn_events stream_events = {
@@ -191,7 +203,7 @@ static void launch(struct exec *exec)
 		return;
 	}
 	if (open_streams(exec) < 0) {
-		kill_process(exec, SIGKILL);
+		drop_process(exec);
 		tell_end(exec, failed_event(1, "the process's streams can't be connected"));
 	}
 	drop_waiting(exec);
@@ -342,7 +354,7 @@ void exec_client_gone(struct exec *exec)
 		return;
 	}
 	if (!exec->over)
-		kill_process(exec, SIGKILL);
+		drop_process(exec);
 	settle(exec);
 }
 
@@ -370,7 +382,7 @@ int clients_exec_started(struct clients *clients, const json_t *message)
 		return -EPROTO;
 	exec->started = true;
 	if (!exec->client) {
-		kill_process(exec, SIGKILL); /* the one before may have come too early */
+		drop_process(exec); /* the one before may have come too early */
 		start_waiting(clients);
 		return 0;
 	}
@@ -408,6 +420,20 @@ int clients_exec_failed(struct clients *clients, const json_t *message)
 	settle(exec);
 	start_waiting(clients);
 	return 0;
+}
+
+bool clients_output_done(const struct clients *clients, bool settled)
+{
+	for (unsigned i = 0; clients && i < EXECS_MAX; i++) {
+		const struct exec *exec = &clients->execs[i];
+		for (unsigned k = 0; exec->number && exec->client && k < EXEC_STREAMS; k++) {
+			const struct exec_stream *stream = &exec->streams[k];
+			if (stream->open && stream->output && !stream->done &&
+				(stream->connected || !settled))
+				return false;
+		}
+	}
+	return true;
 }
 
 void exec_close_all(struct clients *clients)

@@ -21,6 +21,7 @@
 #define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
 #define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
 #define SETTLE_NS     (NS_PER_S / 20)
+#define CLIENTS_NS    (10 * NS_PER_S) /* for readers of other processes' output, who may be stuck */
 #define GONE_WORDS    "guestinit closed its connection before the container had ended"
 #define SIGKILL_CODE  137
 
@@ -70,9 +71,16 @@ static void end_session(struct session *s)
 
 static void maybe_end(struct session *s)
 {
-	if (!s->finished && s->outcome != SESSION_RUNNING && s->vm_ended && !s->oom_telling &&
-		streams_done(s))
+	if (s->finished || s->outcome == SESSION_RUNNING || !s->vm_ended || s->oom_telling ||
+		!streams_done(s))
+		return;
+	if (s->clients_late || clients_output_done(s->clients, s->settled))
 		end_session(s);
+}
+
+void session_output_done(struct session *session)
+{
+	maybe_end(session);
 }
 
 /* The VM is gone, or shall be: everything that was in flight is now in the host's hands. */
@@ -81,8 +89,8 @@ static void take_vm_down(struct session *s)
 	s->vm_ended = true;
 	agent_close(&s->agent);
 	s->config.ops->stop_vm(s->config.arg);
-	if (loop_timer_set(&s->timer, SETTLE_NS, 0) < 0)
-		s->settled = true;
+	if (loop_timer_set(&s->timer, SETTLE_NS, CLIENTS_NS) < 0)
+		s->settled = s->clients_late = true;
 	maybe_end(s);
 }
 
@@ -453,6 +461,7 @@ static void timer_expired(struct loop_timer *timer)
 		(struct session *)(void *)((char *)timer - offsetof(struct session, timer));
 
 	if (s->vm_ended) {
+		s->clients_late = s->settled;
 		s->settled = true;
 		maybe_end(s);
 	} else if (s->outcome != SESSION_RUNNING) {

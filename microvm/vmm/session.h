@@ -5,8 +5,9 @@
  * its operations, so that it knows neither engine nor device.
  *
  * It ends once, through `finish`, when three things are true: the outcome is known, the VM has
- * ended, and all output that the guest had sent is written; a container that was out of memory ends
- * after the host knows that. A stop from hvrun, or hvrun's end, cuts
+ * ended, and all output that the guest had sent is written, that of other processes than the
+ * container's own for a while only; a container that was out of memory ends after the host knows
+ * that. A stop from hvrun, or hvrun's end, cuts
  * this short. Everything is called by the loop's thread.
  *
  * Other processes' requests (clients.h) go through the functions below as well; with clients, the
@@ -89,6 +90,7 @@ struct session {
 	struct terminal terminal;
 	struct loop_timer timer; /* for hello, then for the guest to end */
 	bool accepted, hello, vm_ended, settled, finished;
+	bool clients_late; /* the output of their processes is waited for no longer */
 	bool held;    /* see session_config.hold */
 	bool set_up;  /* the guest has the create message */
 	bool created; /* all but the last step: waits for session_start */
@@ -133,6 +135,9 @@ int session_send(struct session *session, json_t *message) must_check;
 void session_vm_ended(struct session *session, enum engine_end how, const char *message);
 
 void session_oom_told(struct session *session); /* what tell_oom announced */
+
+/* From the clients, when output of a process has been delivered. */
+void session_output_done(struct session *session);
 
 /* Something that the VM can't go on without is gone. The VM is stopped. */
 void session_fail(struct session *session, const char *why);

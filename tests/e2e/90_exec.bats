@@ -45,6 +45,10 @@ ended() {
 	[[ $state == Z* ]]
 }
 
+is_stopped() {
+	[ "$(hv state "$BOX" | jq -r .status)" = stopped ]
+}
+
 none_inside() {
 	! hv exec "$BOX" pgrep -f "$1" >/dev/null
 }
@@ -366,4 +370,40 @@ max"
 	ex --user 5:1234 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; print <S>' </dev/null
 	expect_out 'hvrun-vmm 0 0'
 	wait "$server"
+}
+
+@test "exec: output that waits for a slow reader outlives the container" {
+	start_box
+	ex -- true </dev/null
+	hv exec "$BOX" sh -c 'head -c 200000 /dev/zero; echo >&2 written; sleep 1000' 2>"$ERR" </dev/null 3>&- | {
+		eventually 600 test -e "$BATS_TEST_TMPDIR/killed"
+		wc -c >"$OUT"
+	} &
+	local reader=$!
+	eventually 300 grep -q written "$ERR"
+	sleep 1 # more than a pipe's worth is in the monitor by now
+	hv kill "$BOX" KILL
+	eventually 300 is_stopped
+	: >"$BATS_TEST_TMPDIR/killed"
+	wait "$reader"
+	expect_out 200000
+}
+
+@test "exec: a reader that is stuck does not keep a container that has ended" {
+	start_box
+	local monitor reader
+	monitor=$(hv state "$BOX" | jq .pid)
+	mkfifo "$BATS_TEST_TMPDIR/pipe"
+	hv exec "$BOX" sh -c 'head -c 2000000 /dev/zero; echo >&2 written' >"$BATS_TEST_TMPDIR/pipe" 2>"$ERR" </dev/null 3>&- &
+	exec 7<"$BATS_TEST_TMPDIR/pipe"
+	reader=$!
+	head -c 1 <&7 >"$OUT"
+	hv kill "$BOX" KILL
+	eventually 600 ended "$monitor"
+	exec 7<&-
+	status=0
+	wait "$reader" || status=$?
+	expect_status 137
+	hv delete "$BOX"
+	BOX=
 }

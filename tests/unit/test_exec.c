@@ -378,6 +378,53 @@ static void test_hostile_messages(void **state)
 	}
 }
 
+/* What the guest had sent is still on its way to a slow reader: the monitor ends after it. */
+static void test_output_after_vm(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int client = start(g), other = start(g);
+	begin(g, 1);
+	assert_event(g, client, "started", 101);
+	begin(g, 2);
+	assert_event(g, other, "started", 102);
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e2','code':3}");
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':0}");
+	json_decref(fake_guest_hear(g, "shutdown"));
+	session_vm_ended(&g->session, ENGINE_END_RESET, "");
+	for (uint32_t port = 1026; port <= 1027; port++)
+		fake_guest_conn_closed(fake_guest_conn(g, port), 0);
+	for (uint32_t port = 4096; port < 4096 + 5; port++) {
+		assert_int_equal(g->finishes, 0);
+		fake_guest_conn_closed(fake_guest_conn(g, port), 0);
+	}
+	assert_int_equal(g->finishes, 0);
+	fake_guest_conn_drained(fake_guest_conn(g, 4101));
+	assert_int_equal(g->finishes, 1);
+	assert_event(g, client, "exited", 137);
+	assert_event(g, other, "exited", 3);
+	close(client);
+	close(other);
+}
+
+/* Whoever nobody waits for is dropped, not only killed: its output may never get anywhere. */
+static void test_dropped(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int client = start(g);
+	begin(g, 1);
+	assert_event(g, client, "started", 101);
+	close(client);
+	cleanup_json json_t *kill = fake_guest_hear(g, "kill");
+	assert_int_equal(json_integer_value(json_object_get(kill, "signal")), 9);
+	assert_true(json_is_true(json_object_get(kill, "drop")));
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':137}");
+	close_streams(g, 4096, 3, true);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -391,6 +438,8 @@ int main(void)
 		T(test_many),
 		T(test_turns),
 		T(test_vm_ends),
+		T(test_output_after_vm),
+		T(test_dropped),
 		cmocka_unit_test(test_hostile_messages),
 	};
 	log_init("test", 2, LOG_LEVEL_ERROR);
