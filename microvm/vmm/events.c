@@ -53,7 +53,8 @@ static int handle_hello(struct session *s, const json_t *message)
 {
 	json_int_t protocol, tsc;
 
-	if (s->hello || !json_integer_in(message, "protocol", MSG_PROTOCOL, MSG_PROTOCOL, &protocol) ||
+	if (s->hello ||
+		!json_integer_in(message, "protocol", MSG_PROTOCOL, MSG_PROTOCOL, &protocol) ||
 		!json_integer_in(message, "tsc", 0, INT64_MAX, &tsc))
 		return -EPROTO;
 	session_guest_hello(s, (uint64_t)tsc);

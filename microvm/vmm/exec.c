@@ -16,9 +16,10 @@
 #include "microvm/vmm/events.h"
 #include "microvm/vmm/session.h"
 
-#define NUMBER_MAX   (UINT32_C(1) << 28) /* then the ports would run out */
-#define SIGKILL_CODE 137
-#define MESSAGE_MAX  1024
+#define NUMBER_MAX    (UINT32_C(1) << 28) /* then the ports would run out */
+#define SIGKILL_CODE  137
+#define MESSAGE_MAX   1024
+#define BACKLOG_BYTES (64u << 10)
 
 static void exec_name(const struct exec *exec, char name[16])
 {
@@ -50,8 +51,8 @@ static void kill_process(struct exec *exec, int signal)
 /* Nobody waits for it, or for its output. */
 static void drop_process(struct exec *exec)
 {
-	int ret = tell_guest(exec,
-		json_pack("{s:s, s:i, s:b}", "type", "kill", "signal", SIGKILL, "drop", 1));
+	int ret = tell_guest(
+		exec, json_pack("{s:s, s:i, s:b}", "type", "kill", "signal", SIGKILL, "drop", 1));
 
 	if (ret < 0)
 		log_debug("process e%u is not told that nobody waits for it", exec->number);
@@ -222,7 +223,10 @@ static void start_waiting(struct clients *clients)
 			if (exec->number && exec->message && (!next || exec->number < next->number))
 				next = exec;
 		}
-		if (!next || starting >= EXECS_STARTING)
+		/* With a large one on its way, others' messages must have room beside it; it will
+		 * be heard of. */
+		if (!next || starting >= EXECS_STARTING ||
+			(starting && agent_backlog_bytes(&clients->session->agent) > BACKLOG_BYTES))
 			return;
 		launch(next);
 	}
@@ -263,8 +267,30 @@ static struct exec *take_place(struct clients *clients)
 	return NULL;
 }
 
-static const char *why_not(
-	const struct session *s, const json_t *process, bool terminal, unsigned n_fds)
+/* What the client's first descriptor holds. A new reference; NULL with e. */
+static json_t *read_process(int fd, struct err *e)
+{
+	cleanup_free char *text = NULL;
+	size_t len;
+
+	if (!fd_is_sealed(fd)) {
+		err_set(e, EINVAL, "the process: not a sealed file in memory");
+		return NULL;
+	}
+	int ret = fd_slurp(fd, MSG_MAX_PROCESS_BYTES, &text, &len);
+	cleanup_json json_t *json = NULL;
+	if (ret < 0)
+		err_sys(e, -ret, "the process");
+	else
+		json = json_parse(text, len, CLIENT_DEPTH_MAX, e);
+	if (json && !json_is_object(json)) {
+		err_set(e, EINVAL, "the process: not an object");
+		return NULL;
+	}
+	return steal_ptr(&json);
+}
+
+static const char *why_not(const struct session *s, bool terminal, unsigned n_fds)
 {
 	if (s->outcome != SESSION_RUNNING)
 		return "cannot exec a container that has stopped";
@@ -272,24 +298,22 @@ static const char *why_not(
 		return "cannot exec in a paused container";
 	if (!session_answers(s))
 		return "cannot exec in a container that is being created";
-	if (!json_is_object(process))
-		return "no process";
-	if (n_fds != (terminal ? 1 : EXEC_STREAMS))
-		return "not the descriptors of the process's streams";
+	if (n_fds != 1 + (terminal ? 1 : EXEC_STREAMS))
+		return "not the descriptors of a process and its streams";
 	return NULL;
 }
 
 void exec_start(struct client *client, const json_t *request, int *fds, unsigned n_fds)
 {
 	struct clients *clients = client->clients;
-	json_t *process = json_object_get(request, "process");
 	bool terminal = json_is_true(json_object_get(request, "terminal"));
-	const char *why = why_not(clients->session, process, terminal, n_fds);
-	struct exec *exec = why ? NULL : take_place(clients);
+	const char *why = why_not(clients->session, terminal, n_fds);
+	struct err e = {.text = "too many processes were added to this container"};
+	cleanup_json json_t *process = why ? NULL : read_process(fds[0], &e);
+	struct exec *exec = process ? take_place(clients) : NULL;
 
 	if (!exec) {
-		client_refuse(client, "exec", 1,
-			why ? why : "too many processes were added to this container");
+		client_refuse(client, "exec", 1, why ? why : e.text);
 		return;
 	}
 	exec->terminal = terminal;
@@ -301,8 +325,8 @@ void exec_start(struct client *client, const json_t *request, int *fds, unsigned
 		client_refuse(client, "exec", 1, "out of memory");
 		return;
 	}
-	for (unsigned i = 0; i < n_fds; i++)
-		exec->fds[i] = steal_fd(&fds[i]);
+	for (unsigned i = 1; i < n_fds; i++)
+		exec->fds[i - 1] = steal_fd(&fds[i]);
 	exec->client = client;
 	client->exec = exec;
 	client_reply(client, "exec", NULL);
@@ -378,7 +402,8 @@ int clients_exec_started(struct clients *clients, const json_t *message)
 	struct exec *exec = clients ? find(clients, message) : NULL;
 	int pid;
 
-	if (!exec || exec->started || exec->over || !control_integer(message, "pid", 1, INT32_MAX, &pid))
+	if (!exec || exec->started || exec->over ||
+		!control_integer(message, "pid", 1, INT32_MAX, &pid))
 		return -EPROTO;
 	exec->started = true;
 	if (!exec->client) {

@@ -407,3 +407,26 @@ max"
 	hv delete "$BOX"
 	BOX=
 }
+
+@test "exec: a MiB of arguments and environment, and what is too much" {
+	start_box
+	local file="$BATS_TEST_TMPDIR/process.json"
+	python3 - "$file" <<-'END'
+		import json, sys
+		# One text is at most 128 KiB for Linux.
+		process = {"args": ["/bin/sh", "-c", "echo ${#A0} ${#A7}; env | wc -c; shift; echo ${#1}", "sh", "x", "y" * 100000], "cwd": "/",
+			"user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin:/usr/bin"] + ["A%d=%s" % (i, '"' * 120000) for i in range(8)]}
+		json.dump(process, open(sys.argv[1], 'w'))
+	END
+	status=0
+	hv exec --process "$file" "$BOX" </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_status 0
+	[ "$(head -n 1 "$OUT")" = '120000 120000' ]
+	[ "$(sed -n 2p "$OUT")" -gt 960000 ]
+	[ "$(tail -n 1 "$OUT")" = 100000 ]
+	jq '.env += [range(12) | "B\(.)=" + ("x" * 120000)]' "$file" >"$file.more"
+	status=0
+	hv exec --process "$file.more" "$BOX" </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_status 255
+	expect_refusal 'exec failed: the process: arguments and environment take more than 3145728 bytes'
+}

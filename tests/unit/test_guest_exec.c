@@ -184,8 +184,7 @@ static void test_leftovers(void **state)
 	assert_string_equal(guest_box_output(&result, 4102), "0\n1\n");
 }
 
-#define DROP(name)                                                                                 \
-	"{\"type\":\"kill\",\"signal\":9,\"drop\":true,\"exec\":\"" name "\"}"
+#define DROP(name) "{\"type\":\"kill\",\"signal\":9,\"drop\":true,\"exec\":\"" name "\"}"
 
 /* Nobody ever connects their output: they end when the host says that nobody waits for it. */
 static void test_dropped(void **state)
@@ -194,7 +193,8 @@ static void test_dropped(void **state)
 	RUN(CONFIG("sleep 60", "", ""),
 		{"started", EXEC("e1", "echo lost; exit 5", "", "\"stdout\":4096"),
 			.unconnected = true},
-		{"{\"exec\":\"e1\"", EXEC("e2", "sleep 0.3; ps | grep -c lost", "", "\"stdout\":4099")},
+		{"{\"exec\":\"e1\"",
+			EXEC("e2", "sleep 0.3; ps | grep -c lost", "", "\"stdout\":4099")},
 		{"\"code\":0,\"exec\":\"e2\"", DROP("e1")},
 		{"\"code\":5,\"exec\":\"e1\"", EXEC("e3", "sleep 50", "", "\"stdout\":4102"),
 			.unconnected = true},
