@@ -367,14 +367,14 @@ static void test_hooks(void **state)
 			"\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"echo no good >&2; exit 3\"]}]}"};
 	guest_box_run(&run, &result);
 	assert_true(result.failed);
-	assert_string_equal(
-		result.message, "hooks.startContainer[1] (/bin/sh): exit status 3: no good");
+	assert_string_equal(result.message,
+		"error running startContainer hook #1: exit status 3, output: no good");
 	assert_string_equal(result.out, "");
 	run.create_extra = ",\"hooks\":{\"startContainer\":[{\"path\":\"/bin/sleep\",\"args\":["
 			   "\"sleep\",\"20\"],\"timeout\":1}]}";
 	guest_box_run(&run, &result);
-	assert_string_equal(
-		result.message, "hooks.startContainer[0] (/bin/sleep): did not end within 1 s");
+	assert_string_equal(result.message,
+		"error running startContainer hook #0: hook ran past specified timeout of 1.0s");
 }
 
 static void test_kill_all(void **state)
