@@ -17,6 +17,7 @@
 #include "runtime/pidfile.h"
 #include "runtime/spawn.h"
 #include "runtime/teardown.h"
+#include "runtime/view.h"
 #include "runtime/witness.h"
 
 #define LOG_FILE "monitor.log"
@@ -272,7 +273,6 @@ static int attach_late(struct launch *l, struct err *e)
 static void close_files(struct launch *l)
 {
 	guestkernel_close(&l->kernel);
-	exports_close(&l->exports);
 	plan_close_disks(&l->plan);
 	fd_closep(&l->plan.listen);
 	fd_closep(&l->plan.oom);
@@ -337,6 +337,8 @@ int launch_start(struct launch *l, struct err *e)
 	if (ret < 0)
 		return ret;
 	close_files(l);
+	if (!l->detached)
+		exports_close(&l->exports); /* else for show_files */
 	streams_hand_over(&l->streams);
 	if (!l->hooks)
 		return 0;
@@ -356,9 +358,20 @@ static int write_pid_file(const struct launch *l, struct err *e)
 	return path ? pidfile_write(path, l->supervise.vmm, e) : 0;
 }
 
+/* Host programs that look for the container's files by its pid find them; it does without them. */
+static void show_files(struct launch *l)
+{
+	struct err e;
+
+	if (view_show(l->supervise.vmm, &l->exports, &l->config, &e) < 0)
+		log_warn("the container's files can't be seen by way of its pid (podman cp): %s",
+			e.text);
+}
+
 /* The container stays when we go. */
 static int let_go(struct launch *l, struct err *e)
 {
+	show_files(l);
 	int ret = container_keep(&l->container, e);
 
 	if (ret == 0)
@@ -402,6 +415,7 @@ void launch_close(struct launch *l)
 	janitor_dismiss(&l->janitor);
 	streams_close(&l->streams);
 	close_files(l);
+	exports_close(&l->exports);
 	cgroup_fini(&l->cgroup);
 	container_close(&l->container);
 	json_decref(l->hooks);

@@ -21,6 +21,7 @@
 #include "microvm/vmm/oom.h"
 #include "microvm/vmm/plan.h"
 #include "microvm/vmm/relay_socket.h"
+#include "microvm/vmm/root.h"
 #include "microvm/vmm/session.h"
 #include "microvm/vmm/signals.h"
 
@@ -220,6 +221,22 @@ static int set_up_clients(struct monitor *m, struct err *e)
 	return ret;
 }
 
+/*
+ * Whoever enters this process' namespace must not find the host's files there. Without privileges
+ * there is no other; and nobody else could enter it either.
+ */
+static void leave_root(struct monitor *m)
+{
+	struct err e;
+	int ret = root_leave(&e);
+
+	m->relays.in_root = ret == 0;
+	if (ret == -EPERM)
+		log_debug("the host's root directory stays: %s", e.text);
+	else if (ret < 0)
+		log_warn("can't leave the host's root directory: %s", e.text);
+}
+
 static int set_up(struct monitor *m, int plan_fd, struct err *e)
 {
 	int ret = plan_read(&m->plan, plan_fd, e);
@@ -263,8 +280,13 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
 	if (!ret)
 		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, e);
+	/* Threads inherit it; QEMU has yet to open its files. */
+	if (!ret && !m->plan.emulation)
+		leave_root(m);
 	if (!ret)
 		ret = machine_start(&m->machine, e);
+	if (!ret && m->plan.emulation)
+		leave_root(m);
 	return ret;
 }
 
