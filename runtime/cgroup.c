@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,12 +185,26 @@ static int open_procs(struct cgroup_place *place, struct err *e)
 	return place->procs_fd < 0 ? err_sys(e, errno, "cgroup: %s", path) : 0;
 }
 
+/*
+ * Until its first processes are in, a cgroup looks unused to everybody else: whoever makes it has
+ * it locked for that time, by the very descriptor that they go in through.
+ */
+static int lock_place(const struct cgroup_place *place, struct err *e)
+{
+	if (flock(place->procs_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return err_sys(e, errno, "cgroup: %s: can't lock it", place->path);
+	return err_set(e, EBUSY,
+		"container's cgroup is not empty: another container is being created in %s",
+		place->path);
+}
+
 /* Takes back what make_place made, from the bottom; what is in use by now stays. */
 static void undo_place(struct cgroup_place *place)
 {
 	char dir[PATH_MAX];
 
-	fd_closep(&place->procs_fd);
 	snprintf(dir, sizeof(dir), "%s", place->path);
 	for (; place->made > 0; place->made--) {
 		if (rmdir(dir) < 0)
@@ -197,6 +212,7 @@ static void undo_place(struct cgroup_place *place)
 		*strrchr(dir, '/') = '\0';
 	}
 	place->made = 0;
+	fd_closep(&place->procs_fd); /* last: it is the lock */
 }
 
 static void undo(struct cgroup *cg)
@@ -260,7 +276,9 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		r = make_place(place, e);
 		if (r == 0)
 			r = open_procs(place, e);
-		if (r < 0 && ((optional && is_permission(r)) || is_extra(cg, place))) {
+		if (r == 0)
+			r = lock_place(place, e);
+		if (r < 0 && r != -EBUSY && ((optional && is_permission(r)) || is_extra(cg, place))) {
 			log_debug("%s: going on without it", e->text);
 			drop_place(cg, i);
 			r = 0;
@@ -268,6 +286,9 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		}
 		i++;
 	}
+	/* Once more, now that nobody can come in between. */
+	if (r == 0)
+		r = cgroup_check_unused(cg, e);
 	return r < 0 ? r : cgroup_limits_write(limits, cg, e);
 }
 

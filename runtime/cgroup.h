@@ -87,7 +87,8 @@ int cgroup_plan(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e
 /*
  * Makes what cgroup_plan decided and sets the limits; on failure all that it made is gone again.
  * Afterwards cgroup_to_json knows more: what was left out, and where a user's systemd has put it.
- * -EBUSY when somebody has taken the cgroup since cgroup_plan. With systemd, a process of no use
+ * -EBUSY when somebody has taken the cgroup since cgroup_plan, or is
+ * making it: until cgroup_settle it is locked. With systemd, a process of no use
  * sits in the new scope until cgroup_settle.
  */
 int cgroup_create(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e) must_check;
