@@ -148,7 +148,9 @@ static void request_update(struct agent *agent, json_t *message)
 
 	if (!c || !c->pid)
 		err_set(&e, ESRCH, "the container is not running");
-	else if (guest_update(c, json_object_get(message, "resources"), &e) == 0)
+	else if (json_is_true(json_object_get(message, "undo"))
+			? guest_update_undo(c, &e) == 0
+			: guest_update(c, json_object_get(message, "resources"), &e) == 0)
 		body = json_object();
 	agent_answer(agent, json_integer_value(json_object_get(message, "seq")), body, &e);
 }

@@ -108,7 +108,8 @@ void cgroup_settle(struct cgroup *cg);
 
 /*
  * Sets the limits that resources has; those that it doesn't have stay. The limit of memory is
- * raised by overhead_bytes as in struct cgroup_spec. -EBUSY when more than that is in use.
+ * raised by overhead_bytes as in struct cgroup_spec. -EBUSY when more than that is in use. One that
+ * fails changes nothing (but for limits of single block devices, and what systemd remembers).
  */
 int cgroup_update(struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes,
 	struct err *e) must_check;

@@ -150,7 +150,9 @@ static void do_update(struct client *client, const json_t *request)
 {
 	json_t *resources = json_object_get(request, "resources");
 
-	if (!json_is_object(resources))
+	if (json_is_true(json_object_get(request, "undo")))
+		ask(client, "update", json_pack("{s:s, s:b}", "type", "update", "undo", 1));
+	else if (!json_is_object(resources))
 		client_refuse(client, "update", 1, "no resources");
 	else
 		ask(client, "update",

@@ -330,6 +330,20 @@ max 200000
 max"
 }
 
+@test "update: one that the host refuses changes nothing inside" {
+	start_box
+	hv update --memory 100m --cpu-quota 50000 "$BOX"
+	ex -- cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max </dev/null
+	local before
+	before=$(cat "$OUT")
+	status=0
+	hv update --resources - "$BOX" >"$OUT" 2>"$ERR" <<<'{"memory": {"limit": 80000000}, "cpu": {"quota": 20000},
+		"blockIO": {"weight": 5}}' || status=$?
+	expect_status 1
+	ex -- cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max </dev/null
+	expect_out "$before"
+}
+
 @test "--preserve-fds: 0 is fine, more is refused with what to do" {
 	start_box
 	ex --preserve-fds 0 -- true </dev/null

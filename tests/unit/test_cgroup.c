@@ -368,6 +368,15 @@ static void test_values_v2(void **state)
 	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), 0);
 	assert_file("fs/c1/memory.max", "35485760");
 	json_decref(json);
+	/* What is refused after all takes the rest of it along. */
+	put("fs/c1/cpu.max", "20000 50000\n");
+	json = json_loads("{\"memory\":{\"limit\":27000000},\"cpu\":{\"quota\":-1},\"unified\":{"
+			  "\"memory.low\":\"x\"}}",
+		0, NULL);
+	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), -EINVAL);
+	assert_file("fs/c1/memory.max", "35485760");
+	assert_file("fs/c1/cpu.max", "20000 50000");
+	json_decref(json);
 	put("fs/c1/memory.max", "");
 	put("fs/c1/memory.swap.max", "");
 	put("fs/c1/cpu.max", "20000 50000\n");
