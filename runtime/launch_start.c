@@ -15,6 +15,7 @@
 #include "runtime/hooks.h"
 #include "runtime/launch.h"
 #include "runtime/pidfile.h"
+#include "runtime/rootless.h"
 #include "runtime/spawn.h"
 #include "runtime/teardown.h"
 #include "runtime/view.h"
@@ -60,7 +61,7 @@ struct cgroup_spec launch_cgroup_spec(const struct launch *l)
 		.path = json_string_value(json_object_get(l->config.linux_section, "cgroupsPath")),
 		.id = l->id,
 		.systemd = l->context->options.systemd_cgroup,
-		.rootless = geteuid() != 0,
+		.rootless = rootless(NULL),
 		.resources = l->config.resources,
 		.overhead_bytes = l->sizing.overhead_bytes,
 	};
