@@ -2,6 +2,7 @@
 /* Error texts; see err.h. */
 #include "base/err.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,15 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	return -code;
 }
 
+const char *err_reason(int code, char text[static ERR_REASON_BYTES])
+{
+	snprintf(text, ERR_REASON_BYTES, "%s", strerror(code));
+	/* Not of a name: "RFS specific error". */
+	if (!isupper((unsigned char)text[1]))
+		text[0] = (char)tolower((unsigned char)text[0]);
+	return text;
+}
+
 int err_sys(struct err *e, int code, const char *fmt, ...)
 {
 	if (e) {
@@ -32,8 +42,9 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 		va_start(ap, fmt);
 		err_format(e, code, fmt, ap);
 		va_end(ap);
+		char reason[ERR_REASON_BYTES];
 		size_t used = strlen(e->text);
-		snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(code));
+		snprintf(e->text + used, sizeof(e->text) - used, ": %s", err_reason(code, reason));
 	}
 	return -code;
 }

@@ -139,7 +139,7 @@ int fd_set_nonblock(int fd, bool on)
 
 int fd_memfile(const char *name, const void *buf, size_t len_bytes)
 {
-	cleanup_close int fd = memfd_create(name, MFD_CLOEXEC);
+	cleanup_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -errno;
@@ -149,6 +149,20 @@ int fd_memfile(const char *name, const void *buf, size_t len_bytes)
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
 	return steal_fd(&fd);
+}
+
+#define FD_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+int fd_seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, FD_SEALS) < 0 ? -errno : 0;
+}
+
+bool fd_is_sealed(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & FD_SEALS) == FD_SEALS;
 }
 
 int fd_send_packet(int sock, const void *buf, size_t len_bytes, const int *fds, unsigned n_fds)

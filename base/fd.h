@@ -48,8 +48,13 @@ int fd_slurp(int fd, size_t max_bytes, char **out, size_t *len_bytes) must_check
 int fd_set_cloexec(int fd, bool on) must_check;
 int fd_set_nonblock(int fd, bool on) must_check;
 
-/* A sealed-size anonymous file that holds buf, positioned at 0; the descriptor or -errno. */
+/* An anonymous file that holds buf, positioned at 0; the descriptor or -errno. */
 int fd_memfile(const char *name, const void *buf, size_t len_bytes) must_check;
+
+/* Nobody can change such a file, or its size, from now on. */
+int fd_seal(int fd) must_check;
+/* Whether that is so: then reading it gives what it holds, at once. */
+bool fd_is_sealed(int fd);
 
 /*
  * One datagram on a SOCK_SEQPACKET socket with at most FD_PASS_MAX descriptors. Receiving sets

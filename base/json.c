@@ -70,3 +70,15 @@ json_t *json_parse_fd(int fd, size_t max_bytes, unsigned max_depth, const char *
 		err_add(e, "%s", what);
 	return value;
 }
+
+bool json_integer_in(const json_t *object, const char *key, json_int_t min, json_int_t max,
+	json_int_t *out)
+{
+	const json_t *value = json_object_get(object, key);
+	json_int_t number = json_integer_value(value);
+
+	if (!json_is_integer(value) || number < min || number > max)
+		return false;
+	*out = number;
+	return true;
+}

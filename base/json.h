@@ -7,6 +7,7 @@
 #define BASE_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -23,5 +24,9 @@ json_t *json_parse(const char *text, size_t len_bytes, unsigned max_depth, struc
 /* The same for a whole file of at most max_bytes; the error names what. */
 json_t *json_parse_fd(int fd, size_t max_bytes, unsigned max_depth, const char *what,
 	struct err *e) must_check;
+
+/* A member that is an integer from min to max; false without, and *out untouched. */
+bool json_integer_in(const json_t *object, const char *key, json_int_t min, json_int_t max,
+	json_int_t *out) must_check;
 
 #endif

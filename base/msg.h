@@ -15,6 +15,7 @@
 
 #define MSG_HEADER_BYTES     4
 #define MSG_MAX_BYTES	     (4u << 20)	 /* host to guest: a container with a large config */
+#define MSG_MAX_PROCESS_BYTES (3u << 20) /* of an exec's process: a MiB of arguments and more */
 #define MSG_MAX_GUEST_BYTES  (64u << 10) /* guest to host: events are small */
 #define MSG_MAX_DEPTH	     32
 

@@ -16,6 +16,10 @@
 #include "base/loop.h"
 #include "base/msg.h"
 
+/*
+ * Streams that may wait for their owner. The host begins eight execs at a time, with three streams
+ * each, and the container has three: what is above these was never asked for.
+ */
 #define AGENT_PENDING_MAX 64
 
 struct guest;

@@ -21,6 +21,9 @@
 #include "guestinit/sockets.h"
 #include "guestinit/syscalls.h"
 
+/* How long a reader of an exec's output on the host can keep an ended container. */
+#define EXECS_PATIENCE_NS UINT64_C(10000000000)
+
 struct container *guest_container_find(struct guest *guest, const char *id)
 {
 	struct container *c = guest->containers;
@@ -51,6 +54,7 @@ void guest_container_free(struct container *c)
 	oom_watch_fini(&c->oom_watch);
 	while (c->execs)
 		guest_exec_free(c->execs);
+	loop_timer_fini(&c->patience);
 	sockets_close(c);
 	guest_streams_close(&c->streams);
 	if (c->cgroup_fd >= 0) {
@@ -89,6 +93,12 @@ static void container_drained(struct streams *streams)
 void guest_container_exec_over(struct container *c)
 {
 	container_try_over(c);
+}
+
+static void container_impatient(struct loop_timer *timer)
+{
+	guest_exec_drop_ended(
+		(struct container *)(void *)((char *)timer - offsetof(struct container, patience)));
 }
 
 static void container_fail(struct container *c, int exit_code, const struct err *e)
@@ -194,6 +204,8 @@ static void container_reaped(struct container *c, int status)
 	c->pid = 0;
 	if (!(c->create->os.clone_flags & CLONE_NEWPID))
 		guest_cgroup_kill_wait(c->cgroup_fd);
+	if (c->execs && loop_timer_set(&c->patience, EXECS_PATIENCE_NS, EXECS_PATIENCE_NS) < 0)
+		agent_log(c->guest->agent, LOG_LEVEL_WARNING, "can't set a timer");
 	thrash_fini(&c->thrash);
 	oom_watch_fini(&c->oom_watch);
 	sockets_close(c);
@@ -318,7 +330,8 @@ int guest_container_create(
 	thrash_init(&c->thrash);
 	oom_watch_init(&c->oom_watch);
 	guest_streams_init(&c->streams);
-	int ret = launch_container(c, e);
+	int ret = loop_timer_init(&guest->loop, &c->patience, container_impatient);
+	ret = ret < 0 ? err_sys(e, -ret, "can't make a timer") : launch_container(c, e);
 	if (ret == 0) {
 		c->next = guest->containers;
 		guest->containers = c;

@@ -12,6 +12,7 @@
 #include "guestinit/oom.h"
 #include "guestinit/streams.h"
 #include "guestinit/thrash.h"
+#include "guestinit/update.h"
 
 struct exec;
 struct guest;
@@ -36,7 +37,9 @@ struct container {
 	struct thrash thrash;
 	struct oom_watch oom_watch;
 	struct streams streams;
+	struct update_before before_update;
 	struct exec *execs;
+	struct loop_timer patience; /* with the output of execs, once it has ended itself */
 	struct socket_listener *sockets;
 };
 

@@ -140,11 +140,12 @@ static void exec_ended(struct exec *x, int status)
 			signaled ? "signal " : "exit code ",
 			signaled ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
-	if (x->failed) {
+	if (!x->failed)
+		x->exit_code = signaled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	if (x->failed || x->dropped) {
 		exec_over(x);
 		return;
 	}
-	x->exit_code = signaled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	if (x->container->create->disks.n)
 		sync();
 	/* What it left running may keep its streams open, but nobody listens to it any more. */
@@ -177,6 +178,28 @@ int guest_exec_kill(struct exec *x, int signal)
 			cgroup_procs_signal(c->cgroup_fd, proc, SIGKILL, x->pid);
 	}
 	return 0;
+}
+
+void guest_exec_drop(struct exec *x)
+{
+	x->dropped = true;
+	if (!x->pid)
+		exec_over(x);
+	else if (guest_exec_kill(x, SIGKILL) < 0)
+		agent_log(x->container->guest->agent, LOG_LEVEL_WARNING,
+			"a process that nobody waits for can't be killed");
+}
+
+void guest_exec_drop_ended(struct container *c)
+{
+	struct exec *next;
+
+	/* The container goes with the last one at the earliest. */
+	for (struct exec *x = c->execs; x; x = next) {
+		next = x->next;
+		if (!x->pid)
+			guest_exec_drop(x);
+	}
 }
 
 /* Where the container keeps processes in cgroups of its own making, to those of its first. */

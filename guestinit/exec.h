@@ -21,6 +21,7 @@ struct exec {
 	struct loop_source report; /* of the process until its exec */
 	int report_fd;
 	bool exec_tried, started, failed;
+	bool dropped; /* nobody waits for its output */
 	struct err failure;
 	int exit_code;
 	struct streams streams;
@@ -41,6 +42,16 @@ struct exec *guest_exec_find(struct container *c, const char *name);
  * be there any more to see to that.
  */
 int guest_exec_kill(struct exec *x, int signal) must_check;
+
+/*
+ * Kills it, and ends it without its output, for which nobody waits: a stream that the host has
+ * never connected, or does not read, would keep it for ever. It may be gone afterwards, and its
+ * container as well.
+ */
+void guest_exec_drop(struct exec *x);
+
+/* The same for those that have ended and wait for their output alone. */
+void guest_exec_drop_ended(struct container *c);
 
 /* Whether the process was one of the container's; if so, it has ended with this wait status. */
 bool guest_exec_reaped(struct container *c, pid_t pid, int status);

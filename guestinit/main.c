@@ -23,6 +23,7 @@
 #include "guestinit/agent.h"
 #include "guestinit/guest.h"
 #include "guestinit/modules.h"
+#include "guestinit/sysfile.h"
 
 static uint64_t main_counter(void)
 {
@@ -60,6 +61,21 @@ static void main_last_words(const struct err *e)
 	log_error("%s", e->text);
 }
 
+/*
+ * A program may ask for more memory than the VM has, as it may on a host with much more: what it
+ * then uses beyond its limit ends it, as it would there. A container that sets this itself comes
+ * later, and wins.
+ */
+static void main_overcommit(struct guest *guest)
+{
+	struct err e;
+	int proc = guest_proc(guest, &e);
+	int ret = proc < 0 ? proc : sysfile_write(proc, "sys/vm/overcommit_memory", "1");
+
+	if (ret < 0)
+		log_warn("vm.overcommit_memory stays as it is: %s", strerror(-ret));
+}
+
 static int main_serve(uint64_t tsc, struct err *e)
 {
 	static struct agent agent;
@@ -74,6 +90,7 @@ static int main_serve(uint64_t tsc, struct err *e)
 	if (ret == 0)
 		ret = agent_connect(&agent, &guest, tsc, e);
 	if (ret == 0) {
+		main_overcommit(&guest);
 		ret = loop_run(&guest.loop);
 		if (ret < 0)
 			err_sys(e, -ret, "event loop");

@@ -2,7 +2,6 @@
 /* The container's process; see process.h. The order is that of runc's init. */
 #include "guestinit/process.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -110,12 +109,15 @@ static int process_set_user(const struct cfg_user *user, struct err *e)
 /* The working directory may be open to root alone or to the user alone: one of both must get in. */
 static int process_enter_cwd(const char *cwd, bool last, struct err *e)
 {
-	char now[PATH_MAX];
+	char now[PATH_MAX], reason[ERR_REASON_BYTES];
 
 	if (chdir(cwd) < 0) {
-		if (!last && errno == EACCES)
+		int code = errno;
+		if (!last && code == EACCES)
 			return -EACCES;
-		return err_sys(e, errno, "config.process.cwd: chdir to \"%s\"", cwd);
+		/* In runc's words. */
+		return err_set(e, code, "chdir to cwd (\"%s\") set in config.json failed: %s", cwd,
+			err_reason(code, reason));
 	}
 	/* A directory outside of the root would show here as "(unreachable)…". */
 	if (syscall(SYS_getcwd, now, sizeof(now)) < 0)
@@ -180,7 +182,7 @@ static int process_check_file(const char *path)
 	if (stat(path, &st) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
-		return -EISDIR;
+		return -EACCES; /* as execve has it */
 	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
 		return -errno;
 	return 0;
@@ -190,19 +192,20 @@ static int process_check_file(const char *path)
  */
 static int process_not_run(const char *what, int code, int *exit_code, struct err *e)
 {
-	char reason[128];
+	char reason[ERR_REASON_BYTES];
 
-	snprintf(reason, sizeof(reason), "%s", strerror(code));
-	reason[0] = (char)tolower((unsigned char)reason[0]);
 	*exit_code = code == ENOENT || code == ENOTDIR ? 127 : 126;
-	return err_set(e, code, "%s: %s", what, reason);
+	return err_set(e, code, "%s: %s", what, err_reason(code, reason));
 }
 
 static int process_not_found(const char *name, int code, int *exit_code, struct err *e)
 {
 	char what[512];
 
-	snprintf(what, sizeof(what), "exec: \"%.500s\"", name);
+	if (code == EACCES)
+		snprintf(what, sizeof(what), "exec: \"%.480s\"", name);
+	else
+		snprintf(what, sizeof(what), "exec: \"%.240s\": stat %.240s", name, name);
 	return process_not_run(what, code, exit_code, e);
 }
 

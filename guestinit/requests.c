@@ -96,7 +96,9 @@ static void request_kill(struct agent *agent, json_t *message)
 	/* To a process that has just ended, a signal is late, not wrong. */
 	if (c && exec) {
 		struct exec *x = guest_exec_find(c, exec);
-		if (x)
+		if (x && json_is_true(json_object_get(message, "drop")))
+			guest_exec_drop(x);
+		else if (x)
 			ret = guest_exec_kill(x, (int)signal);
 	} else if (c) {
 		bool all = json_is_true(json_object_get(message, "all"));
@@ -146,7 +148,9 @@ static void request_update(struct agent *agent, json_t *message)
 
 	if (!c || !c->pid)
 		err_set(&e, ESRCH, "the container is not running");
-	else if (guest_update(c, json_object_get(message, "resources"), &e) == 0)
+	else if (json_is_true(json_object_get(message, "undo"))
+			? guest_update_undo(c, &e) == 0
+			: guest_update(c, json_object_get(message, "resources"), &e) == 0)
 		body = json_object();
 	agent_answer(agent, json_integer_value(json_object_get(message, "seq")), body, &e);
 }

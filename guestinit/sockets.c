@@ -188,10 +188,10 @@ int sockets_connect_host(uint32_t port)
 	return steal_fd(&fd);
 }
 
-/* An id of the container's, as guestinit sees it. */
+/* Owned as the files of the host are, or else by the container's root. */
 static uint32_t socket_owner(const struct opt_u64 *id, const struct cfg_id_maps *maps)
 {
-	return ns_map_id(maps, id->set ? (uint32_t)id->value : 0);
+	return id->set ? (uint32_t)id->value : ns_map_id(maps, 0);
 }
 
 /* The file is nowhere a container could see it; it has to stay while it is to be mounted. */

@@ -47,6 +47,7 @@ int start_hooks_prepare(struct start_hooks *hooks, const struct create *c, struc
 static _Noreturn void hook_exec(
 	const struct start_hooks *hooks, const struct cfg_hook *hook, const sigset_t *mask)
 {
+	char reason[ERR_REASON_BYTES];
 	char *plain[] = {(char *)(uintptr_t)hook->path, NULL}, *none[] = {NULL};
 	char **args = hook->args.n ? (char **)(uintptr_t)hook->args.v : plain;
 	char **env = hook->env.n ? (char **)(uintptr_t)hook->env.v : none;
@@ -55,7 +56,7 @@ static _Noreturn void hook_exec(
 		dup2(hooks->output_fd, 1) == 1 && dup2(hooks->output_fd, 2) == 2 &&
 		sigprocmask(SIG_SETMASK, mask, NULL) == 0)
 		execve(hook->path, args, env);
-	dprintf(hooks->output_fd, "%s", strerror(errno));
+	dprintf(hooks->output_fd, "fork/exec %s: %s", hook->path, err_reason(errno, reason));
 	_exit(127);
 }
 
@@ -120,14 +121,13 @@ static int hook_run(const struct start_hooks *hooks, const struct cfg_hook *hook
 		hook_exec(hooks, hook, mask);
 	int status = hook_wait(pid, &hook->timeout, child);
 	if (status == -ETIMEDOUT)
-		return err_set(
-			e, ETIMEDOUT, "did not end within %lld s", (long long)hook->timeout.value);
+		return err_set(e, ETIMEDOUT, "hook ran past specified timeout of %lld.0s",
+			(long long)hook->timeout.value);
 	if (status == 0)
 		return 0;
 	hook_quote(hooks, said, sizeof(said));
-	return err_set(e, EIO, "%s %d%s%s", WIFSIGNALED(status) ? "signal" : "exit status",
-		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), said[0] ? ": " : "",
-		said);
+	return err_set(e, EIO, "%s %d, output: %s", WIFSIGNALED(status) ? "signal" : "exit status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), said);
 }
 
 int start_hooks_run(struct start_hooks *hooks, const struct create *c, struct err *e)
@@ -143,7 +143,7 @@ int start_hooks_run(struct start_hooks *hooks, const struct create *c, struct er
 		const struct cfg_hook *hook = &c->start_hooks.v[i];
 		ret = hook_run(hooks, hook, &child, &mask, e);
 		if (ret < 0)
-			ret = err_add(e, "hooks.startContainer[%zu] (%.256s)", i, hook->path);
+			ret = err_add(e, "error running startContainer hook #%zu", i);
 	}
 	fd_closep(&hooks->state_fd);
 	fd_closep(&hooks->output_fd);

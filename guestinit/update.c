@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "guestinit/agent.h"
 #include "guestinit/arena.h"
 #include "guestinit/cgroup.h"
 #include "guestinit/container.h"
@@ -36,6 +37,41 @@ static void update_keep(struct cfg_resources *old, const struct cfg_resources *r
 		old->cpu.period = r->cpu.period;
 	if (r->cpu.quota.set && r->cpu.quota.value)
 		old->cpu.quota = r->cpu.quota;
+}
+
+static void update_remember(struct container *c)
+{
+	static const char *const names[] = {"memory.max", "memory.swap.max", "memory.low",
+		"memory.high", "memory.min", "memory.swap.high", "cpu.max", "cpu.max.burst",
+		"cpu.idle", "cpu.weight", "pids.max", "hugetlb.2MB.max", "hugetlb.2MB.rsvd.max",
+		"hugetlb.1GB.max", "hugetlb.1GB.rsvd.max", "io.weight", "io.bfq.weight"};
+	const struct cfg_resources *r = &c->create->os.resources;
+
+	c->before_update = (struct update_before){
+		.set = true,
+		.memory = r->memory.limit,
+		.swap = r->memory.swap,
+		.quota = r->cpu.quota,
+		.period = r->cpu.period,
+	};
+	saved_files_read(
+		&c->before_update.files, c->cgroup_fd, names, sizeof(names) / sizeof(names[0]));
+}
+
+int guest_update_undo(struct container *c, struct err *e)
+{
+	const struct update_before *before = &c->before_update;
+	struct cfg_resources *r = &c->create->os.resources;
+
+	if (!before->set)
+		return err_set(e, EINVAL, "there is no update to take back");
+	r->memory.limit = before->memory;
+	r->memory.swap = before->swap;
+	r->cpu.quota = before->quota;
+	r->cpu.period = before->period;
+	c->before_update.set = false;
+	int ret = saved_files_restore(&before->files, c->cgroup_fd);
+	return ret < 0 ? err_sys(e, -ret, "the limits before can't be set again") : 0;
 }
 
 /* With checkBeforeUpdate, a limit below what is in use is refused rather than killed for. */
@@ -67,8 +103,13 @@ int guest_update(struct container *c, const json_t *resources, struct err *e)
 		update_complete(&r, old);
 		ret = update_check(c, resources, &r, e);
 	}
-	if (ret == 0)
+	if (ret == 0) {
+		struct err second;
+		update_remember(c);
 		ret = guest_cgroup_limit(c->cgroup_fd, &r, e);
+		if (ret < 0 && guest_update_undo(c, &second) < 0)
+			agent_log(c->guest->agent, LOG_LEVEL_WARNING, "%s", second.text);
+	}
 	if (ret == 0) {
 		update_keep(old, &r);
 		ret = thrash_watch(&c->thrash, &c->guest->loop, c->cgroup_fd);

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/savedfiles.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "runtime/cgroup_internal.h"
@@ -184,12 +186,26 @@ static int open_procs(struct cgroup_place *place, struct err *e)
 	return place->procs_fd < 0 ? err_sys(e, errno, "cgroup: %s", path) : 0;
 }
 
+/*
+ * Until its first processes are in, a cgroup looks unused to everybody else: whoever makes it has
+ * it locked for that time, by the very descriptor that they go in through.
+ */
+static int lock_place(const struct cgroup_place *place, struct err *e)
+{
+	if (flock(place->procs_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return err_sys(e, errno, "cgroup: %s: can't lock it", place->path);
+	return err_set(e, EBUSY,
+		"container's cgroup is not empty: another container is being created in %s",
+		place->path);
+}
+
 /* Takes back what make_place made, from the bottom; what is in use by now stays. */
 static void undo_place(struct cgroup_place *place)
 {
 	char dir[PATH_MAX];
 
-	fd_closep(&place->procs_fd);
 	snprintf(dir, sizeof(dir), "%s", place->path);
 	for (; place->made > 0; place->made--) {
 		if (rmdir(dir) < 0)
@@ -197,6 +213,7 @@ static void undo_place(struct cgroup_place *place)
 		*strrchr(dir, '/') = '\0';
 	}
 	place->made = 0;
+	fd_closep(&place->procs_fd); /* last: it is the lock */
 }
 
 static void undo(struct cgroup *cg)
@@ -260,7 +277,10 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		r = make_place(place, e);
 		if (r == 0)
 			r = open_procs(place, e);
-		if (r < 0 && ((optional && is_permission(r)) || is_extra(cg, place))) {
+		if (r == 0)
+			r = lock_place(place, e);
+		if (r < 0 && r != -EBUSY &&
+			((optional && is_permission(r)) || is_extra(cg, place))) {
 			log_debug("%s: going on without it", e->text);
 			drop_place(cg, i);
 			r = 0;
@@ -268,6 +288,9 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		}
 		i++;
 	}
+	/* Once more, now that nobody can come in between. */
+	if (r == 0)
+		r = cgroup_check_unused(cg, e);
 	return r < 0 ? r : cgroup_limits_write(limits, cg, e);
 }
 
@@ -349,15 +372,54 @@ int cgroup_attach(struct cgroup *cg, pid_t pid, struct err *e)
 	return 0;
 }
 
+static void save_places(const struct cgroup *cg, struct saved_files saved[CGROUP_PLACES_MAX])
+{
+	static const char *const names[] = {"cpuset.cpus", "cpuset.mems", "memory.limit_in_bytes",
+		"memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.max",
+		"memory.swap.max", "memory.low", "memory.high", "memory.min", "memory.swap.high",
+		"cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.cfs_burst_us",
+		"cpu.max", "cpu.max.burst", "cpu.idle", "cpu.weight", "blkio.weight",
+		"blkio.bfq.weight", "io.weight", "io.bfq.weight"};
+
+	for (size_t i = 0; i < cg->n; i++) {
+		cleanup_close int dir = open(cg->places[i].path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		saved_files_read(&saved[i], dir, names, sizeof(names) / sizeof(names[0]));
+	}
+}
+
+static void restore_places(
+	const struct cgroup *cg, const struct saved_files saved[CGROUP_PLACES_MAX])
+{
+	for (size_t i = 0; i < cg->n; i++) {
+		cleanup_close int dir = open(cg->places[i].path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		int ret = saved_files_restore(&saved[i], dir);
+		if (ret < 0)
+			log_warn("cgroup: %s: the limits before can't be set again: %s",
+				cg->places[i].path, strerror(-ret));
+	}
+}
+
 int cgroup_update(
 	struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes, struct err *e)
 {
 	struct cgroup_limits limits;
+	cleanup_free struct saved_files *saved = calloc(CGROUP_PLACES_MAX, sizeof(*saved));
 	int r = cgroup_limits_read(&limits, resources, overhead_bytes, 0, e);
 
+	if (r < 0)
+		return r;
+	if (!saved)
+		return err_sys(e, ENOMEM, "cgroup");
+	save_places(cg, saved);
+	r = cgroup_limits_write(&limits, cg, e);
+	/* systemd writes what it knows of, and what it takes for the rest: so again. */
 	if (r == 0 && cg->unit)
 		r = cgroup_systemd_update(cg, &limits, e);
-	return r < 0 ? r : cgroup_limits_write(&limits, cg, e);
+	if (r == 0 && cg->unit)
+		r = cgroup_limits_write(&limits, cg, e);
+	if (r < 0)
+		restore_places(cg, saved);
+	return r;
 }
 
 json_t *cgroup_to_json(const struct cgroup *cg)

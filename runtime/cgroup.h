@@ -87,7 +87,8 @@ int cgroup_plan(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e
 /*
  * Makes what cgroup_plan decided and sets the limits; on failure all that it made is gone again.
  * Afterwards cgroup_to_json knows more: what was left out, and where a user's systemd has put it.
- * -EBUSY when somebody has taken the cgroup since cgroup_plan. With systemd, a process of no use
+ * -EBUSY when somebody has taken the cgroup since cgroup_plan, or is
+ * making it: until cgroup_settle it is locked. With systemd, a process of no use
  * sits in the new scope until cgroup_settle.
  */
 int cgroup_create(struct cgroup *cg, const struct cgroup_spec *spec, struct err *e) must_check;
@@ -107,7 +108,8 @@ void cgroup_settle(struct cgroup *cg);
 
 /*
  * Sets the limits that resources has; those that it doesn't have stay. The limit of memory is
- * raised by overhead_bytes as in struct cgroup_spec. -EBUSY when more than that is in use.
+ * raised by overhead_bytes as in struct cgroup_spec. -EBUSY when more than that is in use. One that
+ * fails changes nothing (but for limits of single block devices, and what systemd remembers).
  */
 int cgroup_update(struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes,
 	struct err *e) must_check;

@@ -25,20 +25,18 @@ static int command_create_run(struct context *context, int argc, char **argv)
 {
 	struct launch_options options = {0};
 	struct launch *l = malloc(sizeof(*l));
+	const char *id;
 	struct err e;
-	int first;
 
 	if (!l) {
 		err_sys(&e, ENOMEM, "create");
 		return command_fail(context, &e);
 	}
-	int ret = options_parse(launch_create_specs, &options, argc, argv, &first, &e);
-	if (ret == 0 && argc - first != 1)
-		ret = err_set(&e, EINVAL, "create: \"hvrun create\" requires exactly 1 argument: an id");
+	int ret = options_parse_words(launch_create_specs, &options, argc, argv, &id, 1, &e);
 	if (ret == 0)
-		ret = container_check_id(argv[first], &e);
+		ret = container_check_id(id, &e);
 	if (ret == 0) {
-		launch_init(l, context, &options, argv[first]);
+		launch_init(l, context, &options, id);
 		l->detached = true;
 		ret = create(l, &e);
 		launch_close(l);

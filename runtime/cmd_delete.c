@@ -54,15 +54,12 @@ static int delete_container(
 static int command_delete_run(struct context *context, int argc, char **argv)
 {
 	struct delete_options options = {0};
+	const char *id;
 	struct err e;
-	int first;
 
-	int ret = options_parse(delete_specs, &options, argc, argv, &first, &e);
-	if (ret == 0 && argc - first != 1)
-		ret = err_set(
-			&e, EINVAL, "delete: \"hvrun delete\" requires exactly 1 argument: an id");
+	int ret = options_parse_words(delete_specs, &options, argc, argv, &id, 1, &e);
 	if (ret == 0)
-		ret = delete_container(context, argv[first], options.force, &e);
+		ret = delete_container(context, id, options.force, &e);
 	return ret < 0 ? command_fail(context, &e) : 0;
 }
 

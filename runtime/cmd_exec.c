@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/msg.h"
 #include "oci/config.h"
 #include "runtime/attend.h"
 #include "runtime/commands.h"
@@ -125,10 +126,9 @@ static int check_options(const struct exec_options *options, struct err *e)
 {
 	const char *cgroup = options->cgroup;
 
-	if (options->preserve_fds)
-		return err_set(e, ENOTSUP,
-			"--preserve-fds: descriptors of the host can't be passed into a virtual "
-			"machine");
+	int ret = command_check_fds(options->preserve_fds, e);
+	if (ret < 0)
+		return ret;
 	if (cgroup && *cgroup && strcmp(cgroup, "/") != 0)
 		return err_set(e, ENOTSUP,
 			"--cgroup: %s: only the container's own cgroup is supported", cgroup);
@@ -213,16 +213,36 @@ static int open_streams(struct exec *x, struct err *e)
 	return ret;
 }
 
+/* It may be larger than a packet, so it goes as a file. The descriptor, or -errno with e. */
+static int process_file(const json_t *process, struct err *e)
+{
+	cleanup_free char *text = json_dumps(process, JSON_COMPACT);
+	size_t len = text ? strlen(text) : 0;
+
+	if (!text)
+		return err_sys(e, ENOMEM, "the process");
+	if (len > MSG_MAX_PROCESS_BYTES)
+		return err_set(e, E2BIG,
+			"the process: arguments and environment take more than %u bytes as JSON",
+			MSG_MAX_PROCESS_BYTES);
+	cleanup_close int fd = fd_memfile("hvrun-process", text, len);
+	int ret = fd < 0 ? fd : fd_seal(fd);
+	return ret < 0 ? err_sys(e, -ret, "the process") : steal_fd(&fd);
+}
+
 static int ask(struct exec *x, struct err *e)
 {
 	const struct streams *streams = &x->streams;
-	const int all[] = {streams->in, streams->out, streams->err};
-	json_t *request = json_pack("{s:s, s:O, s:b, s:i, s:i}", "op", "exec", "process",
-		x->process, "terminal", (int)x->terminal, "rows", (int)x->attend.rows, "columns",
-		(int)x->attend.columns);
+	cleanup_close int process = process_file(x->process, e);
+	const int all[] = {process, streams->in, streams->out, streams->err};
+	const int terminal[] = {process, streams->terminal};
 
-	return x->terminal ? monitor_send(x->attend.sock, request, &streams->terminal, 1, e)
-			   : monitor_send(x->attend.sock, request, all, 3, e);
+	if (process < 0)
+		return process;
+	json_t *request = json_pack("{s:s, s:b, s:i, s:i}", "op", "exec", "terminal",
+		(int)x->terminal, "rows", (int)x->attend.rows, "columns", (int)x->attend.columns);
+	return x->terminal ? monitor_send(x->attend.sock, request, terminal, 2, e)
+			   : monitor_send(x->attend.sock, request, all, 4, e);
 }
 
 /* Until the process runs: what goes wrong up to here is "exec failed". */

@@ -51,7 +51,8 @@ static int command_kill_run(struct context *context, int argc, char **argv)
 
 	int ret = options_parse(kill_specs, &options, argc, argv, &first, &e);
 	if (ret == 0 && (argc - first < 1 || argc - first > 2))
-		ret = err_set(&e, EINVAL, "kill: \"hvrun kill\" requires 1 or 2 arguments: ID [SIGNAL]");
+		ret = err_set(&e, EINVAL, "\"kill\" requires a %s of %d argument(s)",
+			first == argc ? "minimum" : "maximum", first == argc ? 1 : 2);
 	if (ret == 0 && argc - first == 2)
 		ret = signals_parse(argv[first + 1], &number, &e);
 	if (ret == 0)

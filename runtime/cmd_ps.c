@@ -258,6 +258,11 @@ static int show_table(const struct container *c, int argc, char **argv, struct e
 	struct table table = {0};
 
 	int ret = read_ps_options(&table, argc, argv, e);
+	/* As with runc, where the cgroup of a stopped container is empty. */
+	if (ret == 0 && container_status(c) == CONTAINER_STOPPED) {
+		print_table(&table, NULL);
+		return 0;
+	}
 	if (ret == 0)
 		ret = monitor_request(c->dir, json_pack("{s:s}", "op", "ps"), MONITOR_PATIENCE_MS,
 			&reply, NULL, e);
@@ -266,14 +271,14 @@ static int show_table(const struct container *c, int argc, char **argv, struct e
 	return ret;
 }
 
-static int show_json(const struct container *c, struct err *e)
+static void show_json(const struct container *c)
 {
 	struct container_process monitor = container_process(c, "monitor");
 
-	if (!container_process_alive(&monitor))
-		return err_set(e, ESRCH, "container not running");
-	printf("[%d]\n", (int)monitor.pid);
-	return 0;
+	if (container_process_alive(&monitor))
+		printf("[%d]\n", (int)monitor.pid);
+	else
+		puts("null");
 }
 
 static int command_ps_run(struct context *context, int argc, char **argv)
@@ -292,9 +297,10 @@ static int command_ps_run(struct context *context, int argc, char **argv)
 		ret = err_set(&e, EINVAL, "invalid format option");
 	if (ret == 0)
 		ret = command_open_container(context, argv[first], &c, &e);
-	if (ret == 0)
-		ret = json ? show_json(&c, &e)
-			   : show_table(&c, argc - first - 1, argv + first + 1, &e);
+	if (ret == 0 && json)
+		show_json(&c);
+	else if (ret == 0)
+		ret = show_table(&c, argc - first - 1, argv + first + 1, &e);
 	return ret < 0 ? command_fail(context, &e) : 0;
 }
 

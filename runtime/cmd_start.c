@@ -59,14 +59,13 @@ static int start(const struct context *context, const char *id, int *code, struc
 static int command_start_run(struct context *context, int argc, char **argv)
 {
 	static const struct option_spec none[] = {{0}};
+	const char *id;
 	struct err e;
-	int first, code = 0;
+	int code = 0;
 
-	int ret = options_parse(none, NULL, argc, argv, &first, &e);
-	if (ret == 0 && argc - first != 1)
-		ret = err_set(&e, EINVAL, "start: \"hvrun start\" requires exactly 1 argument: an id");
+	int ret = options_parse_words(none, NULL, argc, argv, &id, 1, &e);
 	if (ret == 0)
-		ret = start(context, argv[first], &code, &e);
+		ret = start(context, id, &code, &e);
 	return ret < 0 ? command_fail(context, &e) : 0;
 }
 

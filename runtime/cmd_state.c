@@ -26,14 +26,12 @@ static int state(const struct context *context, const char *id, struct err *e)
 static int command_state_run(struct context *context, int argc, char **argv)
 {
 	static const struct option_spec none[] = {{0}};
+	const char *id;
 	struct err e;
-	int first;
 
-	int ret = options_parse(none, NULL, argc, argv, &first, &e);
-	if (ret == 0 && argc - first != 1)
-		ret = err_set(&e, EINVAL, "state: \"hvrun state\" requires exactly 1 argument: an id");
+	int ret = options_parse_words(none, NULL, argc, argv, &id, 1, &e);
 	if (ret == 0)
-		ret = state(context, argv[first], &e);
+		ret = state(context, id, &e);
 	return ret < 0 ? command_fail(context, &e) : 0;
 }
 

@@ -130,22 +130,27 @@ static void bind_children(pid_t pid, const cpu_set_t *cpus)
 	}
 }
 
-static int bind_cpus(const struct container *c, const json_t *resources, struct err *e)
+/* 1 with the CPUs that are asked for, 0 without any, -EINVAL with e. */
+static int read_cpus(const json_t *resources, cpu_set_t *cpus, struct err *e)
 {
 	const char *list = json_string_value(oci_lookup(resources, "cpu.cpus"));
-	struct container_process monitor = container_process(c, "monitor");
-	struct container_process fs = container_process(c, "fs");
-	cpu_set_t cpus;
 
 	if (!list)
 		return 0;
-	if (sizing_parse_list(list, cpus.__bits, CPU_SETSIZE) < 0)
+	if (sizing_parse_list(list, cpus->__bits, CPU_SETSIZE) < 0)
 		return err_set(
 			e, EINVAL, "cpu.cpus: \"%.64s\" is not a list of CPUs like 0-3,7", list);
-	bind_children(monitor.pid, &cpus);
-	bind_threads(monitor.pid, &cpus);
-	bind_threads(fs.pid, &cpus);
-	return 0;
+	return 1;
+}
+
+static void bind_cpus(const struct container *c, const cpu_set_t *cpus)
+{
+	struct container_process monitor = container_process(c, "monitor");
+	struct container_process fs = container_process(c, "fs");
+
+	bind_children(monitor.pid, cpus);
+	bind_threads(monitor.pid, cpus);
+	bind_threads(fs.pid, cpus);
 }
 
 static int update_host(
@@ -154,10 +159,27 @@ static int update_host(
 	const json_t *json = json_object_get(c->state, "cgroup");
 	cleanup_cgroup struct cgroup cgroup = {0};
 
+	cpu_set_t cpus;
+
 	if (json && cgroup_from_json(&cgroup, json) < 0)
 		return err_set(e, EINVAL, "state.json: cgroup: can't be used");
+	int found = read_cpus(resources, &cpus, e);
+	if (found < 0)
+		return found;
 	int ret = json ? cgroup_update(&cgroup, resources, overhead_bytes, e) : 0;
-	return ret < 0 ? ret : bind_cpus(c, resources, e);
+	if (ret == 0 && found)
+		bind_cpus(c, &cpus);
+	return ret;
+}
+
+/* An update that the host refuses must not stay in the guest. */
+static void undo_guest(const struct container *c)
+{
+	struct err e;
+
+	if (monitor_request(c->dir, json_pack("{s:s, s:b}", "op", "update", "undo", 1),
+		    MONITOR_PATIENCE_MS, NULL, NULL, &e) < 0)
+		log_warn("the guest keeps the new limits: %s", e.text);
 }
 
 static int update(struct container *c, json_t *resources, struct err *e)
@@ -185,10 +207,13 @@ static int update(struct container *c, json_t *resources, struct err *e)
 			json_pack("{s:s, s:o}", "op", "update", "resources",
 				resources_for_guest(resources)),
 			MONITOR_PATIENCE_MS, NULL, NULL, e);
-	if (ret == 0)
-		ret = update_host(c, resources, resources_overhead(merged, vm, created_limit), e);
 	if (ret < 0)
 		return ret;
+	ret = update_host(c, resources, resources_overhead(merged, vm, created_limit), e);
+	if (ret < 0) {
+		undo_guest(c);
+		return ret;
+	}
 	if (!before) {
 		if (json_object_set(c->state, "resources", resources) < 0)
 			return err_sys(e, ENOMEM, "resources");

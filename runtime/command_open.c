@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The container that a command is about. */
+/* What commands share: the container that one is about, and what none can do. */
+#include <errno.h>
+
 #include "runtime/commands.h"
 
 int command_open_container(
@@ -12,4 +14,14 @@ int command_open_container(
 	if (ret == 0)
 		ret = container_open(c, root, id, e);
 	return ret;
+}
+
+int command_check_fds(unsigned preserve_fds, struct err *e)
+{
+	if (!preserve_fds)
+		return 0;
+	return err_set(e, ENOTSUP,
+		"--preserve-fds %u: open files of the host can't be passed into a virtual machine; "
+		"a bind mount of a file or of a Unix socket can take their place",
+		preserve_fds);
 }

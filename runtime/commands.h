@@ -49,6 +49,9 @@ int command_fail(const struct context *context, const struct err *e);
 int command_open_container(const struct context *context, const char *id, struct container *c,
 	struct err *e) must_check;
 
+/* Refuses --preserve-fds above 0: pipes could be relayed, but the caller's files could not be. */
+int command_check_fds(unsigned preserve_fds, struct err *e) must_check;
+
 /*
  * Runs a program and keeps what it prints, with `errors` what it prints on stderr too: at most
  * cap_bytes - 1 of it, without the last newline. Its wait status, or -errno with e.

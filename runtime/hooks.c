@@ -155,14 +155,11 @@ failed:
 	_exit(1);
 }
 
-/* The kernel's words as Go has them, for callers that look for these. */
 static int hook_fail(struct err *e, int code, const char *what)
 {
-	char reason[128];
+	char reason[ERR_REASON_BYTES];
 
-	snprintf(reason, sizeof(reason), "%s", strerror(code));
-	reason[0] = (char)tolower((unsigned char)reason[0]);
-	return err_set(e, code, "fork/exec %s: %s", what, reason);
+	return err_set(e, code, "fork/exec %s: %s", what, err_reason(code, reason));
 }
 
 static int hook_start(struct hook *hook, const json_t *state, struct err *e)

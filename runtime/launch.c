@@ -123,13 +123,10 @@ static int check_options(const struct launch *l, struct err *e)
 {
 	const struct launch_options *options = l->options;
 
-	if (options->preserve_fds)
-		return err_set(e, ENOTSUP,
-			"--preserve-fds %u: open files of the host can't be passed into a virtual "
-			"machine",
-			options->preserve_fds);
-	return console_check(
-		l->detached, l->config.terminal, options->console_socket, e);
+	int ret = command_check_fds(options->preserve_fds, e);
+	if (ret < 0)
+		return ret;
+	return console_check(l->detached, l->config.terminal, options->console_socket, e);
 }
 
 static int open_streams(struct launch *l, struct err *e)

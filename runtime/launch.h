@@ -51,6 +51,7 @@ struct launch {
 	struct supervise supervise;
 	char vmm[PATH_MAX], fs[PATH_MAX], qemu[PATH_MAX];
 	int control, fs_control; /* our ends */
+	pid_t witness;		 /* see runtime/witness.h; 0: none */
 	json_t *hooks;		 /* of the configuration; NULL: none */
 };
 

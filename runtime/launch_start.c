@@ -15,8 +15,11 @@
 #include "runtime/hooks.h"
 #include "runtime/launch.h"
 #include "runtime/pidfile.h"
+#include "runtime/rootless.h"
 #include "runtime/spawn.h"
 #include "runtime/teardown.h"
+#include "runtime/view.h"
+#include "runtime/witness.h"
 
 #define LOG_FILE "monitor.log"
 
@@ -48,6 +51,7 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.streams = &l->streams,
 		.listen = -1,
 		.keep = -1,
+		.oom = -1,
 	};
 }
 
@@ -57,7 +61,7 @@ struct cgroup_spec launch_cgroup_spec(const struct launch *l)
 		.path = json_string_value(json_object_get(l->config.linux_section, "cgroupsPath")),
 		.id = l->id,
 		.systemd = l->context->options.systemd_cgroup,
-		.rootless = geteuid() != 0,
+		.rootless = rootless(NULL),
 		.resources = l->config.resources,
 		.overhead_bytes = l->sizing.overhead_bytes,
 	};
@@ -151,7 +155,7 @@ static int start_fs(struct launch *l, int socket, int control, struct err *e)
 
 static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 {
-	int fds[12 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX];
+	int fds[13 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX];
 	size_t n = 0;
 
 	l->plan.vmm_fs_socket = socket;
@@ -165,7 +169,7 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 		return file;
 	const int single[] = {socket, control, container, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->container.run,
-		l->plan.listen, l->plan.keep};
+		l->plan.listen, l->plan.keep, l->plan.oom};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)
@@ -259,6 +263,8 @@ static int attach_late(struct launch *l, struct err *e)
 		ret = cgroup_attach(&l->cgroup, l->supervise.vmm, e);
 		if (ret == 0)
 			ret = cgroup_attach(&l->cgroup, l->supervise.fs, e);
+		if (ret == 0 && l->witness)
+			ret = cgroup_attach(&l->cgroup, l->witness, e);
 	}
 	cgroup_settle(&l->cgroup);
 	return ret;
@@ -268,9 +274,9 @@ static int attach_late(struct launch *l, struct err *e)
 static void close_files(struct launch *l)
 {
 	guestkernel_close(&l->kernel);
-	exports_close(&l->exports);
 	plan_close_disks(&l->plan);
 	fd_closep(&l->plan.listen);
+	fd_closep(&l->plan.oom);
 	fd_closep(&l->bundle);
 	fd_closep(&l->null);
 	fd_closep(&l->log);
@@ -295,6 +301,17 @@ static int make_cgroup(struct launch *l, struct err *e)
 	return container_save(&l->container, e);
 }
 
+static int start_witness(struct launch *l, struct err *e)
+{
+	pid_t pid = witness_start(
+		&l->cgroup, l->log >= 0 ? l->log : STDERR_FILENO, &l->plan.oom, e);
+
+	if (pid < 0)
+		return pid;
+	l->witness = pid;
+	return 0;
+}
+
 int launch_start(struct launch *l, struct err *e)
 {
 	l->own_netns = l->hooks && geteuid() == 0;
@@ -311,6 +328,8 @@ int launch_start(struct launch *l, struct err *e)
 	if (ret == 0)
 		ret = make_cgroup(l, e);
 	if (ret == 0)
+		ret = start_witness(l, e);
+	if (ret == 0)
 		ret = start_programs(l, e);
 	if (ret == 0)
 		ret = record_programs(l, e);
@@ -319,6 +338,8 @@ int launch_start(struct launch *l, struct err *e)
 	if (ret < 0)
 		return ret;
 	close_files(l);
+	if (!l->detached)
+		exports_close(&l->exports); /* else for show_files */
 	streams_hand_over(&l->streams);
 	if (!l->hooks)
 		return 0;
@@ -338,9 +359,20 @@ static int write_pid_file(const struct launch *l, struct err *e)
 	return path ? pidfile_write(path, l->supervise.vmm, e) : 0;
 }
 
+/* Host programs that look for the container's files by its pid find them; it does without them. */
+static void show_files(struct launch *l)
+{
+	struct err e;
+
+	if (view_show(l->supervise.vmm, &l->exports, &l->config, &e) < 0)
+		log_warn("the container's files can't be seen by way of its pid (podman cp): %s",
+			e.text);
+}
+
 /* The container stays when we go. */
 static int let_go(struct launch *l, struct err *e)
 {
+	show_files(l);
 	int ret = container_keep(&l->container, e);
 
 	if (ret == 0)
@@ -384,6 +416,7 @@ void launch_close(struct launch *l)
 	janitor_dismiss(&l->janitor);
 	streams_close(&l->streams);
 	close_files(l);
+	exports_close(&l->exports);
 	cgroup_fini(&l->cgroup);
 	container_close(&l->container);
 	json_decref(l->hooks);

@@ -21,6 +21,7 @@
 
 #define PLAN_MAX_BYTES	 (1u << 20)
 #define UEVENT_MAX_BYTES 4096
+#define OVERFLOW_ID	 65534 /* as the kernel shows ids that nothing is mapped to */
 
 /* Host ports of the first container's streams. */
 #define PORT_STDIN  1025
@@ -138,6 +139,29 @@ void plan_close_disks(struct plan *plan)
 	plan->n_disks = 0;
 }
 
+/* What the guest's kernel is to know a file's owner as: what the file server shows. */
+static json_int_t shown_id(unsigned id, unsigned own)
+{
+	if (geteuid() == 0)
+		return id;
+	return id == own ? 0 : OVERFLOW_ID;
+}
+
+/* A socket of the guest's stands for the host's, and is open to the same users. */
+static int guest_socket(json_t *mount, const struct export *export, size_t n, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(export->fd, &st) < 0)
+		return err_sys(e, errno, "%s", export->path);
+	cleanup_json json_t *members = json_pack("{s:I, s:i, s:I, s:I}", "socket",
+		PORT_SOCKETS + (json_int_t)n, "socketMode", (int)(st.st_mode & 0777), "socketUid",
+		shown_id(st.st_uid, geteuid()), "socketGid", shown_id(st.st_gid, getegid()));
+	if (!members || json_object_update(mount, members) < 0)
+		return err_sys(e, ENOMEM, "create message");
+	return 0;
+}
+
 /* A bind mount names its export, or a socket's port, in place of the host's path. */
 static int guest_mounts(const struct plan *plan, json_t *mounts, struct err *e)
 {
@@ -151,10 +175,13 @@ static int guest_mounts(const struct plan *plan, json_t *mounts, struct err *e)
 		const struct export *export = &plan->exports->list[n];
 		exports_mount_name(i, name);
 		json_object_del(mount, "source");
-		if (json_object_set_new(mount, export->socket ? "socket" : "export",
-			    export->socket ? json_integer(PORT_SOCKETS + (json_int_t)n)
-					   : json_string(name)) < 0)
-			return err_sys(e, ENOMEM, "create message");
+		int ret = 0;
+		if (export->socket)
+			ret = guest_socket(mount, export, n, e);
+		else if (json_object_set_new(mount, "export", json_string(name)) < 0)
+			ret = err_sys(e, ENOMEM, "create message");
+		if (ret < 0)
+			return ret;
 		n++;
 	}
 	return 0;
@@ -382,6 +409,8 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set(json, "sockets", sockets);
 	if (plan->listen >= 0)
 		ret |= json_object_set_new(json, "listen", json_pack("{s:i}", "fd", plan->listen));
+	if (plan->oom >= 0)
+		ret |= json_object_set_new(json, "oom", json_pack("{s:i}", "fd", plan->oom));
 	if (plan->keep >= 0)
 		ret |= json_object_set_new(json, "keep", json_pack("[i]", plan->keep));
 	if (plan->hold)

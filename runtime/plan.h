@@ -44,7 +44,7 @@ struct plan {
 	bool console;  /* the terminal is one of --console-socket, the monitor's own */
 	json_t *hooks; /* of the configuration; NULL */
 	/* Descriptors that the programs inherit; keep is one that the monitor just holds. */
-	int listen, keep;
+	int listen, keep, oom;
 	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
 };
 

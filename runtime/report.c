@@ -32,40 +32,48 @@ void report_close(struct report *report)
 	fd_closep(&report->fd);
 }
 
+/* As a JSON string; one that is no UTF-8 (it names a file) is taken without its odd bytes. */
+static json_t *report_text(const char *text)
+{
+	char plain[ERR_TEXT_BYTES];
+	size_t n = 0;
+
+	json_t *json = json_string(text);
+	if (json)
+		return json;
+	for (; text[n] && n + 1 < sizeof(plain); n++)
+		plain[n] = (unsigned char)text[n] < 0x80 ? text[n] : '?';
+	plain[n] = '\0';
+	return json_string(plain);
+}
+
+/* In one write, so that lines of several processes don't mix; whole, or a reader can't parse it. */
 static void report_file(const struct report *report, const char *level, const char *text)
 {
-	char stamp[40], line[ERR_TEXT_BYTES + 128];
+	cleanup_free char *dump = NULL, *line = NULL;
+	char stamp[40];
 	time_t now = time(NULL);
 	struct tm tm;
-	int ignored;
+	int len;
 
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	if (!report->json) {
-		int n = snprintf(line, sizeof(line), "time=\"%s\" level=%s msg=\"%s\"\n", stamp,
-			level, text);
-		if (n >= (int)sizeof(line))
-			n = (int)sizeof(line) - 1;
-		ignored = fd_write_all(report->fd, line, (size_t)n);
+	cleanup_json json_t *msg = report_text(text);
+	if (report->json) {
+		cleanup_json json_t *json = json_pack(
+			"{s:s, s:O, s:s}", "level", level, "msg", msg, "time", stamp);
+		dump = json ? json_dumps(json, JSON_COMPACT) : NULL;
+		len = dump ? asprintf(&line, "%s\n", dump) : -1;
 	} else {
-		cleanup_json json_t *json = json_pack("{s:s, s:s%, s:s}", "level", level, "msg",
-			text, strlen(text), "time", stamp);
-		/* A text that is no UTF-8 (it names a file) is written without its odd bytes. */
-		if (!json) {
-			char plain[ERR_TEXT_BYTES];
-			size_t n = 0;
-			for (; text[n] && n + 1 < sizeof(plain); n++)
-				plain[n] = (unsigned char)text[n] < 0x80 ? text[n] : '?';
-			plain[n] = '\0';
-			json = json_pack(
-				"{s:s, s:s, s:s}", "level", level, "msg", plain, "time", stamp);
-		}
-		cleanup_free char *dump = json ? json_dumps(json, JSON_COMPACT) : NULL;
-		int n = snprintf(line, sizeof(line), "%s\n", dump ? dump : "{}");
-		if (n >= (int)sizeof(line))
-			n = (int)sizeof(line) - 1;
-		ignored = fd_write_all(report->fd, line, (size_t)n);
+		dump = msg ? json_dumps(msg, JSON_ENCODE_ANY) : NULL;
+		len = dump ? asprintf(&line, "time=\"%s\" level=%s msg=%s\n", stamp, level, dump)
+			   : -1;
 	}
+	if (len < 0) {
+		line = NULL; /* undefined after a failure */
+		return;
+	}
+	int ignored = fd_write_all(report->fd, line, (size_t)len);
 	(void)ignored; /* there is nowhere left to say it */
 }
 

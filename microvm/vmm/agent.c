@@ -137,6 +137,11 @@ int agent_open(struct agent *agent)
 	return pair[1];
 }
 
+size_t agent_backlog_bytes(const struct agent *agent)
+{
+	return agent->out_bytes;
+}
+
 int agent_send_bytes(struct agent *agent, const void *bytes, size_t len_bytes)
 {
 	size_t want = agent->out_bytes + len_bytes;

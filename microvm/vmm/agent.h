@@ -40,6 +40,9 @@ bool agent_is_open(const struct agent *agent);
 /* Makes the connection: the descriptor for the vsock device, the caller's; or -errno. */
 int agent_open(struct agent *agent) must_check;
 
+/* What is queued; 0 when all is sent. */
+size_t agent_backlog_bytes(const struct agent *agent);
+
 /* Queues bytes that are framed already, or one message. -EMSGSIZE when too much waits. */
 int agent_send_bytes(struct agent *agent, const void *bytes, size_t len_bytes) must_check;
 int agent_send(struct agent *agent, const json_t *message) must_check;

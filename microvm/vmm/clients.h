@@ -15,6 +15,7 @@
 #define MICROVM_VMM_CLIENTS_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/loop.h"
@@ -31,6 +32,11 @@ void clients_free(struct clients *clients);
 /* From the session: the container runs; it has ended, or could not be started (message). */
 void clients_container_started(struct clients *clients);
 void clients_container_over(struct clients *clients, int code, const char *message);
+/*
+ * Whether all output of processes that the guest had sent is with those who wait for it; when
+ * `settled`, connections that were never made are not waited for.
+ */
+bool clients_output_done(const struct clients *clients, bool settled);
 /* The end: everyone who waits is told, all connections are closed. Any number of times. */
 void clients_close_all(struct clients *clients);
 

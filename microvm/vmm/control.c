@@ -14,12 +14,11 @@
 
 #define CONTROL_DEPTH_MAX 4
 
-bool control_integer(const json_t *json, const char *key, json_int_t max, int *out)
+bool control_integer(const json_t *json, const char *key, int min, int max, int *out)
 {
-	const json_t *value = json_object_get(json, key);
-	json_int_t number = json_integer_value(value);
+	json_int_t number;
 
-	if (!json_is_integer(value) || number < 1 || number > max)
+	if (!json_integer_in(json, key, min, max, &number))
 		return false;
 	*out = (int)number;
 	return true;
@@ -30,11 +29,11 @@ static void handle(struct control *control, const json_t *json)
 	const char *op = json_string_value(json_object_get(json, "op"));
 	int a, b;
 
-	if (op && !strcmp(op, "kill") && control_integer(json, "signal", SIGRTMAX, &a))
+	if (op && !strcmp(op, "kill") && control_integer(json, "signal", 1, SIGRTMAX, &a))
 		control->ops->kill(control->arg, a);
 	else if (op && !strcmp(op, "resize") &&
-		control_integer(json, "rows", CONTROL_SIZE_MAX, &a) &&
-		control_integer(json, "columns", CONTROL_SIZE_MAX, &b))
+		control_integer(json, "rows", 1, CONTROL_SIZE_MAX, &a) &&
+		control_integer(json, "columns", 1, CONTROL_SIZE_MAX, &b))
 		control->ops->resize(control->arg, (unsigned)a, (unsigned)b);
 	else if (op && !strcmp(op, "stop"))
 		control->ops->stop(control->arg);

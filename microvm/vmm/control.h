@@ -36,8 +36,8 @@ int control_init(struct control *control, struct loop *loop, int sock_fd, bool l
 	const struct control_ops *ops, void *arg, struct err *e) must_check;
 void control_fini(struct control *control);
 
-/* A member that is an integer from 1 to max; false without. */
-bool control_integer(const json_t *json, const char *key, json_int_t max, int *out);
+/* A member that is an integer from min to max; false without. */
+bool control_integer(const json_t *json, const char *key, int min, int max, int *out);
 
 /* Sends an event; one that can't be delivered is lost, as hvrun is going then. */
 void control_emit(struct control *control, const json_t *event);

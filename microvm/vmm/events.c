@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "base/msg.h"
 #include "microvm/vmm/clients.h"
@@ -41,17 +42,6 @@ void events_clean_text(const char *text, char *out, size_t cap_bytes)
 	out[used] = '\0';
 }
 
-static int integer(
-	const json_t *message, const char *key, json_int_t min, json_int_t max, json_int_t *out)
-{
-	const json_t *value = json_object_get(message, key);
-
-	if (!json_is_integer(value))
-		return -EPROTO;
-	*out = json_integer_value(value);
-	return *out < min || *out > max ? -EPROTO : 0;
-}
-
 static bool id_is_ours(const struct session *s, const json_t *message)
 {
 	const char *id = json_string_value(json_object_get(message, "id"));
@@ -63,8 +53,9 @@ static int handle_hello(struct session *s, const json_t *message)
 {
 	json_int_t protocol, tsc;
 
-	if (s->hello || integer(message, "protocol", MSG_PROTOCOL, MSG_PROTOCOL, &protocol) < 0 ||
-		integer(message, "tsc", 0, INT64_MAX, &tsc) < 0)
+	if (s->hello ||
+		!json_integer_in(message, "protocol", MSG_PROTOCOL, MSG_PROTOCOL, &protocol) ||
+		!json_integer_in(message, "tsc", 0, INT64_MAX, &tsc))
 		return -EPROTO;
 	session_guest_hello(s, (uint64_t)tsc);
 	return 0;
@@ -92,7 +83,7 @@ static int handle_exited(struct session *s, const json_t *message)
 	json_int_t code;
 
 	if (!(s->created || s->started) || !id_is_ours(s, message) ||
-		integer(message, "code", 0, 255, &code) < 0 || (oom && !json_is_boolean(oom)))
+		!json_integer_in(message, "code", 0, 255, &code) || (oom && !json_is_boolean(oom)))
 		return -EPROTO;
 	session_guest_exited(s, (int)code, json_is_true(oom));
 	return 0;
@@ -104,7 +95,7 @@ static int handle_failed(struct session *s, const json_t *message)
 	char cleaned[LOG_TEXT_BYTES];
 	json_int_t code;
 
-	if (!text || !id_is_ours(s, message) || integer(message, "code", 1, 255, &code) < 0)
+	if (!text || !id_is_ours(s, message) || !json_integer_in(message, "code", 1, 255, &code))
 		return -EPROTO;
 	events_clean_text(text, cleaned, sizeof(cleaned));
 	session_guest_failed(s, (int)code, cleaned);

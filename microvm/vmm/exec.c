@@ -16,9 +16,10 @@
 #include "microvm/vmm/events.h"
 #include "microvm/vmm/session.h"
 
-#define NUMBER_MAX   (UINT32_C(1) << 28) /* then the ports would run out */
-#define SIGKILL_CODE 137
-#define MESSAGE_MAX  1024
+#define NUMBER_MAX    (UINT32_C(1) << 28) /* then the ports would run out */
+#define SIGKILL_CODE  137
+#define MESSAGE_MAX   1024
+#define BACKLOG_BYTES (64u << 10)
 
 static void exec_name(const struct exec *exec, char name[16])
 {
@@ -45,6 +46,16 @@ static void kill_process(struct exec *exec, int signal)
 
 	if (ret < 0)
 		log_debug("signal %d for process e%u is lost", signal, exec->number);
+}
+
+/* Nobody waits for it, or for its output. */
+static void drop_process(struct exec *exec)
+{
+	int ret = tell_guest(
+		exec, json_pack("{s:s, s:i, s:b}", "type", "kill", "signal", SIGKILL, "drop", 1));
+
+	if (ret < 0)
+		log_debug("process e%u is not told that nobody waits for it", exec->number);
 }
 
 /* The last packet for the client, of which it takes the reference. */
@@ -87,14 +98,6 @@ static bool output_pending(const struct exec *exec)
 	return false;
 }
 
-bool exec_pending(const struct clients *clients)
-{
-	for (unsigned i = 0; clients && i < EXECS_MAX; i++)
-		if (clients->execs[i].number && output_pending(&clients->execs[i]))
-			return true;
-	return false;
-}
-
 /* The guest is done with the process: the client hears of it when all output is delivered. */
 static void settle(struct exec *exec)
 {
@@ -131,6 +134,7 @@ static void stream_drained(void *arg)
 
 	stream->done = true;
 	settle(stream->exec);
+	session_output_done(stream->exec->clients->session);
 }
 
 static void stream_closed(void *arg, int reason)
@@ -143,11 +147,12 @@ static void stream_closed(void *arg, int reason)
 	if (reason && reason != -ECONNRESET)
 		log_debug("stream %u: %s", stream->host_port, strerror(-reason));
 	if (reason == -ECONNREFUSED && exec->client && !exec->over) {
-		kill_process(exec, SIGKILL);
+		drop_process(exec);
 		tell_end(exec, failed_event(1, "the guest refused a stream of the process"));
 	}
 	settle(exec);
 	start_waiting(clients);
+	session_output_done(clients->session);
 }
 
 static const struct vsock_conn_events stream_events = {
@@ -204,7 +209,7 @@ static void launch(struct exec *exec)
 		return;
 	}
 	if (open_streams(exec) < 0) {
-		kill_process(exec, SIGKILL);
+		drop_process(exec);
 		tell_end(exec, failed_event(1, "the process's streams can't be connected"));
 	}
 	drop_waiting(exec);
@@ -223,7 +228,10 @@ static void start_waiting(struct clients *clients)
 			if (exec->number && exec->message && (!next || exec->number < next->number))
 				next = exec;
 		}
-		if (!next || starting >= EXECS_STARTING)
+		/* With a large one on its way, others' messages must have room beside it; it will
+		 * be heard of. */
+		if (!next || starting >= EXECS_STARTING ||
+			(starting && agent_backlog_bytes(&clients->session->agent) > BACKLOG_BYTES))
 			return;
 		launch(next);
 	}
@@ -237,8 +245,8 @@ static json_t *stdio_of(const struct exec *exec, const json_t *request)
 		return json_pack("{s:i, s:i, s:i}", "stdin", (int)exec->streams[0].host_port,
 			"stdout", (int)exec->streams[1].host_port, "stderr",
 			(int)exec->streams[2].host_port);
-	if (!control_integer(request, "rows", CONTROL_SIZE_MAX, &rows) ||
-		!control_integer(request, "columns", CONTROL_SIZE_MAX, &columns))
+	if (!control_integer(request, "rows", 1, CONTROL_SIZE_MAX, &rows) ||
+		!control_integer(request, "columns", 1, CONTROL_SIZE_MAX, &columns))
 		rows = columns = 0; /* not known */
 	return json_pack("{s:i, s:i, s:i}", "terminal", (int)exec->streams[0].host_port, "rows",
 		rows, "columns", columns);
@@ -264,8 +272,30 @@ static struct exec *take_place(struct clients *clients)
 	return NULL;
 }
 
-static const char *why_not(
-	const struct session *s, const json_t *process, bool terminal, unsigned n_fds)
+/* What the client's first descriptor holds. A new reference; NULL with e. */
+static json_t *read_process(int fd, struct err *e)
+{
+	cleanup_free char *text = NULL;
+	size_t len;
+
+	if (!fd_is_sealed(fd)) {
+		err_set(e, EINVAL, "the process: not a sealed file in memory");
+		return NULL;
+	}
+	int ret = fd_slurp(fd, MSG_MAX_PROCESS_BYTES, &text, &len);
+	cleanup_json json_t *json = NULL;
+	if (ret < 0)
+		err_sys(e, -ret, "the process");
+	else
+		json = json_parse(text, len, CLIENT_DEPTH_MAX, e);
+	if (json && !json_is_object(json)) {
+		err_set(e, EINVAL, "the process: not an object");
+		return NULL;
+	}
+	return steal_ptr(&json);
+}
+
+static const char *why_not(const struct session *s, bool terminal, unsigned n_fds)
 {
 	if (s->outcome != SESSION_RUNNING)
 		return "cannot exec a container that has stopped";
@@ -273,24 +303,22 @@ static const char *why_not(
 		return "cannot exec in a paused container";
 	if (!session_answers(s))
 		return "cannot exec in a container that is being created";
-	if (!json_is_object(process))
-		return "no process";
-	if (n_fds != (terminal ? 1 : EXEC_STREAMS))
-		return "not the descriptors of the process's streams";
+	if (n_fds != 1 + (terminal ? 1 : EXEC_STREAMS))
+		return "not the descriptors of a process and its streams";
 	return NULL;
 }
 
 void exec_start(struct client *client, const json_t *request, int *fds, unsigned n_fds)
 {
 	struct clients *clients = client->clients;
-	json_t *process = json_object_get(request, "process");
 	bool terminal = json_is_true(json_object_get(request, "terminal"));
-	const char *why = why_not(clients->session, process, terminal, n_fds);
-	struct exec *exec = why ? NULL : take_place(clients);
+	const char *why = why_not(clients->session, terminal, n_fds);
+	struct err e = {.text = "too many processes were added to this container"};
+	cleanup_json json_t *process = why ? NULL : read_process(fds[0], &e);
+	struct exec *exec = process ? take_place(clients) : NULL;
 
 	if (!exec) {
-		client_refuse(client, "exec", 1,
-			why ? why : "too many processes were added to this container");
+		client_refuse(client, "exec", 1, why ? why : e.text);
 		return;
 	}
 	exec->terminal = terminal;
@@ -302,8 +330,8 @@ void exec_start(struct client *client, const json_t *request, int *fds, unsigned
 		client_refuse(client, "exec", 1, "out of memory");
 		return;
 	}
-	for (unsigned i = 0; i < n_fds; i++)
-		exec->fds[i] = steal_fd(&fds[i]);
+	for (unsigned i = 1; i < n_fds; i++)
+		exec->fds[i - 1] = steal_fd(&fds[i]);
 	exec->client = client;
 	client->exec = exec;
 	client_reply(client, "exec", NULL);
@@ -334,11 +362,11 @@ void exec_request(struct exec *exec, const json_t *request)
 		return;
 	if (exec->message)
 		request_waiting(exec, op);
-	else if (op && !strcmp(op, "kill") && control_integer(request, "signal", SIGRTMAX, &a))
+	else if (op && !strcmp(op, "kill") && control_integer(request, "signal", 1, SIGRTMAX, &a))
 		kill_process(exec, a);
 	else if (op && !strcmp(op, "resize") &&
-		control_integer(request, "rows", CONTROL_SIZE_MAX, &a) &&
-		control_integer(request, "columns", CONTROL_SIZE_MAX, &b))
+		control_integer(request, "rows", 1, CONTROL_SIZE_MAX, &a) &&
+		control_integer(request, "columns", 1, CONTROL_SIZE_MAX, &b))
 		ret = tell_guest(exec,
 			json_pack("{s:s, s:i, s:i}", "type", "resize", "rows", a, "columns", b));
 	else
@@ -355,7 +383,7 @@ void exec_client_gone(struct exec *exec)
 		return;
 	}
 	if (!exec->over)
-		kill_process(exec, SIGKILL);
+		drop_process(exec);
 	settle(exec);
 }
 
@@ -374,28 +402,17 @@ static struct exec *find(struct clients *clients, const json_t *message)
 	return NULL;
 }
 
-static bool number_in(
-	const json_t *message, const char *key, json_int_t min, json_int_t max, int *out)
-{
-	const json_t *value = json_object_get(message, key);
-	json_int_t number = json_integer_value(value);
-
-	if (!json_is_integer(value) || number < min || number > max)
-		return false;
-	*out = (int)number;
-	return true;
-}
-
 int clients_exec_started(struct clients *clients, const json_t *message)
 {
 	struct exec *exec = clients ? find(clients, message) : NULL;
 	int pid;
 
-	if (!exec || exec->started || exec->over || !number_in(message, "pid", 1, INT32_MAX, &pid))
+	if (!exec || exec->started || exec->over ||
+		!control_integer(message, "pid", 1, INT32_MAX, &pid))
 		return -EPROTO;
 	exec->started = true;
 	if (!exec->client) {
-		kill_process(exec, SIGKILL); /* the one before may have come too early */
+		drop_process(exec); /* the one before may have come too early */
 		start_waiting(clients);
 		return 0;
 	}
@@ -410,7 +427,7 @@ int clients_exec_exited(struct clients *clients, const json_t *message)
 	struct exec *exec = clients ? find(clients, message) : NULL;
 
 	if (!exec || !exec->started || exec->over ||
-		!number_in(message, "code", 0, 255, &exec->code))
+		!control_integer(message, "code", 0, 255, &exec->code))
 		return -EPROTO;
 	exec->over = true;
 	settle(exec);
@@ -425,7 +442,7 @@ int clients_exec_failed(struct clients *clients, const json_t *message)
 	char cleaned[MESSAGE_MAX];
 
 	if (!exec || exec->started || exec->over || !text ||
-		!number_in(message, "code", 1, 255, &exec->code))
+		!control_integer(message, "code", 1, 255, &exec->code))
 		return -EPROTO;
 	events_clean_text(text, cleaned, sizeof(cleaned));
 	exec->over = true;
@@ -433,6 +450,20 @@ int clients_exec_failed(struct clients *clients, const json_t *message)
 	settle(exec);
 	start_waiting(clients);
 	return 0;
+}
+
+bool clients_output_done(const struct clients *clients, bool settled)
+{
+	for (unsigned i = 0; clients && i < EXECS_MAX; i++) {
+		const struct exec *exec = &clients->execs[i];
+		for (unsigned k = 0; exec->number && exec->client && k < EXEC_STREAMS; k++) {
+			const struct exec_stream *stream = &exec->streams[k];
+			if (stream->open && stream->output && !stream->done &&
+				(stream->connected || !settled))
+				return false;
+		}
+	}
+	return true;
 }
 
 void exec_close_all(struct clients *clients)

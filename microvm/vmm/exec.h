@@ -51,9 +51,6 @@ void exec_start(struct client *client, const json_t *request, int *fds, unsigned
 void exec_request(struct exec *exec, const json_t *request);
 void exec_client_gone(struct exec *exec);
 
-/* Whether output of a process is still on its way to a client. */
-bool exec_pending(const struct clients *clients);
-
 /* The monitor ends: clients are told. */
 void exec_close_all(struct clients *clients);
 

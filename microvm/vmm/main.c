@@ -18,8 +18,10 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/control.h"
 #include "microvm/vmm/machine.h"
+#include "microvm/vmm/oom.h"
 #include "microvm/vmm/plan.h"
 #include "microvm/vmm/relay_socket.h"
+#include "microvm/vmm/root.h"
 #include "microvm/vmm/session.h"
 #include "microvm/vmm/signals.h"
 
@@ -33,6 +35,7 @@ struct monitor {
 	struct relay_sockets relays;
 	struct clients *clients; /* NULL: none */
 	struct signals signals;
+	struct oom oom;
 	int tty_fd; /* the controlling terminal, -1: none */
 	bool console_ready, session_ready;
 	int exit_code;
@@ -90,6 +93,16 @@ static void monitor_describe(void *arg, char *text, size_t cap_bytes)
 		snprintf(text, cap_bytes, "; the last lines of the guest's console:%s", tail);
 }
 
+static bool monitor_tell_oom(void *arg)
+{
+	return oom_tell(&((struct monitor *)arg)->oom);
+}
+
+static void on_oom_told(void *arg)
+{
+	session_oom_told(&((struct monitor *)arg)->session);
+}
+
 static void monitor_finish(void *arg, int exit_code)
 {
 	struct monitor *m = arg;
@@ -105,6 +118,7 @@ static const struct session_ops session_ops = {
 	.stop_vm = monitor_stop_vm,
 	.emit = monitor_emit,
 	.describe = monitor_describe,
+	.tell_oom = monitor_tell_oom,
 	.finish = monitor_finish,
 };
 
@@ -207,6 +221,22 @@ static int set_up_clients(struct monitor *m, struct err *e)
 	return ret;
 }
 
+/*
+ * Whoever enters this process' namespace must not find the host's files there. Without privileges
+ * there is no other; and nobody else could enter it either.
+ */
+static void leave_root(struct monitor *m)
+{
+	struct err e;
+	int ret = root_leave(&e);
+
+	m->relays.in_root = ret == 0;
+	if (ret == -EPERM)
+		log_debug("the host's root directory stays: %s", e.text);
+	else if (ret < 0)
+		log_warn("can't leave the host's root directory: %s", e.text);
+}
+
 static int set_up(struct monitor *m, int plan_fd, struct err *e)
 {
 	int ret = plan_read(&m->plan, plan_fd, e);
@@ -240,6 +270,9 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		ret = signals_init(&m->signals, &m->loop, m->plan.forward_signals,
 			m->plan.controlling, on_signal, m, e);
 	if (!ret)
+		ret = oom_init(
+			&m->oom, &m->loop, steal_fd(&m->plan.oom_fd), on_oom_told, m, e);
+	if (!ret)
 		ret = set_up_clients(m, e);
 	if (!ret && m->tty_fd >= 0)
 		tell_size(m);
@@ -248,8 +281,13 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
 	if (!ret)
 		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, e);
+	/* Threads inherit it; QEMU has yet to open its files. */
+	if (!ret && !m->plan.emulation)
+		leave_root(m);
 	if (!ret)
 		ret = machine_start(&m->machine, e);
+	if (!ret && m->plan.emulation)
+		leave_root(m);
 	return ret;
 }
 
@@ -261,6 +299,7 @@ static void tear_down(struct monitor *m)
 		session_fini(&m->session);
 	control_fini(&m->control);
 	signals_fini(&m->signals);
+	oom_fini(&m->oom);
 	fd_closep(&m->tty_fd);
 	plan_fini(&m->plan);
 	if (m->console_ready)

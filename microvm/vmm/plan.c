@@ -396,7 +396,7 @@ static void plan_init(struct plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 	plan->kernel_fd = plan->fs_fd = plan->control_fd = plan->container_fd = -1;
-	plan->listen_fd = -1;
+	plan->listen_fd = plan->oom_fd = -1;
 	plan->lifeline = true;
 	plan->in_fd = plan->out_fd = plan->err_fd = plan->terminal_fd = -1;
 	for (unsigned i = 0; i < PLAN_DISKS_MAX; i++)
@@ -421,6 +421,8 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 		ret = read_control(plan, &top);
 	if (!ret && json_object_get(plan->json, "listen"))
 		ret = read_fd_object(&top, "listen", "listen.", &plan->listen_fd);
+	if (!ret && json_object_get(plan->json, "oom"))
+		ret = read_fd_object(&top, "oom", "oom.", &plan->oom_fd);
 	if (!ret)
 		ret = read_kernel(plan, &top);
 	if (!ret)
@@ -471,6 +473,7 @@ void plan_fini(struct plan *plan)
 	for (unsigned i = 0; i < plan->n_keep; i++)
 		fd_closep(&plan->keep[i]);
 	fd_closep(&plan->listen_fd);
+	fd_closep(&plan->oom_fd);
 	for (unsigned i = 0; i < plan->n_initramfs; i++)
 		fd_closep(&plan->initramfs[i].fd);
 	free(plan->initramfs);

@@ -23,14 +23,15 @@ static void relay_closed(void *arg, int reason)
 static const struct vsock_conn_events relay_events = {.closed = relay_closed};
 
 /* Never waits: a listener whose queue is full refuses, as one that is gone does. */
-static int connect_to(int path_fd)
+static int connect_to(int path_fd, bool in_root)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (sock < 0)
 		return -errno;
-	snprintf(name.sun_path, sizeof(name.sun_path), "/proc/self/fd/%d", path_fd);
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/%d",
+		in_root ? "" : "/proc/self/fd", path_fd);
 	if (connect(sock, (struct sockaddr *)&name, sizeof(name)) < 0)
 		return -errno;
 	return steal_fd(&sock);
@@ -43,7 +44,7 @@ static int relay_accept(void *arg, uint32_t guest_port, struct vsock_accepted *a
 	(void)guest_port;
 	if (socket->all->n_conns == RELAY_CONNS_MAX)
 		return -EMFILE;
-	int fd = connect_to(socket->fd);
+	int fd = connect_to(socket->fd, socket->all->in_root);
 	if (fd < 0) {
 		log_debug("a socket for the guest: %s", strerror(-fd));
 		return fd;

@@ -23,6 +23,7 @@ struct relay_socket {
 struct relay_sockets {
 	struct relay_socket sockets[PLAN_SOCKETS_MAX];
 	unsigned n_conns;
+	bool in_root; /* the root directory is that of our descriptors (root.h) */
 };
 
 /* Both are to live as long as the device; the plan's descriptors too. */

@@ -42,7 +42,7 @@ static void do_kill(struct client *client, const json_t *request)
 	const json_t *all = json_object_get(request, "all");
 	int signal;
 
-	if (!control_integer(request, "signal", SIGRTMAX, &signal) ||
+	if (!control_integer(request, "signal", 0, SIGRTMAX, &signal) ||
 		(all && !json_is_boolean(all))) {
 		client_refuse(client, "kill", 1, "not a signal");
 	} else if (s->outcome != SESSION_RUNNING) {
@@ -50,7 +50,8 @@ static void do_kill(struct client *client, const json_t *request)
 	} else {
 		/* First: this may be the end of everything. */
 		client_reply(client, "kill", NULL);
-		session_kill(s, signal, json_is_true(all));
+		if (signal) /* 0 asks whether there is anything that could have one */
+			session_kill(s, signal, json_is_true(all));
 	}
 }
 
@@ -59,8 +60,8 @@ static void do_resize(struct client *client, const json_t *request)
 	struct session *s = client->clients->session;
 	int rows, columns;
 
-	if (!control_integer(request, "rows", CONTROL_SIZE_MAX, &rows) ||
-		!control_integer(request, "columns", CONTROL_SIZE_MAX, &columns)) {
+	if (!control_integer(request, "rows", 1, CONTROL_SIZE_MAX, &rows) ||
+		!control_integer(request, "columns", 1, CONTROL_SIZE_MAX, &columns)) {
 		client_refuse(client, "resize", 1, "not the size of a terminal");
 	} else if (s->outcome != SESSION_RUNNING) {
 		client_refuse(client, "resize", 1, NOT_RUNNING);
@@ -149,7 +150,9 @@ static void do_update(struct client *client, const json_t *request)
 {
 	json_t *resources = json_object_get(request, "resources");
 
-	if (!json_is_object(resources))
+	if (json_is_true(json_object_get(request, "undo")))
+		ask(client, "update", json_pack("{s:s, s:b}", "type", "update", "undo", 1));
+	else if (!json_is_object(resources))
 		client_refuse(client, "update", 1, "no resources");
 	else
 		ask(client, "update",

@@ -22,6 +22,7 @@
 #define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
 #define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
 #define SETTLE_NS     (NS_PER_S / 20)
+#define CLIENTS_NS    (10 * NS_PER_S) /* for readers of other processes' output, who may be stuck */
 #define GONE_WORDS    "guestinit closed its connection before the container had ended"
 #define SIGKILL_CODE  137
 
@@ -73,12 +74,19 @@ static void take_vm_down(struct session *s);
 
 static void maybe_end(struct session *s)
 {
-	if (s->finished || s->outcome == SESSION_RUNNING || !streams_done(s))
+	if (s->finished || s->outcome == SESSION_RUNNING || s->oom_telling || !streams_done(s))
+		return;
+	if (!s->clients_late && !clients_output_done(s->clients, s->settled))
 		return;
 	if (s->vm_ended)
 		end_session(s);
-	else if (s->over && !s->config.disks && !exec_pending(s->clients))
+	else if (s->over && !s->config.disks)
 		take_vm_down(s);
+}
+
+void session_output_done(struct session *session)
+{
+	maybe_end(session);
 }
 
 /* The VM is gone, or shall be: everything that was in flight is now in the host's hands. */
@@ -87,8 +95,8 @@ static void take_vm_down(struct session *s)
 	s->vm_ended = true;
 	agent_close(&s->agent);
 	s->config.ops->stop_vm(s->config.arg);
-	if (loop_timer_set(&s->timer, SETTLE_NS, 0) < 0)
-		s->settled = true;
+	if (loop_timer_set(&s->timer, SETTLE_NS, CLIENTS_NS) < 0)
+		s->settled = s->clients_late = true;
 	maybe_end(s);
 }
 
@@ -420,8 +428,16 @@ void session_guest_exited(struct session *s, int code, bool oom)
 	s->outcome = SESSION_EXITED;
 	s->code = code;
 	s->oom |= oom;
+	if (s->oom && s->config.ops->tell_oom)
+		s->oom_telling = s->config.ops->tell_oom(s->config.arg);
 	clients_container_over(s->clients, 0, NULL);
 	shut_down(s);
+}
+
+void session_oom_told(struct session *session)
+{
+	session->oom_telling = false;
+	maybe_end(session);
 }
 
 void session_guest_failed(struct session *s, int code, const char *message)
@@ -462,6 +478,7 @@ static void timer_expired(struct loop_timer *timer)
 		(struct session *)(void *)((char *)timer - offsetof(struct session, timer));
 
 	if (s->vm_ended) {
+		s->clients_late = s->settled;
 		s->settled = true;
 		maybe_end(s);
 	} else if (s->outcome != SESSION_RUNNING) {

@@ -5,7 +5,9 @@
  * its operations, so that it knows neither engine nor device.
  *
  * It ends once, through `finish`, when three things are true: the outcome is known, the VM has
- * ended, and all output that the guest had sent is written. A stop from hvrun, or hvrun's end, cuts
+ * ended, and all output that the guest had sent is written, that of other processes than the
+ * container's own for a while only; a container that was out of memory ends after the host knows
+ * that. A stop from hvrun, or hvrun's end, cuts
  * this short. Everything is called by the loop's thread.
  *
  * Other processes' requests (clients.h) go through the functions below as well; with clients, the
@@ -49,6 +51,8 @@ struct session_ops {
 	void (*emit)(void *arg, const json_t *event);
 	/* The console's part of a failure's message: panic line and last lines, or "". */
 	void (*describe)(void *arg, char *text, size_t cap_bytes);
+	/* The container was out of memory; true: session_oom_told is going to be called. May be NULL. */
+	bool (*tell_oom)(void *arg);
 	/* The end: leave the loop, then exit with this code. */
 	void (*finish)(void *arg, int exit_code);
 };
@@ -88,6 +92,7 @@ struct session {
 	struct loop_timer timer; /* for hello, then for the guest to end */
 	bool accepted, hello, vm_ended, settled, finished;
 	bool over;    /* the guest has told the container's end */
+	bool clients_late; /* the output of their processes is waited for no longer */
 	bool held;    /* see session_config.hold */
 	bool set_up;  /* the guest has the create message */
 	bool created; /* all but the last step: waits for session_start */
@@ -96,6 +101,7 @@ struct session {
 	enum session_outcome outcome;
 	int code;
 	bool oom;
+	bool oom_telling; /* the end waits until the host knows */
 	char message[SESSION_MESSAGE_BYTES];
 	struct session_signal pending_signals[SESSION_PENDING_MAX];
 	unsigned n_pending;
@@ -129,6 +135,11 @@ int session_pause(struct session *session, bool pause, struct err *e) must_check
 int session_send(struct session *session, json_t *message) must_check;
 
 void session_vm_ended(struct session *session, enum engine_end how, const char *message);
+
+void session_oom_told(struct session *session); /* what tell_oom announced */
+
+/* From the clients, when output of a process has been delivered. */
+void session_output_done(struct session *session);
 
 /* Something that the VM can't go on without is gone. The VM is stopped. */
 void session_fail(struct session *session, const char *why);

@@ -2,10 +2,13 @@
 # Many lives at once, half of them disturbed by SIGKILL: nothing may be left, and no state may lie.
 load lib
 
-@test "${CYCLES:-200} cycles of create, start, exec, kill, delete, half of them killed at a random moment" {
+@test "${CYCLES:-200} cycles of create, start, exec, kill, delete, half of them killed at a random moment of a step" {
 	# runc makes no promise for commands that are killed.
 	is_vm || export CYCLES_IN_PEACE=1
-	tests/compat/cycles 3>&-
+	local code=0
+	tests/compat/cycles 3>&- 2>"$BATS_TEST_TMPDIR/summary" || code=$?
+	sed 's/^/# /' "$BATS_TEST_TMPDIR/summary" >&3
+	[ "$code" -eq 0 ]
 }
 
 @test "nothing is left" {

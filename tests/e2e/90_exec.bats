@@ -45,6 +45,10 @@ ended() {
 	[[ $state == Z* ]]
 }
 
+is_stopped() {
+	[ "$(hv state "$BOX" | jq -r .status)" = stopped ]
+}
+
 none_inside() {
 	! hv exec "$BOX" pgrep -f "$1" >/dev/null
 }
@@ -69,7 +73,10 @@ none_inside() {
 	expect_refusal 'exec failed: process args cannot be empty'
 	ex --cwd /no/such -- true </dev/null
 	expect_status 255
-	expect_refusal 'exec failed: .*/no/such.*No such file'
+	expect_refusal 'exec failed: unable to start container process: chdir to cwd \("/no/such"\) set in config\.json failed: no such file or directory'
+	ex -- /etc </dev/null
+	expect_status 255
+	expect_refusal 'exec failed: unable to start container process: exec: "/etc": permission denied'
 	status=0
 	hv exec no-such-box true >"$OUT" 2>"$ERR" </dev/null || status=$?
 	expect_status 255
@@ -321,4 +328,119 @@ none_inside() {
 	expect_out "max
 max 200000
 max"
+}
+
+@test "update: one that the host refuses changes nothing inside" {
+	start_box
+	hv update --memory 100m --cpu-quota 50000 "$BOX"
+	ex -- cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max </dev/null
+	local before
+	before=$(cat "$OUT")
+	status=0
+	hv update --resources - "$BOX" >"$OUT" 2>"$ERR" <<<'{"memory": {"limit": 80000000}, "cpu": {"quota": 20000},
+		"blockIO": {"weight": 5}}' || status=$?
+	expect_status 1
+	ex -- cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max </dev/null
+	expect_out "$before"
+}
+
+@test "--preserve-fds: 0 is fine, more is refused with what to do" {
+	start_box
+	ex --preserve-fds 0 -- true </dev/null
+	expect_status 0
+	ex --preserve-fds 2 -- true </dev/null
+	expect_status 255
+	expect_refusal "exec failed: --preserve-fds 2: open files of the host can't be passed into a virtual machine; a bind mount"
+	status=0
+	hv run --preserve-fds 1 --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" "$BOX-2" >"$OUT" 2>"$ERR" </dev/null || status=$?
+	expect_status 1
+	expect_refusal "preserve-fds 1: open files"
+}
+
+@test "a bind-mounted Unix socket: mode and owner of the host's, and the monitor as the peer" {
+	local dir="$BATS_TEST_TMPDIR/s"
+	mkdir "$dir"
+	python3 - "$dir/sock" "$dir/peer" <<-'END' 3>&- &
+		import os, socket, struct, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		os.chmod(sys.argv[1], 0o620)
+		os.chown(sys.argv[1], 0, 1234)
+		s.listen()
+		c, _ = s.accept()
+		pid, uid, gid = struct.unpack('3i', c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+		comm = open('/proc/%d/comm' % pid).read().strip()
+		c.sendall(('%s %d %d\n' % (comm, uid, gid)).encode())
+	END
+	local server=$!
+	eventually 100 test -S "$dir/sock"
+	config '.mounts += [{destination: "/run/host.sock", type: "bind", source: $s, options: ["rbind"]}]' --arg s "$dir/sock"
+	start_box
+	ex -- stat -c '%a %u %g %F' /run/host.sock </dev/null
+	expect_out '620 0 1234 socket'
+	ex --user 1234:1 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"' </dev/null
+	[ "$status" -ne 0 ]
+	[ "$(cat "$ERR")" = 'Permission denied' ]
+	ex --user 5:1234 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; print <S>' </dev/null
+	expect_out 'hvrun-vmm 0 0'
+	wait "$server"
+}
+
+@test "exec: output that waits for a slow reader outlives the container" {
+	start_box
+	ex -- true </dev/null
+	hv exec "$BOX" sh -c 'head -c 200000 /dev/zero; echo >&2 written; sleep 1000' 2>"$ERR" </dev/null 3>&- | {
+		eventually 600 test -e "$BATS_TEST_TMPDIR/killed"
+		wc -c >"$OUT"
+	} &
+	local reader=$!
+	eventually 300 grep -q written "$ERR"
+	sleep 1 # more than a pipe's worth is in the monitor by now
+	hv kill "$BOX" KILL
+	eventually 300 is_stopped
+	: >"$BATS_TEST_TMPDIR/killed"
+	wait "$reader"
+	expect_out 200000
+}
+
+@test "exec: a reader that is stuck does not keep a container that has ended" {
+	start_box
+	local monitor reader
+	monitor=$(hv state "$BOX" | jq .pid)
+	mkfifo "$BATS_TEST_TMPDIR/pipe"
+	hv exec "$BOX" sh -c 'head -c 2000000 /dev/zero; echo >&2 written' >"$BATS_TEST_TMPDIR/pipe" 2>"$ERR" </dev/null 3>&- &
+	exec 7<"$BATS_TEST_TMPDIR/pipe"
+	reader=$!
+	head -c 1 <&7 >"$OUT"
+	hv kill "$BOX" KILL
+	eventually 600 ended "$monitor"
+	exec 7<&-
+	status=0
+	wait "$reader" || status=$?
+	expect_status 137
+	hv delete "$BOX"
+	BOX=
+}
+
+@test "exec: a MiB of arguments and environment, and what is too much" {
+	start_box
+	local file="$BATS_TEST_TMPDIR/process.json"
+	python3 - "$file" <<-'END'
+		import json, sys
+		# One text is at most 128 KiB for Linux.
+		process = {"args": ["/bin/sh", "-c", "echo ${#A0} ${#A7}; env | wc -c; shift; echo ${#1}", "sh", "x", "y" * 100000], "cwd": "/",
+			"user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin:/usr/bin"] + ["A%d=%s" % (i, '"' * 120000) for i in range(8)]}
+		json.dump(process, open(sys.argv[1], 'w'))
+	END
+	status=0
+	hv exec --process "$file" "$BOX" </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_status 0
+	[ "$(head -n 1 "$OUT")" = '120000 120000' ]
+	[ "$(sed -n 2p "$OUT")" -gt 960000 ]
+	[ "$(tail -n 1 "$OUT")" = 100000 ]
+	jq '.env += [range(12) | "B\(.)=" + ("x" * 120000)]' "$file" >"$file.more"
+	status=0
+	hv exec --process "$file.more" "$BOX" </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_status 255
+	expect_refusal 'exec failed: the process: arguments and environment take more than 3145728 bytes'
 }

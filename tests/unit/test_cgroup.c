@@ -368,6 +368,15 @@ static void test_values_v2(void **state)
 	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), 0);
 	assert_file("fs/c1/memory.max", "35485760");
 	json_decref(json);
+	/* What is refused after all takes the rest of it along. */
+	put("fs/c1/cpu.max", "20000 50000\n");
+	json = json_loads("{\"memory\":{\"limit\":27000000},\"cpu\":{\"quota\":-1},\"unified\":{"
+			  "\"memory.low\":\"x\"}}",
+		0, NULL);
+	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), -EINVAL);
+	assert_file("fs/c1/memory.max", "35485760");
+	assert_file("fs/c1/cpu.max", "20000 50000");
+	json_decref(json);
 	put("fs/c1/memory.max", "");
 	put("fs/c1/memory.swap.max", "");
 	put("fs/c1/cpu.max", "20000 50000\n");
@@ -471,6 +480,26 @@ static void test_refusals(void **state)
 	cgroup_fini(&cg);
 }
 
+/* Two at once: the second finds no processes yet, and is refused all the same. */
+static void test_race(void **state)
+{
+	struct cgroup first, second;
+	struct err e;
+
+	(void)state;
+	host(V2_MOUNTS, "0::/a/b\n");
+	put("fs/cgroup.controllers", "");
+	put("fs/a/c1/cgroup.procs", "");
+	assert_int_equal(create(&first, "{}", 0, &e), 0);
+	assert_int_equal(create(&second, "{}", 0, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "another container is being created in "));
+	cgroup_fini(&second);
+	cgroup_settle(&first);
+	assert_int_equal(create(&second, "{}", 0, &e), 0);
+	cgroup_fini(&second);
+	cgroup_fini(&first);
+}
+
 /* Nothing of a cgroup that could not be made stays: here, one without a cgroup.procs. */
 static void test_undo(void **state)
 {
@@ -530,6 +559,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_values_v2, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_undo, setup, teardown),
 		cmocka_unit_test(test_json_bad),
 		cmocka_unit_test(test_weights),

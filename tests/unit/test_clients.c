@@ -149,7 +149,12 @@ static void test_kill_and_resize(void **state)
 	fake_guest_ask(g, client, "{'op':'resize','rows':3,'columns':4}");
 	assert_ok(g, client, "resize");
 	json_decref(fake_guest_hear(g, "resize"));
+	/* Asks whether it lives, and changes nothing. */
 	fake_guest_ask(g, client, "{'op':'kill','signal':0}");
+	assert_ok(g, client, "kill");
+	fake_guest_ask(g, client, "{'op':'kill','signal':-1}");
+	assert_refused(g, client, "not a signal");
+	fake_guest_ask(g, client, "{'op':'kill','signal':65}");
 	assert_refused(g, client, "not a signal");
 	fake_guest_ask(g, client, "{'op':'resize','rows':3}");
 	assert_refused(g, client, "not the size of a terminal");

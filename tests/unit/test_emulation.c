@@ -275,7 +275,7 @@ static void test_child_missing(void **state)
 	struct err e;
 
 	assert_int_equal(child_start(&f->child, words, NULL, 0, &e), -ENOENT);
-	assert_string_equal(e.text, "/nonexistent/qemu: No such file or directory");
+	assert_string_equal(e.text, "/nonexistent/qemu: no such file or directory");
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 

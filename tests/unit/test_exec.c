@@ -12,13 +12,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "support/fake_guest.h"
 
-#define EXEC	 "{'op':'exec','process':{'args':['sh'],'cwd':'/'}}"
-#define TERMINAL "{'op':'exec','process':{},'terminal':true,'rows':24,'columns':80}"
+#define EXEC	 "{'op':'exec'}"
+#define TERMINAL "{'op':'exec','terminal':true,'rows':24,'columns':80}"
+#define PROCESS	 "{\"args\":[\"sh\"],\"cwd\":\"/\"}"
 
 static int setup(void **state)
 {
@@ -30,17 +32,34 @@ static int teardown(void **state)
 	return fake_guest_teardown(state);
 }
 
-static void ask(struct fake_guest *g, int client, const char *text, unsigned n_fds)
+/* A request with a file and n streams. */
+static void ask_file(struct fake_guest *g, int client, const char *text, int file, unsigned n)
 {
-	int fds[4];
+	int fds[5] = {file};
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 1; i < 5; i++) {
 		fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
 		assert_true(fds[i] >= 0);
 	}
-	fake_guest_ask_fds(g, client, text, fds, n_fds);
-	for (unsigned i = 0; i < 4; i++)
+	fake_guest_ask_fds(g, client, text, fds, 1 + n);
+	for (unsigned i = 1; i < 5; i++)
 		close(fds[i]);
+}
+
+static int process_file(const char *text)
+{
+	int fd = fd_memfile("process", text, strlen(text));
+
+	assert_true(fd >= 0);
+	assert_int_equal(fd_seal(fd), 0);
+	return fd;
+}
+
+static void ask(struct fake_guest *g, int client, const char *text, unsigned n)
+{
+	cleanup_close int file = process_file(PROCESS);
+
+	ask_file(g, client, text, file, n);
 }
 
 static void assert_reply(struct fake_guest *g, int client, bool ok, const char *words)
@@ -174,11 +193,17 @@ static void test_refused(void **state)
 	assert_reply(g, client, false, "cannot exec in a container that is being created");
 	fake_guest_run(g);
 	ask(g, client, EXEC, 2);
-	assert_reply(g, client, false, "not the descriptors of the process's streams");
+	assert_reply(g, client, false, "not the descriptors of a process and its streams");
 	ask(g, client, EXEC, 4);
-	assert_reply(g, client, false, "not the descriptors of the process's streams");
-	ask(g, client, "{'op':'exec','process':[]}", 3);
-	assert_reply(g, client, false, "no process");
+	assert_reply(g, client, false, "not the descriptors of a process and its streams");
+	cleanup_close int list = process_file("[]"), broken = process_file("{\"args\":[");
+	ask_file(g, client, EXEC, list, 3);
+	assert_reply(g, client, false, "the process: not an object");
+	ask_file(g, client, EXEC, broken, 3);
+	assert_reply(g, client, false, NULL);
+	cleanup_close int open_file = fd_memfile("process", PROCESS, strlen(PROCESS));
+	ask_file(g, client, EXEC, open_file, 3);
+	assert_reply(g, client, false, "the process: not a sealed file in memory");
 	assert_int_equal(session_pause(&g->session, true, &e), 0);
 	ask(g, client, EXEC, 3);
 	assert_reply(g, client, false, "cannot exec in a paused container");
@@ -378,6 +403,91 @@ static void test_hostile_messages(void **state)
 	}
 }
 
+/* What the guest had sent is still on its way to a slow reader: the monitor ends after it. */
+static void test_output_after_vm(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int client = start(g), other = start(g);
+	begin(g, 1);
+	assert_event(g, client, "started", 101);
+	begin(g, 2);
+	assert_event(g, other, "started", 102);
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e2','code':3}");
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':0}");
+	json_decref(fake_guest_hear(g, "shutdown"));
+	session_vm_ended(&g->session, ENGINE_END_RESET, "");
+	for (uint32_t port = 1026; port <= 1027; port++)
+		fake_guest_conn_closed(fake_guest_conn(g, port), 0);
+	for (uint32_t port = 4096; port < 4096 + 5; port++) {
+		assert_int_equal(g->finishes, 0);
+		fake_guest_conn_closed(fake_guest_conn(g, port), 0);
+	}
+	assert_int_equal(g->finishes, 0);
+	fake_guest_conn_drained(fake_guest_conn(g, 4101));
+	assert_int_equal(g->finishes, 1);
+	assert_event(g, client, "exited", 137);
+	assert_event(g, other, "exited", 3);
+	close(client);
+	close(other);
+}
+
+/* As much as a process may have; while one is on its way, others wait, and signals don't. */
+static void test_large(void **state)
+{
+	struct fake_guest *g = *state;
+	size_t len = MSG_MAX_PROCESS_BYTES - 64;
+	cleanup_free char *text = malloc(len + 64), *more = calloc(1, MSG_MAX_PROCESS_BYTES + 2);
+
+	assert_true(text && more);
+	int head = sprintf(text, "{\"cwd\":\"/\",\"args\":[\"");
+	memset(text + head, 'x', len - (size_t)head);
+	strcpy(text + len, "\"]}");
+	memset(more, ' ', MSG_MAX_PROCESS_BYTES + 1);
+	cleanup_close int file = process_file(text), over = process_file(more);
+	fake_guest_run(g);
+	int refused = fake_guest_connect(g), clients[4];
+	ask_file(g, refused, EXEC, over, 3);
+	assert_reply(g, refused, false, NULL);
+	for (int i = 0; i < 4; i++) {
+		clients[i] = fake_guest_connect(g);
+		assert_true(lseek(file, 0, SEEK_SET) == 0);
+		ask_file(g, clients[i], EXEC, file, 3);
+		assert_reply(g, clients[i], true, NULL);
+	}
+	session_kill(&g->session, 10, false);
+	for (unsigned i = 1; i <= 4; i++) {
+		cleanup_json json_t *message = fake_guest_hear(g, "exec");
+		const json_t *args = json_object_get(json_object_get(message, "process"), "args");
+		assert_int_equal(json_string_length(json_array_get(args, 0)), len - (size_t)head);
+		if (i == 1)
+			json_decref(fake_guest_hear(g, "kill"));
+		begin(g, i);
+		assert_event(g, clients[i - 1], "started", (int)i + 100);
+	}
+	for (int i = 0; i < 4; i++)
+		close(clients[i]);
+	close(refused);
+}
+
+/* Whoever nobody waits for is dropped, not only killed: its output may never get anywhere. */
+static void test_dropped(void **state)
+{
+	struct fake_guest *g = *state;
+
+	fake_guest_run(g);
+	int client = start(g);
+	begin(g, 1);
+	assert_event(g, client, "started", 101);
+	close(client);
+	cleanup_json json_t *kill = fake_guest_hear(g, "kill");
+	assert_int_equal(json_integer_value(json_object_get(kill, "signal")), 9);
+	assert_true(json_is_true(json_object_get(kill, "drop")));
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':137}");
+	close_streams(g, 4096, 3, true);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -391,6 +501,9 @@ int main(void)
 		T(test_many),
 		T(test_turns),
 		T(test_vm_ends),
+		T(test_output_after_vm),
+		T(test_large),
+		T(test_dropped),
 		cmocka_unit_test(test_hostile_messages),
 	};
 	log_init("test", 2, LOG_LEVEL_ERROR);

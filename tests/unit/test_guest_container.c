@@ -113,7 +113,8 @@ static void test_not_found(void **state)
 	run.config = "{\"process\":{\"args\":[\"/not/here\"],\"cwd\":\"/\"}}";
 	guest_box_run(&run, &result);
 	assert_int_equal(result.code, 127);
-	assert_string_equal(result.message, "exec: \"/not/here\": no such file or directory");
+	assert_string_equal(
+		result.message, "exec: \"/not/here\": stat /not/here: no such file or directory");
 }
 
 static void test_devices(void **state)

@@ -184,6 +184,26 @@ static void test_leftovers(void **state)
 	assert_string_equal(guest_box_output(&result, 4102), "0\n1\n");
 }
 
+#define DROP(name) "{\"type\":\"kill\",\"signal\":9,\"drop\":true,\"exec\":\"" name "\"}"
+
+/* Nobody ever connects their output: they end when the host says that nobody waits for it. */
+static void test_dropped(void **state)
+{
+	(void)state;
+	RUN(CONFIG("sleep 60", "", ""),
+		{"started", EXEC("e1", "echo lost; exit 5", "", "\"stdout\":4096"),
+			.unconnected = true},
+		{"{\"exec\":\"e1\"",
+			EXEC("e2", "sleep 0.3; ps | grep -c lost", "", "\"stdout\":4099")},
+		{"\"code\":0,\"exec\":\"e2\"", DROP("e1")},
+		{"\"code\":5,\"exec\":\"e1\"", EXEC("e3", "sleep 50", "", "\"stdout\":4102"),
+			.unconnected = true},
+		{"{\"exec\":\"e3\"", DROP("e3")}, {"\"code\":137,\"exec\":\"e3\"", DROP("e1")},
+		{"\"code\":137,\"exec\":\"e3\"", KILL});
+	assert_int_equal(result.code, 137);
+	assert_string_equal(result.log, "");
+}
+
 static void test_terminal(void **state)
 {
 	(void)state;
@@ -347,14 +367,14 @@ static void test_hooks(void **state)
 			"\"/bin/sh\",\"args\":[\"sh\",\"-c\",\"echo no good >&2; exit 3\"]}]}"};
 	guest_box_run(&run, &result);
 	assert_true(result.failed);
-	assert_string_equal(
-		result.message, "hooks.startContainer[1] (/bin/sh): exit status 3: no good");
+	assert_string_equal(result.message,
+		"error running startContainer hook #1: exit status 3, output: no good");
 	assert_string_equal(result.out, "");
 	run.create_extra = ",\"hooks\":{\"startContainer\":[{\"path\":\"/bin/sleep\",\"args\":["
 			   "\"sleep\",\"20\"],\"timeout\":1}]}";
 	guest_box_run(&run, &result);
-	assert_string_equal(
-		result.message, "hooks.startContainer[0] (/bin/sleep): did not end within 1 s");
+	assert_string_equal(result.message,
+		"error running startContainer hook #0: hook ran past specified timeout of 1.0s");
 }
 
 static void test_kill_all(void **state)
@@ -408,6 +428,7 @@ int main(void)
 		TEST(test_failures),
 		TEST(test_many),
 		TEST(test_leftovers),
+		TEST(test_dropped),
 		TEST(test_terminal),
 		TEST(test_seccomp),
 		TEST(test_user_namespace),

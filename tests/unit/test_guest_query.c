@@ -274,7 +274,23 @@ static void test_update(void **state)
 	expect_file(&c, "memory.max", "1000000");
 	assert_int_equal(update(&c, "{\"cpu\":5}", &e), -EINVAL);
 	assert_string_equal(e.text, "resources.cpu: must be an object");
-	assert_true(update(&c, "{\"rdma\":{\"x\":{\"hcaHandles\":1}}}", &e) < 0);
+	/* One that fails half-way changes nothing; one that the host does not want is taken back.
+	 */
+	assert_true(update(&c,
+			    "{\"cpu\":{\"quota\":7777},\"memory\":{\"limit\":2000000},\"rdma\":{"
+			    "\"x\":{\"hcaHandles\":1}}}",
+			    &e) < 0);
+	expect_file(&c, "cpu.max", "5000 40000");
+	expect_file(&c, "memory.max", "1000000");
+	assert_int_equal(guest_update_undo(&c, &e), -EINVAL);
+	assert_int_equal(
+		update(&c, "{\"cpu\":{\"quota\":7777},\"memory\":{\"limit\":2000000}}", &e), 0);
+	expect_file(&c, "cpu.max", "7777 40000");
+	assert_int_equal(guest_update_undo(&c, &e), 0);
+	expect_file(&c, "cpu.max", "5000 40000");
+	expect_file(&c, "memory.max", "1000000");
+	assert_int_equal(update(&c, "{\"cpu\":{\"period\":20000}}", &e), 0);
+	expect_file(&c, "cpu.max", "5000 20000");
 	thrash_fini(&c.thrash);
 	end_cgroup(&c, dir);
 	loop_fini(&guest.loop);

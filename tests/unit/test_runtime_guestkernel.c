@@ -162,7 +162,7 @@ static void test_modules(void **state)
 	unlink(in_dir("vsock.ko"));
 	settings.kernel = NULL;
 	assert_int_equal(fault(&e), -ENOENT);
-	assert_non_null(strstr(e.text, "vsock.ko: No such file"));
+	assert_non_null(strstr(e.text, "vsock.ko: no such file"));
 	settings.modules = "/no/such/dir";
 	assert_int_equal(fault(&e), -ENOENT);
 	assert_non_null(strstr(e.text, "modules: /no/such/dir"));
@@ -175,7 +175,7 @@ static void test_faults(void **state)
 	(void)state;
 	settings.kernel = "/no/such/kernel";
 	assert_int_equal(fault(&e), -ENOENT);
-	assert_string_equal(e.text, "kernel: /no/such/kernel: No such file or directory");
+	assert_string_equal(e.text, "kernel: /no/such/kernel: no such file or directory");
 	settings.kernel = "/tmp";
 	assert_int_equal(fault(&e), -EINVAL);
 	assert_string_equal(e.text, "kernel: /tmp: not a regular file");

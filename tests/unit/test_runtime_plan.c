@@ -31,6 +31,12 @@ struct box {
 	int dir;
 	struct oci_config config;
 	struct exports exports;
+	/* What fill makes of them. */
+	struct settings settings;
+	struct sizing sizing;
+	struct guestkernel *kernel;
+	struct streams streams;
+	struct plan plan;
 };
 
 static void make(struct box *box, const char *inner)
@@ -61,6 +67,7 @@ static void destroy(struct box *box)
 	exports_close(&box->exports);
 	oci_config_fini(&box->config);
 	close(box->dir);
+	free(box->kernel);
 	snprintf(command, sizeof(command), "rm -rf %s", box->path);
 	assert_int_equal(system(command), 0);
 }
@@ -206,32 +213,34 @@ static const char everything[] =
 	"'rootfsPropagation':'private','maskedPaths':['/proc/kcore'],'readonlyPaths':['/proc/sys'],"
 	"'mountLabel':'m','personality':{'domain':'LINUX','flags':[]},'x-unknown':[]}";
 
-static void fill(struct plan *plan, struct box *box, struct settings *settings,
-	struct sizing *sizing, struct guestkernel *kernel, struct streams *streams)
+static void fill(struct box *box)
 {
-	*settings = (struct settings){.accel = ACCEL_EMULATION, .cache = "never"};
-	*sizing = (struct sizing){.vcpus = 2, .memory_bytes = 64 << 20};
-	kernel->fd = 5;
-	strcpy(kernel->path, "/k");
-	strcpy(kernel->cmdline, "quiet");
-	kernel->discovery = "acpi";
-	kernel->n_files = 1;
-	strcpy(kernel->files[0].path, "init");
-	kernel->files[0].mode_perms = 0755;
-	kernel->files[0].fd = 6;
-	*streams = (struct streams){.in = 10, .out = 11, .err = 12, .terminal = -1};
-	*plan = (struct plan){
+	box->kernel = calloc(1, sizeof(*box->kernel));
+	assert_non_null(box->kernel);
+	box->settings = (struct settings){.accel = ACCEL_EMULATION, .cache = "never"};
+	box->sizing = (struct sizing){.vcpus = 2, .memory_bytes = 64 << 20};
+	box->kernel->fd = 5;
+	strcpy(box->kernel->path, "/k");
+	strcpy(box->kernel->cmdline, "quiet");
+	box->kernel->discovery = "acpi";
+	box->kernel->n_files = 1;
+	strcpy(box->kernel->files[0].path, "init");
+	box->kernel->files[0].mode_perms = 0755;
+	box->kernel->files[0].fd = 6;
+	box->streams = (struct streams){.in = 10, .out = 11, .err = 12, .terminal = -1};
+	box->plan = (struct plan){
 		.id = "id-1",
 		.config = &box->config,
-		.settings = settings,
-		.sizing = sizing,
-		.kernel = kernel,
+		.settings = &box->settings,
+		.sizing = &box->sizing,
+		.kernel = box->kernel,
 		.exports = &box->exports,
-		.streams = streams,
+		.streams = &box->streams,
 		.qemu = "/q",
 		.start = true,
 		.listen = -1,
 		.keep = -1,
+		.oom = -1,
 		.vmm_fs_socket = 20,
 		.vmm_control = 21,
 		.fs_vmm_socket = 22,
@@ -243,18 +252,13 @@ static void fill(struct plan *plan, struct box *box, struct settings *settings,
 static void test_create_message(void **state)
 {
 	struct box box = {0};
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
-	struct streams streams;
-	struct plan plan;
 	struct err e = {0};
 
 	(void)state;
 	make(&box, everything);
 	open_exports(&box);
-	fill(&plan, &box, &settings, &sizing, kernel, &streams);
-	cleanup_close int fd = plan_container_file(&plan, &e);
+	fill(&box);
+	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	if (fd < 0)
 		fail_msg("%s", e.text);
 	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
@@ -277,27 +281,21 @@ static void test_create_message(void **state)
 	assert_null(create->os.resources.cpu.cpus);
 	assert_true(create->os.resources.cpu.shares.set);
 	create_free(create);
-	free(kernel);
 	destroy(&box);
 }
 
 static void test_terminal_message(void **state)
 {
 	struct box box = {0};
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
-	struct streams streams;
-	struct plan plan;
 	struct err e;
 
 	(void)state;
 	make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/','terminal':true}");
 	open_exports(&box);
-	fill(&plan, &box, &settings, &sizing, kernel, &streams);
-	streams = (struct streams){
+	fill(&box);
+	box.streams = (struct streams){
 		.in = -1, .out = -1, .err = -1, .terminal = 7, .rows = 24, .columns = 80};
-	cleanup_close int fd = plan_container_file(&plan, &e);
+	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
 	struct create *create = create_decode(message, &e);
 	if (!create)
@@ -305,21 +303,15 @@ static void test_terminal_message(void **state)
 	assert_true(create->stdio.terminal);
 	assert_int_equal(create->stdio.rows, 24);
 	create_free(create);
-	cleanup_close int vmm = plan_vmm_file(&plan, &e);
+	cleanup_close int vmm = plan_vmm_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "stdio.terminal")), 7);
-	free(kernel);
 	destroy(&box);
 }
 
 static void test_plans(void **state)
 {
 	struct box box = {0};
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
-	struct streams streams;
-	struct plan plan;
 	struct err e;
 
 	(void)state;
@@ -327,8 +319,8 @@ static void test_plans(void **state)
 		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'mounts':["
 		"{'destination':'/a','source':'data','options':['bind','ro']}]");
 	open_exports(&box);
-	fill(&plan, &box, &settings, &sizing, kernel, &streams);
-	cleanup_close int vmm = plan_vmm_file(&plan, &e), fs = plan_fs_file(&plan, &e);
+	fill(&box);
+	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	static const struct {
 		const char *path;
@@ -365,7 +357,6 @@ static void test_plans(void **state)
 	assert_string_equal(json_string_value(json_object_get(mount, "cache")), "never");
 	assert_true(json_is_true(json_object_get(mount, "readonly")));
 	assert_true(json_is_false(json_object_get(mount, "nodev")));
-	free(kernel);
 	destroy(&box);
 }
 
@@ -373,13 +364,9 @@ static void test_plans(void **state)
 static void test_detached(void **state)
 {
 	struct box box = {0};
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
-	struct streams streams;
-	struct plan plan;
 	struct err e = {0};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int shown[2] = {0, 0}; /* the user's own files, without privileges */
 
 	(void)state;
 	make(&box,
@@ -390,19 +377,27 @@ static void test_detached(void **state)
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s/sock", box.path);
 	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(sock, (void *)&address, sizeof(address)), 0);
+	assert_int_equal(chmod(address.sun_path, 0640), 0);
+	if (geteuid() == 0) {
+		assert_int_equal(chown(address.sun_path, 1234, 77), 0);
+		shown[0] = 1234;
+		shown[1] = 77;
+	}
 	open_exports(&box);
 	assert_true(box.exports.list[2].socket);
-	fill(&plan, &box, &settings, &sizing, kernel, &streams);
-	plan.start = false;
-	plan.hold = plan.detached = true;
-	plan.hooks = box.config.hooks;
-	plan.bundle = "/b";
-	plan.listen = 30;
-	plan.keep = 31;
-	cleanup_close int vmm = plan_vmm_file(&plan, &e), fs = plan_fs_file(&plan, &e);
+	fill(&box);
+	box.plan.start = false;
+	box.plan.hold = box.plan.detached = true;
+	box.plan.hooks = box.config.hooks;
+	box.plan.bundle = "/b";
+	box.plan.listen = 30;
+	box.plan.keep = 31;
+	box.plan.oom = 32;
+	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "listen.fd")), 30);
 	assert_int_equal(json_integer_value(json_array_get(oci_lookup(json, "keep"), 0)), 31);
+	assert_int_equal(json_integer_value(oci_lookup(json, "oom.fd")), 32);
 	assert_true(json_is_true(oci_lookup(json, "hold")));
 	assert_true(json_is_true(oci_lookup(json, "forwardSignals")));
 	const json_t *relay = json_array_get(oci_lookup(json, "sockets"), 0);
@@ -410,7 +405,7 @@ static void test_detached(void **state)
 	assert_int_equal(
 		json_integer_value(json_object_get(relay, "fd")), box.exports.list[2].fd);
 	assert_int_equal(json_array_size(oci_lookup(files, "exports")), 2);
-	cleanup_close int fd = plan_container_file(&plan, &e);
+	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	assert_true(fd >= 0);
 	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
 	assert_true(json_is_false(json_object_get(message, "start")));
@@ -419,9 +414,12 @@ static void test_detached(void **state)
 	const json_t *mounts = oci_lookup(message, "config.mounts");
 	assert_string_equal(
 		json_string_value(json_object_get(json_array_get(mounts, 0), "export")), "mount-0");
-	assert_int_equal(
-		json_integer_value(json_object_get(json_array_get(mounts, 1), "socket")), 2050);
-	free(kernel);
+	const json_t *mount = json_array_get(mounts, 1);
+	assert_int_equal(json_integer_value(json_object_get(mount, "socket")), 2050);
+	/* Open to whom the host's is open to. */
+	assert_int_equal(json_integer_value(json_object_get(mount, "socketMode")), 0640);
+	assert_int_equal(json_integer_value(json_object_get(mount, "socketUid")), shown[0]);
+	assert_int_equal(json_integer_value(json_object_get(mount, "socketGid")), shown[1]);
 	destroy(&box);
 }
 

@@ -163,7 +163,7 @@ static void test_faults(void **state)
 	struct spawn spawn = {
 		.path = "/no/such/program", .argv = argv, .out = 1, .err = 2, .mask = &mask};
 	assert_int_equal(spawn_start(&spawn, null, &e), -ENOENT);
-	assert_non_null(strstr(e.text, "/no/such/program: can't start: No such file"));
+	assert_non_null(strstr(e.text, "/no/such/program: can't start: no such file"));
 	spawn.path = "/etc/passwd";
 	assert_int_equal(spawn_start(&spawn, null, &e), -EACCES);
 	int closed = 1000;

@@ -39,7 +39,8 @@ struct fixture {
 	struct connection conns[SESSION_STREAMS];
 	unsigned n_conns;
 	int connect_result;
-	unsigned stops, finishes;
+	unsigned stops, finishes, ooms;
+	bool has_host; /* somebody is there to be told of an OOM */
 	int exit_code;
 	json_t *events[EVENTS_MAX];
 	unsigned n_events;
@@ -81,6 +82,14 @@ static void fake_describe(void *arg, char *text, size_t cap_bytes)
 	snprintf(text, cap_bytes, " [console]");
 }
 
+static bool fake_tell_oom(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->ooms++;
+	return f->has_host;
+}
+
 static void fake_finish(void *arg, int exit_code)
 {
 	struct fixture *f = arg;
@@ -94,6 +103,7 @@ static const struct session_ops ops = {
 	.stop_vm = fake_stop_vm,
 	.emit = fake_emit,
 	.describe = fake_describe,
+	.tell_oom = fake_tell_oom,
 	.finish = fake_finish,
 };
 
@@ -300,6 +310,25 @@ static void test_whole_life(void **state)
 	assert_true(json_is_true(json_object_get(f->events[2], "oom")));
 }
 
+/* The host knows of an OOM, also of one long ago, before it sees the end. */
+static void test_oom_is_told_first(void **state)
+{
+	struct fixture *f = *state;
+
+	f->has_host = true;
+	boot(f);
+	say(f, "{'type':'oom','id':'c1'}");
+	assert_int_equal(f->ooms, 0);
+	say(f, "{'type':'exited','id':'c1','code':3}");
+	assert_int_equal(f->ooms, 1);
+	close_outputs(f);
+	session_vm_ended(&f->session, ENGINE_END_RESET, "");
+	assert_int_equal(f->finishes, 0);
+	session_oom_told(&f->session);
+	assert_int_equal(f->finishes, 1);
+	assert_int_equal(f->exit_code, 3);
+}
+
 static void test_container_fails_to_start(void **state)
 {
 	struct fixture *f = *state;
@@ -406,7 +435,7 @@ static void test_connect_fails(void **state)
 	f->connect_result = -ENOSPC;
 	accept_agent(f);
 	say(f, "{'type':'hello','protocol':1,'tsc':0}");
-	assert_failed(f, 125, "stream 1025 of the container: No space left");
+	assert_failed(f, 125, "stream 1025 of the container: no space left");
 }
 
 /* Each is enough to end the VM; none reaches further. */
@@ -553,6 +582,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_whole_life),
+		T(test_oom_is_told_first),
 		T(test_container_fails_to_start),
 		T(test_kill_and_resize),
 		T(test_stop),

@@ -17,7 +17,7 @@
 
 /* Descriptors FIRST_FD and up are open, as if inherited. */
 #define FIRST_FD 200
-#define N_FDS	 14
+#define N_FDS	 15
 
 static const char good[] =
 	"{'version':1,'id':'c1','accel':'kvm','vcpus':2,'memoryBytes':134217728,"
@@ -117,13 +117,14 @@ static void test_detached(void **state)
 	(void)state;
 	assert_int_equal(parse_with(&plan, "'control':{'fd':205},",
 				 "'control':{'fd':205,'lifeline':false},'listen':{'fd':210},"
-				 "'hold':true,'forwardSignals':true,'keep':[212,213],"
+				 "'hold':true,'forwardSignals':true,'keep':[212,213],'oom':{'fd':214},"
 				 "'sockets':[{'port':2048,'fd':211}],",
 				 &e),
 		0);
 	assert_false(plan.lifeline);
 	assert_true(plan.hold && plan.forward_signals);
 	assert_int_equal(plan.listen_fd, 210);
+	assert_int_equal(plan.oom_fd, 214);
 	assert_int_equal(plan.n_sockets, 1);
 	assert_int_equal(plan.sockets[0].port, 2048);
 	assert_int_equal(plan.sockets[0].fd, 211);

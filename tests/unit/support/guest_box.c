@@ -234,7 +234,8 @@ static void box_message(
 		fprintf(stderr, "%s\n", e.text);
 	box_check(m);
 	box_check(json_object_set_new(m, "id", json_string(box->id)) == 0);
-	box_connect(box, json_object_get(m, "stdio"), step->input, r);
+	if (!step->unconnected)
+		box_connect(box, json_object_get(m, "stdio"), step->input, r);
 	box_check((msg_write(box->host, m, MSG_MAX_BYTES)) == 0);
 }
 

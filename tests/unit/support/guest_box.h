@@ -42,6 +42,7 @@ struct guest_box_step {
 	const char *after;
 	const char *send;   /* JSON; the id is put in, and the streams of `stdio` are connected */
 	const char *input;  /* to the first of these streams, or to the socket, and then its end */
+	bool unconnected;   /* these streams are not */
 	const char *socket; /* instead of a message: connects there in the container, as port 1 */
 };
 

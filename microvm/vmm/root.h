@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The monitor's mount namespace and root directory. The namespace is one of its own whose root is
+ * an empty, read-only file system; hvrun may put the container's files on top of it, for callers
+ * that enter the namespace of the state's pid and expect the container there (podman cp). The
+ * monitor itself sees neither: its root directory holds its own descriptors by number, as
+ * /proc/self/fd does, which is what connecting to an open socket takes.
+ */
+#ifndef MICROVM_VMM_ROOT_H
+#define MICROVM_VMM_ROOT_H
+
+#include "base/err.h"
+
+/*
+ * Leaves the host's mount namespace and root directory; from then on the calling thread and those
+ * that it starts can open no file by name. 0, -EPERM without the right to (nothing has changed), or
+ * another -errno with e (part of it may have happened).
+ */
+int root_leave(struct err *e) must_check;
+
+#endif
