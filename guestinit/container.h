@@ -38,6 +38,8 @@ struct container {
 	struct streams streams;
 	struct exec *execs;
 	struct socket_listener *sockets;
+	bool has_network;   /* it is in the network that guest->network is about */
+	bool network_later; /* it will be, once its user namespace is ready */
 };
 
 /*

@@ -149,8 +149,9 @@ static void test_stats(void **state)
 		"\"io\":[{\"dbytes\":0,\"dios\":0,\"major\":8,\"minor\":0,\"rbytes\":1,\"rios\":3,"
 		"\"wbytes\":2,\"wios\":4},{\"major\":7,\"minor\":1}],\"memory\":{\"current\":4096,"
 		"\"events\":{\"high\":1,\"low\":0,\"oom_kill\":2},\"peak\":8192,\"stat\":{\"anon\":"
-		"1024,\"file\":9223372036854775807},\"swap_current\":0,\"swap_max\":5},\"pids\":{"
-		"\"current\":3,\"max\":10}}}");
+		"1024,\"file\":9223372036854775807},\"swap_current\":0,\"swap_max\":5},\"network\":"
+		"[],"
+		"\"pids\":{\"current\":3,\"max\":10}}}");
 	end_cgroup(&c, dir);
 	/* Nothing at all is no failure. */
 	c.cgroup_fd = -1;
