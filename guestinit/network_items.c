@@ -155,7 +155,7 @@ static void add_addresses(struct network_pass *p, size_t i)
 
 	for (size_t k = 0; k < interface->addresses.n; k++) {
 		const struct net_address *a = &interface->addresses.v[k];
-		if (!pass_knows(p, &a->ip) || (!p->renew[i] && has_address(old, a)))
+		if (!pass_knows(p, &a->ip) || (!p->renew[i] && old && has_address(old, a)))
 			continue;
 		int ret = link_address(&p->nl, RTM_NEWADDR, p->index[i], a);
 		if (ret < 0 && ret != -EEXIST)
