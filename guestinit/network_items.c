@@ -7,11 +7,26 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "guestinit/sysfile.h"
+
 #define LOOPBACK_INDEX 1 /* in every network namespace */
 
 static bool pass_knows(const struct network_pass *p, const struct net_ip *ip)
 {
 	return ip->family != AF_INET6 || p->ipv6;
+}
+
+/* A sysctl, the configuration's or the container's, may have cut an interface off from IPv6. */
+static bool interface_knows(const struct network_pass *p, size_t i, const struct net_ip *ip)
+{
+	char path[128], text[8];
+
+	if (ip->family != AF_INET6)
+		return true;
+	snprintf(path, sizeof(path), "sys/net/ipv6/conf/%s/disable_ipv6",
+		p->wanted->interfaces.v[i].name);
+	return p->ipv6 &&
+		(sysfile_read(p->proc_fd, path, text, sizeof(text)) <= 0 || text[0] == '0');
 }
 
 static const char *ip_text(const struct net_ip *ip, char *text)
@@ -155,7 +170,7 @@ static void add_addresses(struct network_pass *p, size_t i)
 
 	for (size_t k = 0; k < interface->addresses.n; k++) {
 		const struct net_address *a = &interface->addresses.v[k];
-		if (!pass_knows(p, &a->ip) || (!p->renew[i] && old && has_address(old, a)))
+		if ((!p->renew[i] && old && has_address(old, a)) || !interface_knows(p, i, &a->ip))
 			continue;
 		int ret = link_address(&p->nl, RTM_NEWADDR, p->index[i], a);
 		if (ret < 0 && ret != -EEXIST)
@@ -194,6 +209,9 @@ static void add_routes(struct network_pass *p, bool gateways)
 			!pass_knows(p, &r->destination.ip))
 			continue;
 		if (!renew && p->old && has_route(p->old, &hint, p->wanted, r))
+			continue;
+		if (r->interface >= 0 &&
+			!interface_knows(p, (size_t)r->interface, &r->destination.ip))
 			continue;
 		int ret = link_route(&p->nl, RTM_NEWROUTE, index, r);
 		if (ret < 0 && ret != -EEXIST)

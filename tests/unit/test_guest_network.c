@@ -561,6 +561,20 @@ static void test_failures(void **state)
 	expect("ip -o link show eth1 | grep -c UP", "1\n");
 }
 
+/* IPv6 switched off by a sysctl, the configuration's or the container's, is no failure. */
+static void test_ipv6_off(void **state)
+{
+	(void)state;
+	apply(ONE(ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))));
+	shell("echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip addr del 10.0.0.2/24 dev "
+	      "eth0");
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::3", 64, ""))),
+		ROUTE("fd01::/64", ",\"gateway\":\"fd00::1\",\"interface\":\"eth0\"") "," ROUTE(
+			"10.4.0.0/16", ",\"type\":6")));
+	expect("ip -o addr show dev eth0", "");
+	expect("ip -4 route; ip -6 route show dev eth0", "blackhole 10.4.0.0/16\n");
+}
+
 static void test_stats(void **state)
 {
 	(void)state;
@@ -594,6 +608,7 @@ int main(void)
 		TEST(test_down_and_up),
 		TEST(test_many),
 		TEST(test_failures),
+		TEST(test_ipv6_off),
 		TEST(test_stats),
 	};
 
