@@ -57,7 +57,7 @@ static int tap_open(struct net_pair *pair, struct err *e)
 			"tap %.*s: must be a tap with headers (IFF_TAP, "
 			"IFF_NO_PI, IFF_VNET_HDR)",
 			IFNAMSIZ, request.ifr_name);
-	if (pair->net->n_pairs > 1 && !(request.ifr_flags & IFF_MULTI_QUEUE))
+	if (pair->net->config.n_fds > 1 && !(request.ifr_flags & IFF_MULTI_QUEUE))
 		return err_set(e, EINVAL, "tap %.*s: several queues need IFF_MULTI_QUEUE", IFNAMSIZ,
 			request.ifr_name);
 	if (pair->net->config.idle)
