@@ -62,7 +62,7 @@ $(O)/obj/runtime/guestkernel.o: kernel-config/cmdline
 
 $(O)/hvrun: $(call obj,$(runtime_src) $(oci_src) $(base_src))
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lmnl
 $(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread

@@ -41,6 +41,8 @@ struct container {
 	struct exec *execs;
 	struct loop_timer patience; /* with the output of execs, once it has ended itself */
 	struct socket_listener *sockets;
+	bool has_network;   /* it is in the network that guest->network is about */
+	bool network_later; /* it will be, once its user namespace is ready */
 };
 
 /*

@@ -166,6 +166,14 @@ static int create_state(struct decode *d, const json_t *value, void *out)
 	return 0;
 }
 
+static int create_network(struct decode *d, const json_t *value, void *out)
+{
+	struct network_config **network = out;
+
+	*network = network_config_decode(value, d->e);
+	return *network ? 0 : -d->e->code;
+}
+
 static const struct decode_field message_fields[] = {
 	FIELD("type", DECODE_IGNORE, 0),
 	FIELD("id", DECODE_STRING, offsetof(struct create, id), .required = true),
@@ -179,6 +187,7 @@ static const struct decode_field message_fields[] = {
 	FIELD("config", DECODE_CUSTOM, 0, .required = true, .custom = create_config),
 	FIELD("hooks", DECODE_OBJECT, 0, .fields = hooks_fields),
 	FIELD("state", DECODE_CUSTOM, offsetof(struct create, state), .custom = create_state),
+	FIELD("network", DECODE_CUSTOM, offsetof(struct create, network), .custom = create_network),
 	FIELD_END,
 };
 
@@ -316,6 +325,7 @@ void create_free(struct create *c)
 {
 	if (!c)
 		return;
+	network_config_free(c->network);
 	arena_fini(&c->arena);
 	json_decref(c->message);
 	free(c);

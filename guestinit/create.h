@@ -15,6 +15,7 @@
 #include "guestinit/arena.h"
 #include "guestinit/decode.h"
 #include "guestinit/mount_options.h"
+#include "guestinit/network_config.h"
 
 #define CREATE_ID_MAX	      255
 #define CREATE_MOUNTS_MAX     2048
@@ -219,6 +220,7 @@ struct create {
 	const json_t *state;		    /* the OCI state for hooks, or NULL */
 	DECLARE_LIST(cfg_mount) mounts;
 	struct cfg_linux os;
+	struct network_config *network; /* NULL when the message has none, or it was taken */
 };
 
 /*

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "guestinit/exports.h"
+#include "guestinit/network.h"
 
 struct agent;
 struct container;
@@ -32,6 +33,7 @@ struct guest {
 	bool files_raised;
 	bool network_taken; /* a container has the VM's own network namespace */
 	bool loopback_up;
+	struct network network;
 };
 
 void guest_init(struct guest *guest);

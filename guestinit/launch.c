@@ -189,24 +189,53 @@ static int launch_cgroup(struct container *c, const struct devices *devices, str
 	return launch_device_rules(c, devices, e);
 }
 
+static int launch_apply_network(struct container *c, struct err *e)
+{
+	c->has_network = true;
+	return c->create->network ? network_apply(c->guest, steal_ptr(&c->create->network), e) : 0;
+}
+
 /*
  * The VM is a network stack of its own: the first container that asks for a new network namespace
- * gets the VM's. With a user namespace it would not own it, so that makes a new one.
+ * gets the VM's. With a user namespace it would not own it, so that makes a new one, to which the
+ * net devices are moved once it is there (launch_enter_network).
  */
 static int launch_network(struct container *c, uint64_t *clone_flags, struct err *e)
 {
 	struct guest *guest = c->guest;
 	bool wants = *clone_flags & CLONE_NEWNET, user = *clone_flags & CLONE_NEWUSER;
+	bool unused = !guest->network_taken && !guest->network.wanted && guest->network.ns_fd < 0;
 
-	if (wants && (user || guest->network_taken))
+	if (c->create->network && !unused)
+		return err_set(e, EBUSY, "network: the VM's is another container's already");
+	if (wants && (user || guest->network_taken)) {
+		c->network_later = user && unused;
 		return 0;
+	}
 	*clone_flags &= ~(uint64_t)CLONE_NEWNET;
 	guest->network_taken |= wants;
-	if (guest->loopback_up)
+	if (!guest->loopback_up) {
+		int ret = ns_loopback_up(e);
+		if (ret < 0)
+			return ret;
+		guest->loopback_up = true;
+	}
+	return guest->network.ns_fd < 0 ? launch_apply_network(c, e) : 0;
+}
+
+static int launch_enter_network(struct container *c, int proc_fd, struct err *e)
+{
+	char path[64];
+
+	if (!c->network_later)
 		return 0;
-	int ret = ns_loopback_up(e);
-	guest->loopback_up = ret == 0;
-	return ret;
+	c->network_later = false;
+	snprintf(path, sizeof(path), "%d/ns/net", (int)c->pid);
+	int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "network: can't open the container's namespace");
+	network_enter(&c->guest->network, fd);
+	return launch_apply_network(c, e);
 }
 
 /* A user namespace may mount proc and sysfs only where they are in sight already. */
@@ -332,7 +361,7 @@ int launch_write_maps(struct container *c, struct err *e)
 			return err_sys(e, -ret, "config.process.oomScoreAdj");
 	}
 	int ret = ns_write_maps(proc, c->pid, &create->os.uid_maps, &create->os.gid_maps, e);
-	return ret < 0 ? err_add(e, "config.linux") : 0;
+	return ret < 0 ? err_add(e, "config.linux") : launch_enter_network(c, proc, e);
 }
 
 int launch_set_limits(struct container *c, struct err *e)

@@ -155,6 +155,32 @@ static void request_update(struct agent *agent, json_t *message)
 	agent_answer(agent, json_integer_value(json_object_get(message, "seq")), body, &e);
 }
 
+/* The whole state that is wanted from now on. */
+static int network_change(struct container *c, const json_t *json, struct err *e)
+{
+	if (!c || !c->pid)
+		return err_set(e, ESRCH, "the container is not running");
+	if (!c->has_network)
+		return err_set(e, EINVAL, "network: the VM's is not this container's");
+	if (!json)
+		return err_set(e, EINVAL, "network: is missing");
+	struct network_config *wanted = network_config_decode(json, e);
+	return wanted ? network_apply(c->guest, wanted, e) : -e->code;
+}
+
+static void request_network(struct agent *agent, json_t *message)
+{
+	struct container *c = request_container(agent, message);
+	struct err e = {0};
+	cleanup_json json_t *body = NULL;
+
+	if (network_change(c, json_object_get(message, "network"), &e) == 0)
+		body = json_object();
+	else
+		agent_log(agent, LOG_LEVEL_WARNING, "%s", e.text);
+	agent_answer(agent, json_integer_value(json_object_get(message, "seq")), body, &e);
+}
+
 static void request_time(struct agent *agent, json_t *message)
 {
 	(void)agent;
@@ -180,6 +206,7 @@ static const struct {
 	{"resize", request_resize},
 	{"query", request_query},
 	{"update", request_update},
+	{"network", request_network},
 	{"time", request_time},
 	{"shutdown", request_shutdown},
 };

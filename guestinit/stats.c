@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The numbers of a container's cgroup (v2) as JSON, under the names that the kernel has for them.
- * What the kernel does not have is left out.
+ * The numbers of a container's cgroup (v2) as JSON, under the names that the kernel has for them,
+ * and of its network. What the kernel does not have is left out.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "guestinit/container.h"
+#include "guestinit/network.h"
 #include "guestinit/query.h"
 #include "guestinit/sysfile.h"
 
@@ -159,9 +160,10 @@ static json_t *stats_hugetlb(int dir_fd)
 json_t *query_stats(struct container *c, struct err *e)
 {
 	int dir = c->cgroup_fd;
-	json_t *out = json_pack("{s{so so so so so}}", "stats", "cpu", stats_lines(dir, "cpu.stat"),
-		"memory", stats_memory(dir), "pids", stats_pids(dir), "io", stats_io(dir),
-		"hugetlb", stats_hugetlb(dir));
+	json_t *out = json_pack("{s{so so so so so so}}", "stats", "cpu",
+		stats_lines(dir, "cpu.stat"), "memory", stats_memory(dir), "pids", stats_pids(dir),
+		"io", stats_io(dir), "hugetlb", stats_hugetlb(dir), "network",
+		c->has_network ? network_stats(c->guest) : json_array());
 
 	if (!out)
 		err_set(e, ENOMEM, "out of memory");

@@ -83,7 +83,7 @@ static json_t *features_linux(void)
 		list(oci_namespace_type.words, NULL), "capabilities", list(capabilities, NULL),
 		"cgroup", cgroup, "seccomp", features_seccomp(), "apparmor", enabled(false),
 		"selinux", enabled(false), "intelRdt", enabled(false), "mountExtensions", "idmap",
-		enabled(false), "netDevices", enabled(false));
+		enabled(false), "netDevices", enabled(true));
 }
 
 json_t *oci_features(const char *version)

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "oci/config.h"
@@ -13,6 +14,8 @@
 
 #define HOSTNAME_MAX_BYTES 64 /* __NEW_UTS_LEN of Linux */
 #define NS_PER_S	   1000000000u
+
+#define DEVICE_NAME_MAX_BYTES 15 /* IFNAMSIZ of Linux, without the end */
 
 #define AT(parent, name) (&(struct oci_path){.up = (parent), .key = (name)})
 #define NTH(parent, i)	 (&(struct oci_path){.up = (parent), .index = (i)})
@@ -269,6 +272,45 @@ static int rules_seccomp(const json_t *seccomp, const struct oci_path *path, str
 	return absolute(listener && *listener ? listener : NULL, AT(path, "listenerPath"), e);
 }
 
+/* As the kernel wants the names of network devices. */
+static bool is_device_name(const char *name)
+{
+	return *name && strlen(name) <= DEVICE_NAME_MAX_BYTES && strcmp(name, ".") != 0 &&
+		strcmp(name, "..") != 0 && !strpbrk(name, "/:% \t\n\v\f\r");
+}
+
+/* What a device is called in the container. */
+static const char *device_name(const char *name, const json_t *device)
+{
+	const char *other = text_of(device, "name");
+
+	return other && *other ? other : name;
+}
+
+static int rules_net_devices(const json_t *devices, const struct oci_path *path, struct err *e)
+{
+	const char *name, *other_name;
+	json_t *device, *other;
+
+	json_object_foreach ((json_t *)(uintptr_t)devices, name, device) {
+		const char *inside = device_name(name, device);
+		if (!is_device_name(name))
+			return oci_fault(AT(path, name), e, "is not the name of a network device");
+		if (!is_device_name(inside))
+			return oci_fault(AT(AT(path, name), "name"), e,
+				"\"%.64s\" is not the name of a network device", inside);
+		json_object_foreach ((json_t *)(uintptr_t)devices, other_name, other) {
+			if (other == device)
+				break;
+			if (strcmp(device_name(other_name, other), inside) == 0)
+				return oci_fault(AT(path, name), e,
+					"\"%s\" would be the name of \"%s\", too", inside,
+					other_name);
+		}
+	}
+	return 0;
+}
+
 /* Names become paths below /proc/sys in the guest. */
 static int rules_sysctl(const json_t *sysctl, const struct oci_path *path, struct err *e)
 {
@@ -292,6 +334,9 @@ static int rules_linux(const struct oci_config *config, struct err *e)
 	int ret = rules_namespaces(config, path, e);
 	if (ret == 0)
 		ret = rules_devices(json_object_get(section, "devices"), AT(path, "devices"), e);
+	if (ret == 0)
+		ret = rules_net_devices(
+			json_object_get(section, "netDevices"), AT(path, "netDevices"), e);
 	if (ret == 0)
 		ret = rules_seccomp(json_object_get(section, "seccomp"), AT(path, "seccomp"), e);
 	if (ret == 0)

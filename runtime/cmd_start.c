@@ -9,6 +9,7 @@
 #include "runtime/commands.h"
 #include "runtime/hooks.h"
 #include "runtime/monitor.h"
+#include "runtime/network_tell.h"
 #include "runtime/teardown.h"
 
 #define PATIENCE_MS (-1) /* hooks in the guest have timeouts of their own */
@@ -51,6 +52,11 @@ static int start(const struct context *context, const char *id, int *code, struc
 	default:
 		return err_set(e, EINVAL, "cannot start an already running container");
 	}
+	struct container_process monitor = container_process(&c, "monitor");
+	/* What was put into the network namespace since it was created is there for the process. */
+	ret = network_update(c.dir, monitor.pid, e);
+	if (ret < 0)
+		return ret;
 	ret = monitor_request(
 		c.dir, json_pack("{s:s}", "op", "start"), PATIENCE_MS, NULL, code, e);
 	return ret < 0 ? ret : run_poststart(context, &c, e);

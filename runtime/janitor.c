@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -17,28 +19,33 @@
 #include "runtime/container.h"
 #include "runtime/teardown.h"
 
-#define KEPT 6
+#define KEPT_MAX 8
 
 static int by_number(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Streams of the caller must end when their users do: none of them is ours. */
-static void close_others(int pipe_fd, const struct container *c)
+void janitor_close_others(const int *kept, size_t n)
 {
-	int kept[KEPT] = {pipe_fd, c->root, c->dir, c->lock, c->run, 2}, next = 3;
+	int sorted[KEPT_MAX], next = 3;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool errors = false;
 
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+	if (n > KEPT_MAX)
+		n = KEPT_MAX;
+	memcpy(sorted, kept, n * sizeof(kept[0]));
+	for (size_t i = 0; i < n; i++)
+		errors |= kept[i] == STDERR_FILENO;
+	for (int fd = 0; fd <= (errors ? 1 : 2) && null >= 0; fd++)
 		(void)!dup2(null, fd);
-	qsort(kept, KEPT, sizeof(kept[0]), by_number);
-	for (int i = 0; i < KEPT; i++) {
-		if (kept[i] < next)
+	qsort(sorted, n, sizeof(sorted[0]), by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (sorted[i] < next)
 			continue;
-		if (kept[i] > next)
-			syscall(SYS_close_range, (unsigned)next, (unsigned)kept[i] - 1, 0u);
-		next = kept[i] + 1;
+		if (sorted[i] > next)
+			syscall(SYS_close_range, (unsigned)next, (unsigned)sorted[i] - 1, 0u);
+		next = sorted[i] + 1;
 	}
 	syscall(SYS_close_range, (unsigned)next, ~0u, 0u);
 }
@@ -56,6 +63,7 @@ static void clean_up(struct container *c, const char *root_path)
 
 static _Noreturn void janitor_run(int pipe_fd, struct container *c, const char *root_path)
 {
+	const int kept[] = {pipe_fd, c->root, c->dir, c->lock, c->run};
 	sigset_t all;
 	char word;
 
@@ -63,7 +71,7 @@ static _Noreturn void janitor_run(int pipe_fd, struct container *c, const char *
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	prctl(PR_SET_NAME, "hvrun-janitor");
-	close_others(pipe_fd, c);
+	janitor_close_others(kept, sizeof(kept) / sizeof(kept[0]));
 	ssize_t n;
 	do
 		n = read(pipe_fd, &word, 1);

@@ -7,6 +7,7 @@
 #ifndef RUNTIME_JANITOR_H
 #define RUNTIME_JANITOR_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 #include "base/err.h"
@@ -24,5 +25,11 @@ int janitor_start(struct janitor *j, const struct container *c, const char *root
 
 /* All is well, or has been cleaned up: the janitor goes. Harmless without one. */
 void janitor_dismiss(struct janitor *j);
+
+/*
+ * For processes that stay behind: closes all descriptors but n kept ones (-1 is none), so that
+ * streams of the caller end with their users. 0 and 1, and 2 unless it is kept, become /dev/null.
+ */
+void janitor_close_others(const int *kept, size_t n);
 
 #endif

@@ -49,6 +49,9 @@ static int apply_settings(struct launch *l, struct err *e)
 		settings_use_kernel(settings, l->config.vm_kernel_path);
 	if (ret == 0)
 		ret = settings_annotate(settings, l->config.annotations, e);
+	if (ret == 0 && options->network &&
+		settings_network(options->network, &settings->network, e) < 0)
+		ret = err_add(e, "--network");
 	if (ret == 0 && options->accel && settings_accel(options->accel, &settings->accel, e) < 0)
 		ret = err_add(e, "--accel");
 	if (ret < 0)
@@ -244,6 +247,8 @@ int launch_prepare(struct launch *l, struct err *e)
 	if (ret == 0)
 		ret = sizing_make(&l->sizing, &l->config, &l->settings, e);
 	if (ret == 0)
+		ret = launch_network_choose(l, e);
+	if (ret == 0)
 		ret = exports_open(&l->exports, &l->config, l->bundle, l->bundle_path, e);
 	if (ret == 0)
 		ret = plan_open_disks(&l->plan, e);
@@ -264,5 +269,7 @@ int launch_prepare(struct launch *l, struct err *e)
 		ret = check_engine(l, e);
 	if (ret == 0)
 		ret = open_streams(l, e);
+	if (ret == 0)
+		ret = launch_network_prepare(l, e);
 	return ret;
 }

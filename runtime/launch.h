@@ -14,6 +14,7 @@
 #include "runtime/exports.h"
 #include "runtime/guestkernel.h"
 #include "runtime/janitor.h"
+#include "runtime/launch_network.h"
 #include "runtime/plan.h"
 #include "runtime/settings.h"
 #include "runtime/sizing.h"
@@ -23,7 +24,8 @@
 /* The options that `create` and `run` share; LAUNCH_OPTIONS is their part of the table. */
 struct launch_options {
 	const char *bundle, *accel, *kernel, *modules, *discovery, *cmdline;
-	const char *pid_file, *console_socket;
+	const char *pid_file, *console_socket, *network;
+	struct option_list publish;
 	unsigned vcpus, memory_mib, preserve_fds;
 	bool detach, keep;
 };
@@ -35,7 +37,6 @@ struct launch {
 	bool detached; /* the container outlives this process */
 	bool start;    /* its process is started at once */
 	bool created;  /* its directory is there, to be removed again */
-	bool own_netns; /* the monitor has a network namespace of its own, for hooks to find */
 	char root[PATH_MAX], bundle_path[PATH_MAX];
 	int bundle, null, log;
 	struct settings settings;
@@ -47,6 +48,9 @@ struct launch {
 	struct container container;
 	struct cgroup cgroup;
 	struct janitor janitor;
+	struct launch_network network;
+	int resolv;	 /* a file in memory that becomes /etc/resolv.conf, -1 */
+	int create_file; /* holds the create message, which changes until the guest gets it */
 	struct plan plan;
 	struct supervise supervise;
 	char vmm[PATH_MAX], fs[PATH_MAX], qemu[PATH_MAX];

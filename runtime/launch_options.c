@@ -61,6 +61,19 @@ const struct option_spec launch_run_specs[] = {
 		.max = MEMORY_MAX_MIB,
 		.value_name = "MIB",
 		.help = "memory of the virtual machine"},
+	{.name = "network",
+		.kind = OPTION_TEXT,
+		.offset = LAUNCH_PLACE(network),
+		.value_name = "KIND",
+		.help = "namespace (default): that of linux.namespaces; user:\n"
+			"connections by passt, which needs no privileges; none"},
+	{.name = "publish",
+		.kind = OPTION_LIST,
+		.offset = LAUNCH_PLACE(publish),
+		.value_name = "PORTS",
+		.help = "with --network=user, HOST:CONTAINER or\n"
+			"ADDRESS:HOST:CONTAINER, with /udp for UDP: a port of the\n"
+			"host that leads into the container; may be repeated"},
 	{.name = "console-socket",
 		.kind = OPTION_TEXT,
 		.offset = LAUNCH_PLACE(console_socket),

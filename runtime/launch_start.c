@@ -35,11 +35,14 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.log = -1,
 		.control = -1,
 		.fs_control = -1,
+		.resolv = -1,
+		.create_file = -1,
 		.kernel = {.fd = -1},
 		.streams = {.in = -1, .out = -1, .err = -1, .terminal = -1},
 		.janitor = {.pipe = -1},
 	};
 	container_init(&l->container);
+	launch_network_init(&l->network);
 	supervise_clear(&l->supervise);
 	l->plan = (struct plan){
 		.id = id,
@@ -92,7 +95,7 @@ static int death_signal(const struct launch *l)
 }
 
 static pid_t start_program(const struct launch *l, const char *path, const char *option, int plan,
-	const int *fds, size_t n_fds, int death_signal, struct err *e)
+	const int *fds, size_t n_fds, int death_signal, const int *netns, struct err *e)
 {
 	int cgroup[CGROUP_PLACES_MAX];
 	char number[16];
@@ -113,7 +116,7 @@ static pid_t start_program(const struct launch *l, const char *path, const char 
 		.n_cgroup_fds = cgroup_fds(&l->cgroup, cgroup),
 		.cgroup_may_fail = l->cgroup.attach_late,
 		.session = l->detached,
-		.netns = l->own_netns,
+		.netns = netns,
 	};
 
 	snprintf(number, sizeof(number), "%d", plan);
@@ -135,7 +138,8 @@ static int start_fs_with(struct launch *l, int socket, int control, int *fds, st
 	fds[n++] = socket;
 	fds[n++] = control;
 	fds[n++] = file;
-	pid_t pid = start_program(l, l->fs, "--config-fd", file, fds, n, death_signal(l), e);
+	pid_t pid = start_program(l, l->fs, "--config-fd", file, fds, n, death_signal(l),
+		l->hooks && l->network.ns >= 0 ? &l->network.ns : NULL, e);
 	if (pid < 0)
 		return pid;
 	l->supervise.fs = pid;
@@ -155,21 +159,23 @@ static int start_fs(struct launch *l, int socket, int control, struct err *e)
 
 static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 {
-	int fds[13 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX];
+	int fds[14 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX +
+		NET_INTERFACES_MAX * NET_QUEUES_MAX];
 	size_t n = 0;
 
 	l->plan.vmm_fs_socket = socket;
 	l->plan.vmm_control = control;
-	cleanup_close int container = plan_container_file(&l->plan, e);
-	if (container < 0)
-		return container;
-	l->plan.container = container;
+	l->create_file = plan_container_file(&l->plan, e);
+	if (l->create_file < 0)
+		return l->create_file;
+	l->plan.container = l->create_file;
 	cleanup_close int file = plan_vmm_file(&l->plan, e);
 	if (file < 0)
 		return file;
-	const int single[] = {socket, control, container, file, l->kernel.fd, l->streams.in,
+	const int single[] = {socket, control, l->create_file, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->container.run,
-		l->plan.listen, l->plan.keep, l->plan.oom};
+		l->plan.listen, l->plan.keep, l->plan.oom,
+		l->network.stream};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)
@@ -179,9 +185,13 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 	for (size_t i = 0; i < l->exports.n; i++)
 		if (l->exports.list[i].socket)
 			fds[n++] = l->exports.list[i].fd;
+	for (unsigned i = 0; i < l->network.n_taps; i++)
+		for (unsigned k = 0; k < l->network.taps[i].n_queues; k++)
+			fds[n++] = l->network.taps[i].queues[k];
 	/* It ends with its control socket; killed, it could not restore the terminal. */
 	pid_t pid = start_program(l, l->vmm, "--plan-fd", file, fds, n,
-		l->streams.terminal >= 0 ? 0 : death_signal(l), e);
+		l->streams.terminal >= 0 ? 0 : death_signal(l),
+		l->network.ns >= 0 ? &l->network.ns : NULL, e);
 	if (pid < 0)
 		return pid;
 	l->supervise.vmm = pid;
@@ -277,6 +287,7 @@ static void close_files(struct launch *l)
 	plan_close_disks(&l->plan);
 	fd_closep(&l->plan.listen);
 	fd_closep(&l->plan.oom);
+	fd_closep(&l->resolv);
 	fd_closep(&l->bundle);
 	fd_closep(&l->null);
 	fd_closep(&l->log);
@@ -314,7 +325,6 @@ static int start_witness(struct launch *l, struct err *e)
 
 int launch_start(struct launch *l, struct err *e)
 {
-	l->own_netns = l->hooks && geteuid() == 0;
 	l->plan.hooks = l->hooks;
 	l->plan.bundle = l->bundle_path;
 	l->plan.hold = l->hooks != NULL;
@@ -330,7 +340,11 @@ int launch_start(struct launch *l, struct err *e)
 	if (ret == 0)
 		ret = start_witness(l, e);
 	if (ret == 0)
+		ret = launch_network_start(l, e);
+	if (ret == 0)
 		ret = start_programs(l, e);
+	if (ret == 0)
+		ret = launch_network_watch(l, e);
 	if (ret == 0)
 		ret = record_programs(l, e);
 	if (ret == 0)
@@ -344,6 +358,8 @@ int launch_start(struct launch *l, struct err *e)
 	if (!l->hooks)
 		return 0;
 	ret = run_early_hooks(l, e);
+	if (ret == 0)
+		ret = launch_network_again(l, e);
 	if (ret < 0)
 		return ret;
 	/* Through the socket that supervise_run is going to take. */
@@ -417,6 +433,9 @@ void launch_close(struct launch *l)
 	streams_close(&l->streams);
 	close_files(l);
 	exports_close(&l->exports);
+	launch_network_close(&l->network);
+	fd_closep(&l->create_file);
+	json_decref(l->plan.message);
 	cgroup_fini(&l->cgroup);
 	container_close(&l->container);
 	json_decref(l->hooks);

@@ -95,8 +95,7 @@ json_t *monitor_receive(int sock, int timeout_ms, struct err *e)
 	return NULL;
 }
 
-/* True when the reply is "ok"; else the monitor's words are put into e. */
-static int reply_result(const json_t *reply, int *code, struct err *e)
+int monitor_result(const json_t *reply, int *code, struct err *e)
 {
 	const char *message = json_string_value(json_object_get(reply, "message"));
 	json_int_t number = json_integer_value(json_object_get(reply, "code"));
@@ -124,7 +123,7 @@ int monitor_request(
 	answer = monitor_receive(sock, timeout_ms, e);
 	if (!answer)
 		return e->code ? -e->code : -EPROTO;
-	ret = reply_result(answer, code, e);
+	ret = monitor_result(answer, code, e);
 	if (ret == 0 && reply)
 		*reply = steal_ptr(&answer);
 	return ret;

@@ -31,6 +31,12 @@ int monitor_send(int sock, json_t *packet, const int *fds, unsigned n_fds, struc
 json_t *monitor_receive(int sock, int timeout_ms, struct err *e) must_check;
 
 /*
+ * 0 when the reply says "ok", else -EINVAL with the monitor's words in e. *code (may be NULL) is
+ * set when the failure came with an exit code.
+ */
+int monitor_result(const json_t *reply, int *code, struct err *e) must_check;
+
+/*
  * One request and its reply on a connection of its own. 0 with *reply (may be NULL: not wanted)
  * the caller's; or -errno with the monitor's own words in e. *code, when not NULL, is the exit
  * code that a failure came with, or 0.

@@ -17,6 +17,7 @@
 #include "base/msg.h"
 #include "oci/idmap.h"
 #include "oci/schema.h"
+#include "runtime/net_scan.h"
 #include "runtime/support.h"
 
 #define PLAN_MAX_BYTES	 (1u << 20)
@@ -222,6 +223,18 @@ static void drop_block_devices(json_t *section)
 	}
 }
 
+/* Where the network namespace comes from is the host's affair: the guest's is its own. */
+static void drop_network_path(json_t *section)
+{
+	const json_t *list = json_object_get(section, "namespaces");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *entry = json_array_get(list, i);
+		if (strcmp(json_string_value(json_object_get(entry, "type")), "network") == 0)
+			json_object_del(entry, "path");
+	}
+}
+
 /* The part of linux that the guest applies; the rest is the host's, or was refused. */
 static json_t *guest_linux(const struct oci_config *config)
 {
@@ -301,12 +314,34 @@ static int add_hooks(const struct plan *plan, json_t *message)
 	return json_object_update(message, more);
 }
 
+int plan_container_again(struct plan *plan, int fd, struct err *e)
+{
+	cleanup_free char *frame = NULL;
+	size_t len;
+
+	if (plan->network && json_object_set(plan->message, "network", plan->network) < 0)
+		return err_sys(e, ENOMEM, "create message");
+	int ret = msg_encode(plan->message, MSG_MAX_BYTES, &frame, &len);
+	if (ret == -EMSGSIZE)
+		return err_set(e, EMSGSIZE,
+			"config.json: what the container needs of it is more than %u bytes",
+			MSG_MAX_BYTES);
+	if (ret < 0)
+		return err_sys(e, -ret, "create message");
+	/* Whoever has the descriptor, too, reads from the beginning. */
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, frame + done, len - done, (off_t)done);
+		if (n < 0 && errno != EINTR)
+			return err_sys(e, errno, "create message");
+		done += n > 0 ? (size_t)n : 0;
+	}
+	return ftruncate(fd, (off_t)len) < 0 ? err_sys(e, errno, "create message") : 0;
+}
+
 int plan_container_file(struct plan *plan, struct err *e)
 {
 	struct oci_config *config = plan->config;
 	const struct streams *streams = plan->streams;
-	cleanup_free char *frame = NULL;
-	size_t len;
 	struct timespec now;
 
 	/* The guest refuses what it does not know; the specification has us ignore it. */
@@ -327,6 +362,7 @@ int plan_container_file(struct plan *plan, struct err *e)
 	for (unsigned i = 0; i < plan->n_disks; i++)
 		plan->disks[i].device = NULL; /* goes with what is dropped now */
 	drop_block_devices(config->linux_section);
+	drop_network_path(config->linux_section);
 	json_t *stdio = streams->terminal >= 0
 		? json_pack("{s:i, s:i, s:i}", "terminal", PORT_STDIN, "rows", streams->rows,
 			  "columns", streams->columns)
@@ -334,21 +370,17 @@ int plan_container_file(struct plan *plan, struct err *e)
 			  PORT_STDERR);
 	json_t *guest = guest_config(config);
 	clock_gettime(CLOCK_REALTIME, &now);
-	cleanup_json json_t *message = json_pack("{s:s, s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "type",
-		"create", "id", plan->id, "start", (int)plan->start, "realtimeNs",
+	plan->message = json_pack("{s:s, s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "type", "create",
+		"id", plan->id, "start", (int)plan->start, "realtimeNs",
 		(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", root, "stdio", stdio,
 		"devices", disks, "config", guest);
-	if (!message || add_hooks(plan, message) < 0)
+	if (!plan->message || add_hooks(plan, plan->message) < 0)
 		return err_sys(e, ENOMEM, "create message");
-	ret = msg_encode(message, MSG_MAX_BYTES, &frame, &len);
-	if (ret == -EMSGSIZE)
-		return err_set(e, EMSGSIZE,
-			"config.json: what the container needs of it is more than %u bytes",
-			MSG_MAX_BYTES);
-	if (ret < 0)
-		return err_sys(e, -ret, "create message");
-	int fd = fd_memfile("hvrun-create", frame, len);
-	return fd < 0 ? err_sys(e, -fd, "create message") : fd;
+	cleanup_close int fd = fd_memfile("hvrun-create", "", 0);
+	if (fd < 0)
+		return err_sys(e, -fd, "create message");
+	ret = plan_container_again(plan, fd, e);
+	return ret < 0 ? ret : steal_fd(&fd);
 }
 
 /* Dumps a plan into an anonymous file; takes the reference. */
@@ -393,6 +425,29 @@ static json_t *disk_list(const struct plan *plan)
 	return list;
 }
 
+static json_t *net_list(const struct plan *plan)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < plan->n_nets; i++) {
+		const struct plan_net *net = &plan->nets[i];
+		char mac[NET_MAC_TEXT_BYTES];
+		net_mac_format(net->mac, mac);
+		json_t *entry =
+			json_pack("{s:s, s:i}", "mac", mac, "mtu", (int)net->mtu);
+		if (net->n_taps) {
+			json_t *taps = json_array();
+			for (unsigned k = 0; k < net->n_taps; k++)
+				json_array_append_new(taps, json_integer(net->taps[k]));
+			json_object_set_new(entry, "taps", taps);
+		} else {
+			json_object_set_new(entry, "stream", json_integer(net->stream));
+		}
+		json_array_append_new(list, entry);
+	}
+	return list;
+}
+
 /* What only some containers ask of their monitor. */
 static int add_options(const struct plan *plan, json_t *json)
 {
@@ -413,6 +468,8 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set_new(json, "oom", json_pack("{s:i}", "fd", plan->oom));
 	if (plan->keep >= 0)
 		ret |= json_object_set_new(json, "keep", json_pack("[i]", plan->keep));
+	if (plan->n_nets)
+		ret |= json_object_set_new(json, "net", net_list(plan));
 	if (plan->hold)
 		ret |= json_object_set_new(json, "hold", json_true());
 	if (plan->detached)

@@ -19,12 +19,22 @@
 
 #define PLAN_DISKS_MAX	 8
 #define PLAN_SOCKETS_MAX 32
+#define PLAN_NETS_MAX	 8
 
 /* A block device or image of the host that becomes a disk of the VM. */
 struct plan_disk {
 	int fd;
 	bool readonly;
 	const json_t *device; /* the entry of linux.devices; NULL: vm.image, the first */
+};
+
+/* A net device: on taps, or on a stream. */
+struct plan_net {
+	const int *taps; /* a descriptor for each pair of queues */
+	unsigned n_taps;
+	int stream; /* without taps */
+	const uint8_t *mac;
+	unsigned mtu; /* the largest that the guest may set */
 };
 
 struct plan {
@@ -38,6 +48,10 @@ struct plan {
 	const char *qemu; /* NULL with the kvm engine */
 	unsigned n_disks;
 	struct plan_disk disks[PLAN_DISKS_MAX];
+	unsigned n_nets;
+	struct plan_net nets[PLAN_NETS_MAX];
+	json_t *network; /* NETWORK of docs/protocol.md; NULL */
+	json_t *message; /* the create message, owned, once there is one */
 	bool start;    /* the container's process is started at once */
 	bool hold;     /* the container waits for the hooks */
 	bool detached; /* the monitor outlives hvrun */
@@ -57,6 +71,9 @@ void plan_close_disks(struct plan *plan);
  * descriptor, or -errno.
  */
 int plan_container_file(struct plan *plan, struct err *e) must_check;
+
+/* Puts the message with plan->network as it is now into a file that plan_container_file made. */
+int plan_container_again(struct plan *plan, int fd, struct err *e) must_check;
 
 /* The descriptors of anonymous files, or -errno. */
 int plan_vmm_file(const struct plan *plan, struct err *e) must_check;

@@ -21,17 +21,27 @@
 /* Room that the guest's kernel takes before the container has a byte. */
 #define MEMORY_OVERHEAD_DEFAULT_MIB 64
 
+#define SPARE_INTERFACES_DEFAULT 2
+#define RATE_MIN_BYTES		 1024 /* a second: less carries no frame */
+#define RATE_MAX_BYTES		 1000000000000
+
 static const char *const accels[] = {"kvm", "emulation", NULL};
 static const char *const discoveries[] = {"cmdline", "acpi", NULL};
 static const char *const caches[] = {"auto", "never", "always", NULL};
 static const char *const lock_kinds[] = {"guest", "host", NULL};
 static const char *const namespace_rules[] = {"refuse", "vm", NULL};
+static const char *const networks[] = {"namespace", "user", "none", NULL};
 
 static const struct oci_schema accel_schema = WORDS(accels);
 static const struct oci_schema discovery_schema = WORDS(discoveries);
 static const struct oci_schema cache_schema = WORDS(caches);
 static const struct oci_schema locks_schema = WORDS(lock_kinds);
 static const struct oci_schema namespace_schema = WORDS(namespace_rules);
+static const struct oci_schema network_schema = WORDS(networks);
+static const struct oci_schema spares_schema = {
+	.kind = OCI_INT, .min = 0, .max = SPARE_INTERFACES_MAX};
+static const struct oci_schema rate_schema = {
+	.kind = OCI_INT, .min = RATE_MIN_BYTES, .max = RATE_MAX_BYTES};
 static const struct oci_schema vcpus_schema = {.kind = OCI_INT, .min = 1, .max = VCPUS_MAX};
 static const struct oci_schema memory_schema = {
 	.kind = OCI_INT, .min = MEMORY_MIN_MIB, .max = MEMORY_MAX_MIB};
@@ -54,6 +64,12 @@ static const struct oci_field settings_fields[] = {
 	FIELD("threads", threads_schema),
 	FIELD("annotations", oci_strings),
 	FIELD("hostNamespaces", namespace_schema),
+	FIELD("network", network_schema),
+	FIELD("spareInterfaces", spares_schema),
+	FIELD("rxBytesPerSecond", rate_schema),
+	FIELD("txBytesPerSecond", rate_schema),
+	FIELD("antiSpoof", oci_bool),
+	FIELD("passt", oci_string),
 	FIELD("debug", oci_bool),
 	FIELDS_END,
 };
@@ -74,6 +90,18 @@ int settings_accel(const char *text, enum accel *accel, struct err *e)
 		}
 	}
 	return err_set(e, EINVAL, "\"%s\" is not an engine: there are kvm and emulation", text);
+}
+
+int settings_network(const char *text, enum network_kind *network, struct err *e)
+{
+	for (int i = 0; networks[i]; i++) {
+		if (strcmp(networks[i], text) == 0) {
+			*network = (enum network_kind)i;
+			return 0;
+		}
+	}
+	return err_set(e, EINVAL, "\"%s\" is not a network: there are namespace, user and none",
+		text);
 }
 
 /* Reads one file over what was read before. A file that is not there is fine unless needed. */
@@ -139,6 +167,20 @@ static unsigned number_of(const struct settings *settings, const char *key)
 	return (unsigned)json_integer_value(json_object_get(settings->json, key));
 }
 
+static int fill_network(struct settings *s, struct err *e)
+{
+	const json_t *spares = json_object_get(s->json, "spareInterfaces");
+	const char *network = text_of(s, "network");
+
+	s->spare_interfaces =
+		spares ? (unsigned)json_integer_value(spares) : SPARE_INTERFACES_DEFAULT;
+	s->rx_bytes = (uint64_t)json_integer_value(json_object_get(s->json, "rxBytesPerSecond"));
+	s->tx_bytes = (uint64_t)json_integer_value(json_object_get(s->json, "txBytesPerSecond"));
+	s->anti_spoof = json_is_true(json_object_get(s->json, "antiSpoof"));
+	s->passt = text_of(s, "passt");
+	return network ? settings_network(network, &s->network, e) : 0;
+}
+
 static int settings_fill(struct settings *s, struct err *e)
 {
 	const char *accel = text_of(s, "accel"), *rule = text_of(s, "hostNamespaces");
@@ -160,7 +202,8 @@ static int settings_fill(struct settings *s, struct err *e)
 	s->annotations = json_object_get(s->json, "annotations");
 	s->vm_namespaces = rule && strcmp(rule, "vm") == 0;
 	s->debug = json_is_true(json_object_get(s->json, "debug"));
-	return accel ? settings_accel(accel, &s->accel, e) : 0;
+	int ret = fill_network(s, e);
+	return ret == 0 && accel ? settings_accel(accel, &s->accel, e) : ret;
 }
 
 int settings_load(struct settings *settings, const char *file, struct err *e)
@@ -199,9 +242,49 @@ static bool annotation_allowed(const struct settings *settings, const char *name
 	return false;
 }
 
+static int rate_of(const char *value, uint64_t *out, struct err *e)
+{
+	char *end;
+
+	errno = 0;
+	unsigned long long n = strtoull(value, &end, 10);
+	if (errno || *end || value[0] < '0' || value[0] > '9' || n < RATE_MIN_BYTES ||
+		n > RATE_MAX_BYTES)
+		return err_set(e, EINVAL, "must be a number from %d to %lld", RATE_MIN_BYTES,
+			(long long)RATE_MAX_BYTES);
+	*out = n;
+	return 0;
+}
+
+/* 1: is none of these. */
+static int annotation_network(
+	struct settings *s, const char *name, const char *value, struct err *e)
+{
+	if (strcmp(name, "network") == 0)
+		return settings_network(value, &s->network, e);
+	if (strcmp(name, "net.rxBytesPerSecond") == 0)
+		return rate_of(value, &s->rx_bytes, e);
+	if (strcmp(name, "net.txBytesPerSecond") == 0)
+		return rate_of(value, &s->tx_bytes, e);
+	if (strcmp(name, "net.antiSpoof") == 0) {
+		s->anti_spoof = strcmp(value, "true") == 0;
+		return s->anti_spoof || strcmp(value, "false") == 0
+			? 0
+			: err_set(e, EINVAL, "must be true or false");
+	}
+	if (strcmp(name, "net.ports") != 0)
+		return 1;
+	s->ports = value;
+	return 0;
+}
+
 static int annotation_apply(struct settings *s, const char *name, const char *value, struct err *e)
 {
 	const char *const *words = NULL;
+	int ret = annotation_network(s, name, value, e);
+
+	if (ret <= 0)
+		return ret;
 
 	if (strcmp(name, "accel") == 0)
 		return settings_accel(value, &s->accel, e);

@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -21,6 +22,15 @@
 
 enum accel { ACCEL_KVM, ACCEL_EMULATION };
 const char *accel_name(enum accel accel);
+
+/* What a virtual machine's network is connected to. */
+enum network_kind {
+	NETWORK_NAMESPACE, /* the interfaces of linux.namespaces' network namespace */
+	NETWORK_USER,	   /* passt: connections of a process of the host */
+	NETWORK_NONE,
+};
+
+#define SPARE_INTERFACES_MAX 8
 
 /* Texts are borrowed from json, or from whoever overrides them. NULL and 0: not set. */
 struct settings {
@@ -35,6 +45,12 @@ struct settings {
 	const char *cache, *locks;
 	unsigned threads;
 	const json_t *annotations; /* names, behind "dev.hvrun.", that a bundle may use */
+	enum network_kind network;
+	unsigned spare_interfaces;   /* net devices for interfaces that come later */
+	const char *ports;	     /* "HOST:CONTAINER,...", of an annotation */
+	uint64_t rx_bytes, tx_bytes; /* per second and interface, as the container sees it */
+	bool anti_spoof;
+	const char *passt;
 	bool vm_namespaces;	   /* a namespace that is not asked for is the VM's, not an error */
 	bool debug;
 };
@@ -48,6 +64,9 @@ void settings_use_kernel(struct settings *settings, const char *path);
 
 /* "kvm" or "emulation" to *accel; -EINVAL with e saying what there is. */
 int settings_accel(const char *text, enum accel *accel, struct err *e) must_check;
+
+/* "namespace", "user" or "none" to *network; -EINVAL with e saying what there is. */
+int settings_network(const char *text, enum network_kind *network, struct err *e) must_check;
 
 /*
  * Applies the annotations under "dev.hvrun." of a configuration. One that is unknown or that the

@@ -39,7 +39,7 @@ static _Noreturn void child(const struct spawn *spawn, int null, pid_t parent, v
 		if (write(spawn->cgroup_fds[i], "0", 1) < 0 && errno != ENOENT &&
 			errno != ENODEV && !(errno == EACCES && spawn->cgroup_may_fail))
 			goto failed;
-	if (spawn->netns && unshare(CLONE_NEWNET) < 0)
+	if (spawn->netns && setns(*spawn->netns, CLONE_NEWNET) < 0)
 		goto failed;
 	if (spawn->cpus && sched_setaffinity(0, sizeof(*spawn->cpus), spawn->cpus) < 0)
 		goto failed;

@@ -26,7 +26,7 @@ struct spawn {
 	size_t n_cgroup_fds;
 	bool cgroup_may_fail; /* systemd moves it in later, where it can't do so itself */
 	bool session; /* outlives its caller: a session of its own, no signal ignored */
-	bool netns;   /* a new network namespace */
+	const int *netns; /* a network namespace that it enters; NULL: the caller's */
 };
 
 /*

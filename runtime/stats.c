@@ -21,6 +21,9 @@
 #define PAGES_MAX   16 /* sizes of huge pages */
 #define NAME_BYTES  48
 
+#define INTERFACES_MAX	     64
+#define INTERFACE_NAME_BYTES 15
+
 struct writer {
 	FILE *out;
 	bool broken; /* a number was none */
@@ -236,6 +239,44 @@ static void put_hugetlb(struct writer *w, const json_t *hugetlb)
 	fputc('}', w->out);
 }
 
+/* Names of interfaces may hold what would need an escape: shown as a question mark. */
+static void put_interface_name(struct writer *w, const char *name)
+{
+	fputs("{\"Name\":\"", w->out);
+	for (size_t i = 0; name && name[i] && i < INTERFACE_NAME_BYTES; i++)
+		fputc(name[i] > ' ' && name[i] < 0x7f && name[i] != '"' && name[i] != '\\'
+				? name[i]
+				: '?',
+			w->out);
+	fputc('"', w->out);
+}
+
+static void put_network(struct writer *w, const json_t *list)
+{
+	/* Names in the guest's answer, and those of runc, which its Go code does not change. */
+	static const char *const names[][2] = {{"rxBytes", "RxBytes"}, {"rxPackets", "RxPackets"},
+		{"rxErrors", "RxErrors"}, {"rxDropped", "RxDropped"}, {"txBytes", "TxBytes"},
+		{"txPackets", "TxPackets"}, {"txErrors", "TxErrors"}, {"txDropped", "TxDropped"}};
+	size_t n = json_array_size(list);
+
+	fputs(",\"network_interfaces\":", w->out);
+	if (n > INTERFACES_MAX)
+		w->broken = true;
+	if (!n || w->broken) {
+		fputs("null", w->out);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const json_t *entry = json_array_get(list, i);
+		fputc(i ? ',' : '[', w->out);
+		put_interface_name(w, json_string_value(json_object_get(entry, "name")));
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+			put(w, names[k][1], number(w, entry, names[k][0]), ",");
+		fputc('}', w->out);
+	}
+	fputc(']', w->out);
+}
+
 int stats_line(const char *id, const json_t *stats, char **out, struct err *e)
 {
 	cleanup_free char *text = NULL;
@@ -251,7 +292,9 @@ int stats_line(const char *id, const json_t *stats, char **out, struct err *e)
 	put_pids(&w, json_object_get(stats, "pids"));
 	put_blkio(&w, json_object_get(stats, "io"));
 	put_hugetlb(&w, json_object_get(stats, "hugetlb"));
-	fputs(",\"intel_rdt\":{},\"network_interfaces\":null}}\n", w.out);
+	fputs(",\"intel_rdt\":{}", w.out);
+	put_network(&w, json_object_get(stats, "network"));
+	fputs("}}\n", w.out);
 	bool failed = ferror(w.out);
 	if (fclose(w.out) != 0 || failed)
 		return err_sys(e, ENOMEM, "statistics");

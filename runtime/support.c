@@ -12,7 +12,6 @@
 static const struct {
 	const char *path, *reason;
 } refused[] = {
-	{"linux.netDevices", "the host's network devices can't be moved into a virtual machine"},
 	{"linux.intelRdt", "cache and bandwidth allocation is not offered for virtual machines"},
 	{"linux.memoryPolicy",
 		"a virtual machine has one memory node; bind it as a whole with "
@@ -89,7 +88,6 @@ static int check_namespaces(
 		unsigned bit;
 		const char *type, *what;
 	} shared[] = {
-		{OCI_NS_NETWORK, "network", "network"},
 		{OCI_NS_PID, "pid", "processes"},
 		{OCI_NS_IPC, "ipc", "shared memory and semaphores"},
 	};
@@ -101,16 +99,24 @@ static int check_namespaces(
 			continue;
 		const char *type = json_string_value(json_object_get(entry, "type"));
 		if (strcmp(type, "network") == 0)
-			return err_set(e, ENOTSUP,
-				"config.json: linux.namespaces[%zu].path: %s: joining an existing "
-				"network namespace is not supported yet: leave the path out",
-				i, path);
+			continue;
 		return err_set(e, ENOTSUP,
 			"config.json: linux.namespaces[%zu].path: %s: a virtual machine can't join "
 			"a "
 			"%s namespace of the host: leave the path out",
 			i, path, type);
 	}
+	if (!(config->namespaces & OCI_NS_NETWORK) && !settings->vm_namespaces &&
+		settings->network == NETWORK_NAMESPACE)
+		return err_set(e, ENOTSUP,
+			"config.json: linux.namespaces: no network namespace: a virtual machine "
+			"can't share the host's network: add {\"type\": \"network\"}, or use "
+			"--network=user (connections by passt) or --network=none");
+	if (!(config->namespaces & OCI_NS_NETWORK) &&
+		json_object_size(json_object_get(config->linux_section, "netDevices")))
+		return err_set(e, EINVAL,
+			"config.json: linux.netDevices: there is no namespace of type network to "
+			"move them into");
 	for (size_t i = 0; i < sizeof(shared) / sizeof(shared[0]) && !settings->vm_namespaces; i++)
 		if (!(config->namespaces & shared[i].bit))
 			return err_set(e, ENOTSUP,

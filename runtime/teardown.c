@@ -11,6 +11,7 @@
 #include "oci/config.h"
 #include "runtime/cgroup.h"
 #include "runtime/hooks.h"
+#include "runtime/network.h"
 
 static int remove_cgroup(const struct container *c, struct err *e)
 {
@@ -48,9 +49,15 @@ int teardown(struct container *c, const struct report *report, struct err *e)
 {
 	struct container_process monitor = container_process(c, "monitor");
 	struct container_process fs = container_process(c, "fs");
+	struct container_process watcher = container_process(c, "watcher");
+	struct container_process passt = container_process(c, "passt");
 
+	/* The watcher first: what it would do at the monitor's end is done here. */
+	container_process_kill(&watcher);
 	container_process_kill(&monitor);
 	container_process_kill(&fs);
+	container_process_kill(&passt);
+	network_clean(c->dir);
 	int ret = remove_cgroup(c, e);
 	if (ret < 0)
 		return err_add(e, "%s", c->id);

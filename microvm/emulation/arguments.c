@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "microvm/boot/cmdline.h"
+#include "microvm/devices/net.h"
 #include "microvm/emulation/clock.h"
 #include "microvm/vhost/frontend_fs.h"
 
@@ -91,6 +92,33 @@ static void add_memory(struct arguments *a, const struct vm_config *config, int 
 		bytes);
 }
 
+/*
+ * QEMU's own network device, as ours is: queues of the same tap, or the same stream. vhost-net
+ * would need privileges that nobody here has. What needs no header on the stream's wire is left to
+ * QEMU, which offers no offloads then.
+ */
+static void add_net(struct arguments *a, struct virtio_device *dev, unsigned index, unsigned bus)
+{
+	const struct net_config *net = net_made_of(dev);
+	char fds[NET_PAIRS_MAX * 12] = "";
+	size_t used = 0;
+
+	for (unsigned i = 0; i < net->n_fds; i++)
+		used += (size_t)snprintf(
+			fds + used, sizeof(fds) - used, "%s%d", i ? ":" : "", net->fds[i]);
+	if (net->stream)
+		add_option(a, "-netdev", "stream,id=net%u,server=off,addr.type=fd,addr.str=%d",
+			index, net->fds[0]);
+	else
+		add_option(a, "-netdev", "tap,id=net%u,%s=%s,vhost=off", index,
+			net->n_fds > 1 ? "fds" : "fd", fds);
+	add_option(a, "-device",
+		"virtio-net-device,bus=virtio-mmio-bus.%u,netdev=net%u,mq=%s,"
+		"mac=%02x:%02x:%02x:%02x:%02x:%02x,host_mtu=%u",
+		bus, index, net->n_fds > 1 ? "on" : "off", net->mac[0], net->mac[1], net->mac[2],
+		net->mac[3], net->mac[4], net->mac[5], net->mtu);
+}
+
 /* Devices that are ours speak vhost-user; the guest's log goes to a socket of ours. */
 static int add_device(struct arguments *a, struct virtio_device *dev, unsigned index, unsigned bus,
 	const struct arguments_fds *fds)
@@ -125,6 +153,9 @@ static int add_device(struct arguments *a, struct virtio_device *dev, unsigned i
 		add_option(a, "-device",
 			"virtio-serial-device,bus=virtio-mmio-bus.%u,id=ports,max_ports=1", bus);
 		add_option(a, "-device", "virtconsole,bus=ports.0,chardev=console");
+		return 0;
+	case VIRTIO_ID_NET:
+		add_net(a, dev, index, bus);
 		return 0;
 	default:
 		return -ENOTSUP;

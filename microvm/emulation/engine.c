@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "microvm/boot/initramfs.h"
+#include "microvm/devices/net.h"
 #include "microvm/emulation/arguments.h"
 #include "microvm/emulation/child.h"
 #include "microvm/vhost/backend.h"
@@ -300,10 +301,26 @@ static int emulation_create(const struct vm_config *config, struct engine **out,
 	return 0;
 }
 
+/* Taps and streams are QEMU's to use; they stay open here, as those of a device that is idle. */
+static unsigned keep_nets(const struct engine *engine, int *keep)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < engine->config.n_devices; i++) {
+		struct virtio_device *dev = engine->devices[i];
+		if (dev->id != VIRTIO_ID_NET)
+			continue;
+		const struct net_config *net = net_made_of(dev);
+		for (unsigned q = 0; q < net->n_fds; q++)
+			keep[n++] = net->fds[q];
+	}
+	return n;
+}
+
 static int emulation_start(struct engine *engine, struct err *e)
 {
-	int keep[VM_DEVICES_MAX + 5];
-	unsigned n = 0;
+	int keep[VM_DEVICES_MAX * (1 + NET_PAIRS_MAX) + 5];
+	unsigned n = keep_nets(engine, keep);
 
 	for (unsigned i = 0; i < VM_DEVICES_MAX; i++)
 		if (engine->fds.devices[i] >= 0)

@@ -6,7 +6,9 @@
  *
  * Threads: a transport calls every operation with the device's lock held, from whatever thread;
  * a device that has events of its own (a host descriptor) takes the lock in its callback. All of a
- * device's descriptors and kicks are served by the one loop it was made for.
+ * device's descriptors and kicks are served by the one loop it was made for. A device whose queues
+ * have threads of their own (net) sets own_kicks and waits for the kick descriptors itself; such
+ * a thread may interrupt for a used buffer without the lock, but nothing else of the transport.
  */
 #ifndef MICROVM_VIRTIO_DEVICE_H
 #define MICROVM_VIRTIO_DEVICE_H
@@ -20,7 +22,7 @@
 #include "base/loop.h"
 #include "microvm/virtio/queue.h"
 
-#define VIRTIO_QUEUES_MAX 16
+#define VIRTIO_QUEUES_MAX 17 /* a network device of 8 queue pairs and its control queue */
 
 struct virtio_device;
 
@@ -60,7 +62,8 @@ struct virtio_device {
 	 * transport does not serve its kicks but hands layouts, kick and call descriptors over.
 	 */
 	bool remote;
-	struct loop *loop;
+	bool own_kicks;	   /* the device waits for kick_fds where there are any; else ops->kick */
+	struct loop *loop; /* NULL with own_kicks */
 
 	/* The transport's part. */
 	const struct virtio_transport_ops *transport;
@@ -71,7 +74,10 @@ struct virtio_device {
 	unsigned n_breaks; /* how often: a guest can't fill the log by breaking and resetting */
 	pthread_mutex_t lock;
 	struct virtq queues[VIRTIO_QUEUES_MAX];
-	/* For remote devices, filled by the transport before start; eventfds, the transport's. */
+	/*
+	 * For remote devices and those with own_kicks, filled by the transport before start;
+	 * eventfds, the transport's. layouts and queue_ready: for every device.
+	 */
 	int kick_fds[VIRTIO_QUEUES_MAX], call_fds[VIRTIO_QUEUES_MAX];
 	struct virtq_layout layouts[VIRTIO_QUEUES_MAX];
 	bool queue_ready[VIRTIO_QUEUES_MAX];

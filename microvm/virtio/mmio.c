@@ -355,7 +355,7 @@ static int queue_init(struct virtio_mmio *mmio, unsigned i)
 		return -errno;
 	dev->kick_fds[i] = queue->kick_fd;
 	dev->call_fds[i] = mmio->irq_fd;
-	if (dev->remote)
+	if (dev->remote || dev->own_kicks)
 		return 0;
 	return loop_add(dev->loop, &queue->kicked, queue->kick_fd, EPOLLIN | EPOLLET);
 }

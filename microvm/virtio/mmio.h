@@ -32,7 +32,7 @@ struct virtio_mmio;
 
 struct virtio_mmio_queue {
 	struct virtio_mmio *mmio;
-	struct loop_source kicked; /* the kick eventfd, in the device's loop; not for remote ones */
+	struct loop_source kicked; /* the kick eventfd, in the device's loop if that serves it */
 	int kick_fd;
 };
 

@@ -257,7 +257,7 @@ void virtq_unpop(struct virtq *q)
 	q->last_avail--;
 }
 
-void virtq_push(struct virtq *q, uint16_t head, uint32_t written_bytes)
+void virtq_fill(struct virtq *q, uint16_t head, uint32_t written_bytes)
 {
 	if (!q->running)
 		return;
@@ -269,8 +269,19 @@ void virtq_push(struct virtq *q, uint16_t head, uint32_t written_bytes)
 	/* After a whole turn without a look at the driver's wish, the last one means nothing. */
 	if (q->next_used == q->signalled_used)
 		q->signalled_valid = false;
-	__atomic_store_n(
-		(uint16_t *)(void *)(q->used + 2), htole16(q->next_used), __ATOMIC_RELEASE);
+}
+
+void virtq_publish(struct virtq *q)
+{
+	if (q->running)
+		__atomic_store_n(
+			(uint16_t *)(void *)(q->used + 2), htole16(q->next_used), __ATOMIC_RELEASE);
+}
+
+void virtq_push(struct virtq *q, uint16_t head, uint32_t written_bytes)
+{
+	virtq_fill(q, head, written_bytes);
+	virtq_publish(q);
 }
 
 bool virtq_should_interrupt(struct virtq *q)

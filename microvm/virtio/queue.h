@@ -66,11 +66,21 @@ uint16_t virtq_stop(struct virtq *q); /* returns last_avail */
  */
 int virtq_pop(struct virtq *q, struct virtq_chain *chain) must_check;
 
-/* Gives the last popped chain back, as if it had never been taken. Only when it was the last. */
+/*
+ * Gives the last popped chain back, as if it had never been taken. Only when it was the last; once
+ * more for the one before it, and so on.
+ */
 void virtq_unpop(struct virtq *q);
 
 /* Returns a chain, any thread order; written_bytes into its writable part. Serialise per queue. */
 void virtq_push(struct virtq *q, uint16_t head, uint32_t written_bytes);
+
+/*
+ * The two halves of a push, for chains that the driver must see at once or not at all: fill each,
+ * then publish them together. Nothing may come between that looks at the used ring.
+ */
+void virtq_fill(struct virtq *q, uint16_t head, uint32_t written_bytes);
+void virtq_publish(struct virtq *q);
 
 /* Whether the driver wants an interrupt for what was pushed since the last call said so. */
 bool virtq_should_interrupt(struct virtq *q);

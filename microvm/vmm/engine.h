@@ -21,7 +21,7 @@
 #include "microvm/virtio/device.h"
 
 #define VM_VCPUS_MAX   64
-#define VM_DEVICES_MAX 19
+#define VM_DEVICES_MAX 20
 
 /* How a guest kernel finds its CPUs and virtio devices. */
 enum vm_discovery {

@@ -12,6 +12,7 @@
 #include "base/msg.h"
 #include "microvm/devices/blk.h"
 #include "microvm/devices/console.h"
+#include "microvm/devices/net.h"
 #include "microvm/devices/rng.h"
 #include "microvm/vhost/frontend_fs.h"
 
@@ -97,6 +98,22 @@ static int add_disk(struct machine *machine, struct plan_disk *disk, struct err 
 	return 0;
 }
 
+static int add_net(struct machine *machine, const struct plan *plan, unsigned i, struct err *e)
+{
+	const struct plan_net *net = &plan->nets[i];
+	struct net_config config = {
+		.n_fds = net->n_fds,
+		.stream = net->stream,
+		.mtu = net->mtu,
+		.idle = plan->emulation, /* QEMU has a network device of its own */
+	};
+
+	memcpy(config.fds, net->fds, sizeof(config.fds));
+	memcpy(config.mac, net->mac, sizeof(config.mac));
+	int ret = net_create(&config, &machine->devices[machine->n_devices], e);
+	return ret < 0 ? err_add(e, "plan: net[%u]", i) : 0;
+}
+
 static int add_devices(struct machine *machine, struct plan *plan, struct err *e)
 {
 	static int (*const always[])(struct machine *, struct plan *, struct err *) = {
@@ -107,7 +124,8 @@ static int add_devices(struct machine *machine, struct plan *plan, struct err *e
 	};
 	const unsigned n_always = sizeof(always) / sizeof(always[0]);
 
-	_Static_assert(sizeof(always) / sizeof(always[0]) + PLAN_DISKS_MAX <= VM_DEVICES_MAX,
+	_Static_assert(sizeof(always) / sizeof(always[0]) + PLAN_DISKS_MAX + PLAN_NETS_MAX <=
+			VM_DEVICES_MAX,
 		"room for all devices");
 	for (unsigned i = 0; i < n_always; i++) {
 		int ret = always[i](machine, plan, e);
@@ -119,6 +137,14 @@ static int add_devices(struct machine *machine, struct plan *plan, struct err *e
 		int ret = add_disk(machine, &plan->disks[i], e);
 		if (ret < 0)
 			return ret;
+		machine->n_devices++;
+	}
+	for (unsigned i = 0; i < plan->n_nets; i++) {
+		int ret = add_net(machine, plan, i, e);
+		if (ret < 0)
+			return ret;
+		for (unsigned q = 0; q < plan->nets[i].n_fds; q++)
+			(void)steal_fd(&plan->nets[i].fds[q]);
 		machine->n_devices++;
 	}
 	return vsock_listen(
@@ -142,6 +168,9 @@ static void free_device(struct virtio_device *dev)
 		break;
 	case VIRTIO_ID_BLOCK:
 		blk_free(dev);
+		break;
+	case VIRTIO_ID_NET:
+		net_free(dev);
 		break;
 	default:
 		break;

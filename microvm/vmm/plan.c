@@ -13,6 +13,7 @@
 #include "microvm/boot/initramfs.h"
 #include "microvm/devices/blk.h"
 #include "microvm/vhost/frontend_fs.h"
+#include "microvm/vmm/plan_object.h"
 
 #define PLAN_DEPTH_MAX	 6
 #define PLAN_ID_MAX	 1024
@@ -24,163 +25,25 @@
 #define SOCKET_PORT_MIN	 2048
 #define SOCKET_PORT_MAX	 4095
 
-#define OBJECT_KEYS_MAX 24
-
-/* One object of the plan while it is read, and the keys that were taken from it. */
-struct object {
-	const json_t *json;
-	const char *path; /* "" for the plan itself, else "fs." */
-	const char *taken[OBJECT_KEYS_MAX];
-	unsigned n_taken;
-	struct err *e;
-};
-
-static json_t *take(struct object *o, const char *key, bool required)
+static int read_kernel(struct plan *plan, struct plan_object *top)
 {
-	json_t *value = json_object_get(o->json, key);
-
-	if (value && o->n_taken < OBJECT_KEYS_MAX)
-		o->taken[o->n_taken++] = key;
-	else if (required)
-		err_set(o->e, EINVAL, "plan: %s%s is missing", o->path, key);
-	return value;
-}
-
-static int wrong(const struct object *o, const char *key, const char *want)
-{
-	return err_set(o->e, EINVAL, "plan: %s%s: must be %s", o->path, key, want);
-}
-
-static int take_object(struct object *o, const char *key, const char *path, struct object *out)
-{
-	const json_t *value = take(o, key, true);
-
-	if (!value)
-		return -EINVAL;
-	if (!json_is_object(value))
-		return wrong(o, key, "an object");
-	*out = (struct object){.json = value, .path = path, .e = o->e};
-	return 0;
-}
-
-/* After all keys were taken: any that is left is one that this program does not know. */
-static int finish(const struct object *o)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach ((json_t *)(uintptr_t)o->json, key, value) {
-		bool known = false;
-		for (unsigned i = 0; i < o->n_taken && !known; i++)
-			known = !strcmp(key, o->taken[i]);
-		if (!known)
-			return err_set(o->e, EINVAL, "plan: %s%.64s: unknown key", o->path, key);
-	}
-	return 0;
-}
-
-static int take_integer(
-	struct object *o, const char *key, json_int_t min, json_int_t max, json_int_t *out)
-{
-	const json_t *value = take(o, key, true);
-
-	if (!value)
-		return -EINVAL;
-	if (!json_is_integer(value))
-		return wrong(o, key, "an integer");
-	*out = json_integer_value(value);
-	if (*out < min || *out > max)
-		return err_set(o->e, EINVAL, "plan: %s%s: must be between %lld and %lld", o->path,
-			key, (long long)min, (long long)max);
-	return 0;
-}
-
-static int take_bool(struct object *o, const char *key, bool *out)
-{
-	const json_t *value = take(o, key, false);
-
-	if (value)
-		*out = json_is_true(value);
-	return value && !json_is_boolean(value) ? wrong(o, key, "true or false") : 0;
-}
-
-static int take_string(
-	struct object *o, const char *key, bool required, size_t max, const char **out)
-{
-	const json_t *value = take(o, key, required);
-
-	*out = required ? "" : NULL;
-	if (!value)
-		return required ? -EINVAL : 0;
-	if (!json_is_string(value))
-		return wrong(o, key, "a string");
-	if (json_string_length(value) > max)
-		return wrong(o, key, "shorter");
-	*out = json_string_value(value);
-	return 0;
-}
-
-/* Names that end up between the commas of another program's arguments, or in a device. */
-static bool is_plain_name(const char *name)
-{
-	for (const char *p = name; *p; p++)
-		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
-			    *p))
-			return false;
-	return *name != '\0';
-}
-
-/*
- * What came through exec is not close-on-exec; what is was named before (and would be closed
- * twice), or is this program's own.
- */
-static int own_fd(const struct object *o, const char *key, json_int_t number, int *out)
-{
-	int fd = (int)number, flags = fcntl(fd, F_GETFD);
-
-	if (flags < 0)
-		return err_set(
-			o->e, EBADF, "plan: %s%s: descriptor %d is not open", o->path, key, fd);
-	if (flags & FD_CLOEXEC)
-		return err_set(
-			o->e, EINVAL, "plan: %s%s: descriptor %d is named twice", o->path, key, fd);
-	if (fd <= STDERR_FILENO)
-		fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	else if (fcntl(fd, F_SETFD, flags | FD_CLOEXEC) < 0)
-		fd = -1;
-	if (fd < 0)
-		return err_sys(o->e, errno, "plan: %s%s", o->path, key);
-	*out = fd;
-	return 0;
-}
-
-static int take_fd(struct object *o, const char *key, int *out)
-{
-	json_int_t number = -1;
-	int ret = take_integer(o, key, 0, INT32_MAX, &number);
-
-	return ret < 0 ? ret : own_fd(o, key, number, out);
-}
-
-static int read_kernel(struct plan *plan, struct object *top)
-{
-	struct object o = {0};
-	int ret = take_object(top, "kernel", "kernel.", &o);
+	struct plan_object o = {0};
+	int ret = plan_take_object(top, "kernel", "kernel.", &o);
 
 	if (!ret)
-		ret = take_fd(&o, "fd", &plan->kernel_fd);
+		ret = plan_take_fd(&o, "fd", &plan->kernel_fd);
 	if (!ret)
-		ret = take_string(&o, "path", true, PLAN_PATH_MAX, &plan->kernel_path);
-	return ret ? ret : finish(&o);
+		ret = plan_take_string(&o, "path", true, PLAN_PATH_MAX, &plan->kernel_path);
+	return ret ? ret : plan_finish(&o);
 }
 
-static int read_initramfs(struct plan *plan, struct object *top)
+static int read_initramfs(struct plan *plan, struct plan_object *top)
 {
-	const json_t *list = take(top, "initramfs", true);
+	const json_t *list = plan_take(top, "initramfs", true);
 	size_t n = json_array_size(list);
 
 	if (!json_is_array(list) || !n || n > INITRAMFS_FILES_MAX)
-		return wrong(top, "initramfs", "a list of files");
+		return plan_wrong(top, "initramfs", "a list of files");
 	plan->initramfs = calloc(n, sizeof(plan->initramfs[0]));
 	if (!plan->initramfs)
 		return err_sys(top->e, ENOMEM, "plan");
@@ -188,19 +51,19 @@ static int read_initramfs(struct plan *plan, struct object *top)
 		plan->initramfs[i].fd = -1;
 	for (size_t i = 0; i < n; i++) {
 		struct vm_file *file = &plan->initramfs[i];
-		struct object o = {
+		struct plan_object o = {
 			.json = json_array_get(list, i), .path = "initramfs[].", .e = top->e};
 		json_int_t mode = 0;
 		plan->n_initramfs++;
 		if (!json_is_object(o.json))
-			return wrong(top, "initramfs", "a list of objects");
-		int ret = take_string(&o, "path", true, PLAN_PATH_MAX, &file->path);
+			return plan_wrong(top, "initramfs", "a list of objects");
+		int ret = plan_take_string(&o, "path", true, PLAN_PATH_MAX, &file->path);
 		if (!ret)
-			ret = take_integer(&o, "mode", 0, 07777, &mode);
+			ret = plan_take_integer(&o, "mode", 0, 07777, &mode);
 		if (!ret)
-			ret = take_fd(&o, "fd", &file->fd);
+			ret = plan_take_fd(&o, "fd", &file->fd);
 		if (!ret)
-			ret = finish(&o);
+			ret = plan_finish(&o);
 		if (ret < 0)
 			return ret;
 		file->mode_perms = (unsigned)mode;
@@ -208,44 +71,45 @@ static int read_initramfs(struct plan *plan, struct object *top)
 	return 0;
 }
 
-static int read_fs(struct plan *plan, struct object *top)
+static int read_fs(struct plan *plan, struct plan_object *top)
 {
-	struct object o = {0};
-	int ret = take_object(top, "fs", "fs.", &o);
+	struct plan_object o = {0};
+	int ret = plan_take_object(top, "fs", "fs.", &o);
 
 	if (!ret)
-		ret = take_fd(&o, "fd", &plan->fs_fd);
+		ret = plan_take_fd(&o, "fd", &plan->fs_fd);
 	if (!ret)
-		ret = take_string(&o, "tag", true, FRONTEND_FS_TAG_BYTES, &plan->fs_tag);
-	if (!ret && !is_plain_name(plan->fs_tag))
-		ret = wrong(&o, "tag", "letters, digits, '.', '_' and '-'");
-	return ret ? ret : finish(&o);
+		ret = plan_take_string(&o, "tag", true, FRONTEND_FS_TAG_BYTES, &plan->fs_tag);
+	if (!ret && !plan_is_plain_name(plan->fs_tag))
+		ret = plan_wrong(&o, "tag", "letters, digits, '.', '_' and '-'");
+	return ret ? ret : plan_finish(&o);
 }
 
-static int read_disks(struct plan *plan, struct object *top)
+static int read_disks(struct plan *plan, struct plan_object *top)
 {
-	const json_t *list = take(top, "disks", false);
+	const json_t *list = plan_take(top, "disks", false);
 	size_t n = json_array_size(list);
 
 	if (!list)
 		return 0;
 	if (!json_is_array(list) || n > PLAN_DISKS_MAX)
-		return wrong(top, "disks", "a list of at most 8 disks");
+		return plan_wrong(top, "disks", "a list of at most 8 disks");
 	for (size_t i = 0; i < n; i++) {
 		struct plan_disk *disk = &plan->disks[i];
-		struct object o = {
+		struct plan_object o = {
 			.json = json_array_get(list, i), .path = "disks[].", .e = top->e};
 		if (!json_is_object(o.json))
-			return wrong(top, "disks", "a list of objects");
-		int ret = take_fd(&o, "fd", &disk->fd);
+			return plan_wrong(top, "disks", "a list of objects");
+		int ret = plan_take_fd(&o, "fd", &disk->fd);
 		if (!ret)
-			ret = take_bool(&o, "readonly", &disk->readonly);
+			ret = plan_take_bool(&o, "readonly", &disk->readonly);
 		if (!ret)
-			ret = take_string(&o, "serial", false, BLK_SERIAL_BYTES, &disk->serial);
-		if (!ret && disk->serial && !is_plain_name(disk->serial))
-			ret = wrong(&o, "serial", "letters, digits, '.', '_' and '-'");
+			ret = plan_take_string(
+				&o, "serial", false, BLK_SERIAL_BYTES, &disk->serial);
+		if (!ret && disk->serial && !plan_is_plain_name(disk->serial))
+			ret = plan_wrong(&o, "serial", "letters, digits, '.', '_' and '-'");
 		if (!ret)
-			ret = finish(&o);
+			ret = plan_finish(&o);
 		plan->n_disks++;
 		if (ret < 0)
 			return ret;
@@ -253,60 +117,60 @@ static int read_disks(struct plan *plan, struct object *top)
 	return 0;
 }
 
-static int read_stdio(struct plan *plan, struct object *top)
+static int read_stdio(struct plan *plan, struct plan_object *top)
 {
-	struct object o = {0};
-	int ret = take_object(top, "stdio", "stdio.", &o);
+	struct plan_object o = {0};
+	int ret = plan_take_object(top, "stdio", "stdio.", &o);
 
 	if (ret < 0)
 		return ret;
 	if (json_object_get(o.json, "terminal")) {
-		ret = take_fd(&o, "terminal", &plan->terminal_fd);
+		ret = plan_take_fd(&o, "terminal", &plan->terminal_fd);
 		if (!ret)
-			ret = take_bool(&o, "controlling", &plan->controlling);
-		return ret ? ret : finish(&o);
+			ret = plan_take_bool(&o, "controlling", &plan->controlling);
+		return ret ? ret : plan_finish(&o);
 	}
-	ret = take_fd(&o, "in", &plan->in_fd);
+	ret = plan_take_fd(&o, "in", &plan->in_fd);
 	if (!ret)
-		ret = take_fd(&o, "out", &plan->out_fd);
+		ret = plan_take_fd(&o, "out", &plan->out_fd);
 	if (!ret)
-		ret = take_fd(&o, "err", &plan->err_fd);
-	return ret ? ret : finish(&o);
+		ret = plan_take_fd(&o, "err", &plan->err_fd);
+	return ret ? ret : plan_finish(&o);
 }
 
-static int read_control(struct plan *plan, struct object *top)
+static int read_control(struct plan *plan, struct plan_object *top)
 {
-	struct object o = {0};
-	int ret = take_object(top, "control", "control.", &o);
+	struct plan_object o = {0};
+	int ret = plan_take_object(top, "control", "control.", &o);
 
 	if (!ret)
-		ret = take_fd(&o, "fd", &plan->control_fd);
+		ret = plan_take_fd(&o, "fd", &plan->control_fd);
 	if (!ret)
-		ret = take_bool(&o, "lifeline", &plan->lifeline);
-	return ret ? ret : finish(&o);
+		ret = plan_take_bool(&o, "lifeline", &plan->lifeline);
+	return ret ? ret : plan_finish(&o);
 }
 
-static int read_sockets(struct plan *plan, struct object *top)
+static int read_sockets(struct plan *plan, struct plan_object *top)
 {
-	const json_t *list = take(top, "sockets", false);
+	const json_t *list = plan_take(top, "sockets", false);
 	size_t n = json_array_size(list);
 
 	if (!list)
 		return 0;
 	if (!json_is_array(list) || n > PLAN_SOCKETS_MAX)
-		return wrong(top, "sockets", "a list of at most 32 sockets");
+		return plan_wrong(top, "sockets", "a list of at most 32 sockets");
 	for (size_t i = 0; i < n; i++) {
 		struct plan_socket *socket = &plan->sockets[i];
-		struct object o = {
+		struct plan_object o = {
 			.json = json_array_get(list, i), .path = "sockets[].", .e = top->e};
 		json_int_t port = 0;
 		if (!json_is_object(o.json))
-			return wrong(top, "sockets", "a list of objects");
-		int ret = take_integer(&o, "port", SOCKET_PORT_MIN, SOCKET_PORT_MAX, &port);
+			return plan_wrong(top, "sockets", "a list of objects");
+		int ret = plan_take_integer(&o, "port", SOCKET_PORT_MIN, SOCKET_PORT_MAX, &port);
 		if (!ret)
-			ret = take_fd(&o, "fd", &socket->fd);
+			ret = plan_take_fd(&o, "fd", &socket->fd);
 		if (!ret)
-			ret = finish(&o);
+			ret = plan_finish(&o);
 		plan->n_sockets++;
 		if (ret < 0)
 			return ret;
@@ -315,21 +179,21 @@ static int read_sockets(struct plan *plan, struct object *top)
 	return 0;
 }
 
-static int read_keep(struct plan *plan, struct object *top)
+static int read_keep(struct plan *plan, struct plan_object *top)
 {
-	const json_t *list = take(top, "keep", false);
+	const json_t *list = plan_take(top, "keep", false);
 	size_t n = json_array_size(list);
 
 	if (!list)
 		return 0;
 	if (!json_is_array(list) || n > PLAN_KEEP_MAX)
-		return wrong(top, "keep", "a list of at most 16 descriptors");
+		return plan_wrong(top, "keep", "a list of at most 16 descriptors");
 	for (size_t i = 0; i < n; i++) {
 		const json_t *value = json_array_get(list, i);
 		json_int_t number = json_integer_value(value);
 		if (!json_is_integer(value) || number < 0 || number > INT32_MAX)
-			return wrong(top, "keep", "a list of descriptors");
-		int ret = own_fd(top, "keep", number, &plan->keep[i]);
+			return plan_wrong(top, "keep", "a list of descriptors");
+		int ret = plan_own_fd(top, "keep", number, &plan->keep[i]);
 		if (ret < 0)
 			return ret;
 		plan->n_keep++;
@@ -338,49 +202,49 @@ static int read_keep(struct plan *plan, struct object *top)
 }
 
 /* {"fd": N}, what several keys are. */
-static int read_fd_object(struct object *top, const char *key, const char *path, int *fd)
+static int read_fd_object(struct plan_object *top, const char *key, const char *path, int *fd)
 {
-	struct object o = {0};
-	int ret = take_object(top, key, path, &o);
+	struct plan_object o = {0};
+	int ret = plan_take_object(top, key, path, &o);
 
 	if (!ret)
-		ret = take_fd(&o, "fd", fd);
-	return ret ? ret : finish(&o);
+		ret = plan_take_fd(&o, "fd", fd);
+	return ret ? ret : plan_finish(&o);
 }
 
-static int read_machine(struct plan *plan, struct object *top)
+static int read_machine(struct plan *plan, struct plan_object *top)
 {
 	const char *accel = "", *discovery = "";
 	json_int_t version = 0, vcpus = 0, memory = 0;
-	int ret = take_integer(top, "version", 1, 1, &version);
+	int ret = plan_take_integer(top, "version", 1, 1, &version);
 
 	if (!ret)
-		ret = take_string(top, "id", true, PLAN_ID_MAX, &plan->id);
+		ret = plan_take_string(top, "id", true, PLAN_ID_MAX, &plan->id);
 	if (!ret)
-		ret = take_string(top, "accel", true, 16, &accel);
+		ret = plan_take_string(top, "accel", true, 16, &accel);
 	if (!ret && strcmp(accel, "kvm") != 0 && strcmp(accel, "emulation") != 0)
-		ret = wrong(top, "accel", "\"kvm\" or \"emulation\"");
+		ret = plan_wrong(top, "accel", "\"kvm\" or \"emulation\"");
 	if (!ret)
-		ret = take_integer(top, "vcpus", 1, VM_VCPUS_MAX, &vcpus);
+		ret = plan_take_integer(top, "vcpus", 1, VM_VCPUS_MAX, &vcpus);
 	if (!ret)
-		ret = take_integer(top, "memoryBytes", (json_int_t)MEMORY_MIN_BYTES,
+		ret = plan_take_integer(top, "memoryBytes", (json_int_t)MEMORY_MIN_BYTES,
 			(json_int_t)MEMORY_MAX_BYTES, &memory);
 	if (!ret && (uint64_t)memory % HUGE_PAGE_BYTES)
-		ret = wrong(top, "memoryBytes", "a multiple of 2 MiB");
+		ret = plan_wrong(top, "memoryBytes", "a multiple of 2 MiB");
 	if (!ret)
-		ret = take_string(top, "cmdline", true, PLAN_CMDLINE_MAX, &plan->cmdline);
+		ret = plan_take_string(top, "cmdline", true, PLAN_CMDLINE_MAX, &plan->cmdline);
 	if (!ret)
-		ret = take_string(top, "discovery", true, 16, &discovery);
+		ret = plan_take_string(top, "discovery", true, 16, &discovery);
 	if (!ret && strcmp(discovery, "cmdline") != 0 && strcmp(discovery, "acpi") != 0)
-		ret = wrong(top, "discovery", "\"cmdline\" or \"acpi\"");
+		ret = plan_wrong(top, "discovery", "\"cmdline\" or \"acpi\"");
 	if (!ret)
-		ret = take_string(top, "qemu", false, PLAN_PATH_MAX, &plan->qemu);
+		ret = plan_take_string(top, "qemu", false, PLAN_PATH_MAX, &plan->qemu);
 	if (!ret)
-		ret = take_bool(top, "debug", &plan->debug);
+		ret = plan_take_bool(top, "debug", &plan->debug);
 	if (!ret)
-		ret = take_bool(top, "hold", &plan->hold);
+		ret = plan_take_bool(top, "hold", &plan->hold);
 	if (!ret)
-		ret = take_bool(top, "forwardSignals", &plan->forward_signals);
+		ret = plan_take_bool(top, "forwardSignals", &plan->forward_signals);
 	if (ret < 0)
 		return ret;
 	plan->emulation = strcmp(accel, "emulation") == 0;
@@ -388,7 +252,7 @@ static int read_machine(struct plan *plan, struct object *top)
 	plan->memory_bytes = (uint64_t)memory;
 	plan->discovery = strcmp(discovery, "acpi") == 0 ? VM_DISCOVERY_ACPI : VM_DISCOVERY_CMDLINE;
 	if (plan->emulation && (!plan->qemu || plan->qemu[0] != '/'))
-		return wrong(top, "qemu", "the absolute path of qemu-system-x86_64");
+		return plan_wrong(top, "qemu", "the absolute path of qemu-system-x86_64");
 	return 0;
 }
 
@@ -401,13 +265,16 @@ static void plan_init(struct plan *plan)
 	plan->in_fd = plan->out_fd = plan->err_fd = plan->terminal_fd = -1;
 	for (unsigned i = 0; i < PLAN_DISKS_MAX; i++)
 		plan->disks[i].fd = -1;
+	for (unsigned i = 0; i < PLAN_NETS_MAX; i++)
+		for (unsigned q = 0; q < NET_PAIRS_MAX; q++)
+			plan->nets[i].fds[q] = -1;
 	for (unsigned i = 0; i < PLAN_SOCKETS_MAX; i++)
 		plan->sockets[i].fd = -1;
 }
 
 int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err *e)
 {
-	struct object top = {.path = "", .e = e};
+	struct plan_object top = {.path = "", .e = e};
 
 	plan_init(plan);
 	plan->json = json_parse(text, len_bytes, PLAN_DEPTH_MAX, e);
@@ -432,6 +299,8 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 	if (!ret)
 		ret = read_disks(plan, &top);
 	if (!ret)
+		ret = plan_read_net(plan, &top);
+	if (!ret)
 		ret = read_stdio(plan, &top);
 	if (!ret)
 		ret = read_sockets(plan, &top);
@@ -440,7 +309,7 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 	if (!ret)
 		ret = read_fd_object(&top, "container", "container.", &plan->container_fd);
 	if (!ret)
-		ret = finish(&top);
+		ret = plan_finish(&top);
 	return ret;
 }
 
@@ -468,6 +337,9 @@ void plan_fini(struct plan *plan)
 	fd_closep(&plan->container_fd);
 	for (unsigned i = 0; i < plan->n_disks; i++)
 		fd_closep(&plan->disks[i].fd);
+	for (unsigned i = 0; i < PLAN_NETS_MAX; i++)
+		for (unsigned q = 0; q < plan->nets[i].n_fds; q++)
+			fd_closep(&plan->nets[i].fds[q]);
 	for (unsigned i = 0; i < plan->n_sockets; i++)
 		fd_closep(&plan->sockets[i].fd);
 	for (unsigned i = 0; i < plan->n_keep; i++)
@@ -479,6 +351,7 @@ void plan_fini(struct plan *plan)
 	free(plan->initramfs);
 	plan->initramfs = NULL;
 	plan->n_initramfs = plan->n_disks = plan->n_sockets = plan->n_keep = 0;
+	plan->n_nets = 0;
 	json_decref(plan->json);
 	plan->json = NULL;
 }

@@ -11,10 +11,12 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "microvm/devices/net.h"
 #include "microvm/vmm/engine.h"
 
 #define PLAN_MAX_BYTES	 (1u << 20)
 #define PLAN_DISKS_MAX	 8
+#define PLAN_NETS_MAX	 8
 #define PLAN_SOCKETS_MAX 32
 #define PLAN_KEEP_MAX	 16
 
@@ -22,6 +24,15 @@ struct plan_disk {
 	int fd;
 	bool readonly;
 	const char *serial; /* NULL: none */
+};
+
+/* A network device: the queues of a tap, or a stream socket; see net_config. */
+struct plan_net {
+	int fds[NET_PAIRS_MAX];
+	unsigned n_fds;
+	bool stream;
+	uint8_t mac[NET_MAC_BYTES];
+	uint16_t mtu;
 };
 
 /* A Unix socket of the host that the guest may connect to. */
@@ -47,6 +58,8 @@ struct plan {
 	const char *fs_tag;
 	struct plan_disk disks[PLAN_DISKS_MAX];
 	unsigned n_disks;
+	struct plan_net nets[PLAN_NETS_MAX];
+	unsigned n_nets;
 	int control_fd;
 	bool lifeline; /* the VM ends with the control socket */
 	int listen_fd; /* -1: none */

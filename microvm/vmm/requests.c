@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -15,6 +16,7 @@
 #define NOT_RUNNING	  "container not running"
 #define ANSWER_DEPTH_MAX  6
 #define ANSWER_TEXT_BYTES 4096
+#define NETWORK_MAX_BYTES (2u << 20) /* 4096 routes and all the rest */
 
 static void do_state(struct client *client, const json_t *request)
 {
@@ -160,6 +162,45 @@ static void do_update(struct client *client, const json_t *request)
 }
 
 /*
+ * The wanted state of the network, by hvrun for guestinit: larger than a packet may be where there
+ * are many routes, and then in a file.
+ */
+static void do_network(struct client *client, const json_t *request)
+{
+	json_t *network = json_object_get(request, "network");
+
+	if (!json_is_object(network))
+		client_refuse(client, "network", 1, "no network");
+	else
+		ask(client, "network",
+			json_pack("{s:s, s:O}", "type", "network", "network", network));
+}
+
+/* The same with the request in the descriptor; what is in the packet but `op` means nothing. */
+static void network_from_file(struct client *client, int fd)
+{
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	struct err e = {0};
+	struct stat st;
+
+	/* What could make this thread wait is not read. */
+	int ret = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ? -EINVAL : 0;
+	if (!ret)
+		ret = fd_slurp(fd, NETWORK_MAX_BYTES, &text, &len);
+	if (ret < 0) {
+		err_sys(&e, -ret, "network: the request's descriptor");
+		client_refuse(client, "network", 1, e.text);
+		return;
+	}
+	cleanup_json json_t *request = json_parse(text, len, CLIENT_DEPTH_MAX, &e);
+	if (!request)
+		client_refuse(client, "network", 1, e.text);
+	else
+		do_network(client, request);
+}
+
+/*
  * A copy of what a guest said in which no text can do harm where it is shown. NULL for what is
  * deeper than any answer, or without memory.
  */
@@ -212,7 +253,7 @@ void client_handle_answer(struct client *client, const char *op, const json_t *a
 		client_refuse(client, op, 1, text);
 		return;
 	}
-	if (!strcmp(op, "update")) {
+	if (!strcmp(op, "update") || !strcmp(op, "network")) {
 		client_reply(client, op, NULL);
 		return;
 	}
@@ -241,6 +282,7 @@ static const struct {
 	{"stats", do_stats},
 	{"ps", do_ps},
 	{"update", do_update},
+	{"network", do_network},
 	{"subscribe", do_subscribe},
 	{"stop", do_stop},
 };
@@ -263,6 +305,10 @@ static void dispatch(struct client *client, const json_t *request, int *fds, uns
 	}
 	if (op && !strcmp(op, "exec")) {
 		exec_start(client, request, fds, n_fds);
+		return;
+	}
+	if (op && !strcmp(op, "network") && n_fds == 1) {
+		network_from_file(client, fds[0]);
 		return;
 	}
 	for (size_t i = 0; op && i < sizeof(requests) / sizeof(requests[0]); i++) {

@@ -43,6 +43,34 @@ static void check_seccomp(const struct cfg_seccomp *config)
 	}
 }
 
+/* Every reference of the network leads to something, every address has a family. */
+static void check_network(const struct network_config *network)
+{
+	int n = (int)network->interfaces.n;
+
+	if (n > NETWORK_INTERFACES_MAX || network->routes.n > NETWORK_ROUTES_MAX ||
+		network->neighbours.n > NETWORK_NEIGHBOURS_MAX)
+		abort();
+	for (size_t i = 0; i < network->routes.n; i++) {
+		const struct net_route *r = &network->routes.v[i];
+		if (!r->destination.ip.family || r->interface >= n ||
+			r->interface < NETWORK_LOOPBACK || !r->table || !r->type ||
+			!net_route_equal(network, r, network, r))
+			abort();
+	}
+	for (size_t i = 0; i < network->neighbours.n; i++) {
+		const struct net_neighbour *neighbour = &network->neighbours.v[i];
+		if (!neighbour->ip.family || neighbour->interface >= n ||
+			!net_neighbour_equal(network, neighbour, network, neighbour))
+			abort();
+	}
+	for (int i = 0; i < n; i++)
+		for (size_t k = 0; k < network->interfaces.v[i].addresses.n; k++)
+			if (!network->interfaces.v[i].addresses.v[k].ip.family)
+				abort();
+	(void)network_config_has_ipv6(network);
+}
+
 static void check_good(const struct create *c)
 {
 	static struct bpf_insn insns[DEVCG_INSNS_MAX];
@@ -60,6 +88,8 @@ static void check_good(const struct create *c)
 	}
 	if (c->os.seccomp.set)
 		check_seccomp(&c->os.seccomp);
+	if (c->network)
+		check_network(c->network);
 	ns_map_id(&c->os.uid_maps, c->process.user.uid);
 	if (c->process.args.v[c->process.args.n])
 		abort();

@@ -241,6 +241,42 @@ static void test_questions(void **state)
 	close(one);
 }
 
+static void test_network(void **state)
+{
+	static const char text[] = "{\"network\":{\"interfaces\":[]}}";
+	struct fake_guest *g = *state;
+	int client = fake_guest_connect(g);
+	cleanup_close int file = fd_memfile("network", text, sizeof(text) - 1);
+
+	fake_guest_run(g);
+	fake_guest_ask(g, client, "{'op':'network'}");
+	assert_refused(g, client, "no network");
+	fake_guest_ask(g, client, "{'op':'network','network':{'routes':[]}}");
+	cleanup_json json_t *first = fake_guest_hear(g, "network");
+	assert_string_equal(json_string_value(json_object_get(first, "id")), "c1");
+	assert_int_equal(json_integer_value(json_object_get(first, "seq")), 1);
+	assert_non_null(json_object_get(json_object_get(first, "network"), "routes"));
+	fake_guest_say(g, "{'type':'answer','seq':1,'ok':true}");
+	assert_ok(g, client, "network");
+	/* One too large for a packet comes in a file. */
+	fake_guest_ask_fds(g, client, "{'op':'network'}", &file, 1);
+	cleanup_json json_t *second = fake_guest_hear(g, "network");
+	assert_non_null(json_object_get(json_object_get(second, "network"), "interfaces"));
+	fake_guest_say(g, "{'type':'answer','seq':2,'ok':false,'message':'eth0: no such device'}");
+	assert_refused(g, client, "eth0: no such device");
+	/* The first reading has left it at its end. */
+	fake_guest_ask_fds(g, client, "{'op':'network'}", &file, 1);
+	cleanup_json json_t *reply = fake_guest_reply(g, client);
+	assert_false(json_is_true(json_object_get(reply, "ok")));
+	fake_guest_ask_fds(g, client, "{'op':'network'}", &g->agent, 1);
+	assert_refused(g, client, "network: the request's descriptor: Invalid argument");
+	fake_guest_ask(g, client, "{'op':'pause'}");
+	assert_ok(g, client, "pause");
+	fake_guest_ask(g, client, "{'op':'network','network':{}}");
+	assert_refused(g, client, "container is paused");
+	close(client);
+}
+
 static void test_end_answers_all(void **state)
 {
 	struct fake_guest *g = *state;
@@ -319,6 +355,7 @@ int main(void)
 		T(test_kill_and_resize),
 		T(test_pause),
 		T(test_questions),
+		T(test_network),
 		T(test_end_answers_all),
 		T(test_client_that_does_not_read),
 		T(test_too_many),

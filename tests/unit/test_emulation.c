@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "microvm/devices/net_internal.h"
 #include "microvm/emulation/arguments.h"
 #include "microvm/emulation/child.h"
 #include "microvm/emulation/clock.h"
@@ -161,6 +162,41 @@ static void test_refusals(void **state)
 	assert_int_equal(arguments_build(&f->arguments, &f->config, &f->fds, &e), -E2BIG);
 }
 
+static void test_network(void **state)
+{
+	struct machine_fixture *f = *state;
+	struct net taps = {.config = {.fds = {40, 41},
+				   .n_fds = 2,
+				   .mac = {2, 0xa, 0, 0, 0, 0xff},
+				   .mtu = 1500,
+				   .idle = true}};
+	struct net stream = {.config = {.fds = {42},
+				     .n_fds = 1,
+				     .stream = true,
+				     .mac = {2, 0, 0, 0, 0, 1},
+				     .mtu = 65520,
+				     .idle = true}};
+	struct err e;
+
+	taps.dev.id = stream.dev.id = VIRTIO_ID_NET;
+	f->devices[3] = &taps.dev;
+	f->devices[4] = &stream.dev;
+	f->config.n_devices = 5;
+	assert_int_equal(arguments_build(&f->arguments, &f->config, &f->fds, &e), 0);
+	assert_true(has_word(&f->arguments, "tap,id=net3,fds=40:41,vhost=off"));
+	assert_true(has_word(&f->arguments,
+		"virtio-net-device,bus=virtio-mmio-bus.3,netdev=net3,mq=on,"
+		"mac=02:0a:00:00:00:ff,host_mtu=1500"));
+	assert_true(has_word(&f->arguments, "stream,id=net4,server=off,addr.type=fd,addr.str=42"));
+	assert_true(has_word(&f->arguments,
+		"virtio-net-device,bus=virtio-mmio-bus.4,netdev=net4,mq=off,"
+		"mac=02:00:00:00:00:01,host_mtu=65520"));
+	arguments_fini(&f->arguments);
+	taps.config.n_fds = 1;
+	assert_int_equal(arguments_build(&f->arguments, &f->config, &f->fds, &e), 0);
+	assert_true(has_word(&f->arguments, "tap,id=net3,fd=40,vhost=off"));
+}
+
 struct child_fixture {
 	struct loop loop;
 	struct child child;
@@ -208,7 +244,8 @@ static int start_shell(struct child_fixture *f, const char *script, const int *k
 
 static void wait_exit(struct child_fixture *f)
 {
-	/* A child that floods us takes any number of turns; the test's runner ends one that hangs. */
+	/* A child that floods us takes any number of turns; the test's runner ends one that hangs.
+	 */
 	while (!f->exits)
 		assert_int_equal(loop_run_once(&f->loop, 100), 0);
 	assert_int_equal(f->exits, 1);
@@ -299,6 +336,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_command_line),
 		T(test_acpi),
+		T(test_network),
 		T(test_refusals),
 		C(test_child_says_why),
 		C(test_child_floods),

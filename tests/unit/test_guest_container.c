@@ -15,29 +15,9 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/guest_box.h"
-
-#define NAMESPACES                                                                                 \
-	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},"              \
-	"{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\"}]"
-
-#define MOUNTS                                                                                     \
-	"{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"                       \
-	"{\"destination\":\"/"                                                                     \
-	"dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\","                   \
-	"\"strictatime\",\"mode=755\",\"size=65536k\"]},"                                          \
-	"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":["    \
-	"\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]},"                 \
-	"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":["        \
-	"\"nosuid\",\"noexec\",\"nodev\",\"mode=1777\",\"size=65536k\"]},"                         \
-	"{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":["          \
-	"\"nosuid\",\"noexec\",\"nodev\",\"ro\"]},"                                                \
-	"{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","           \
-	"\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"relatime\",\"ro\"]}"
+#include "tests/unit/support/guest_group.h"
 
 #define CAPS "\"CAP_KILL\",\"CAP_CHOWN\",\"CAP_SETUID\",\"CAP_SETGID\""
-
-static struct guest_box_result result;
 
 /* Runs `sh -c script`; process, linux_ and mounts are further JSON members. */
 static void run_full(const char *script, const char *process, const char *linux_,
@@ -392,35 +372,6 @@ static void test_cwd_and_home(void **state)
 	guest_box_run(&run, &result);
 	expect_output("/made/for/me\n/var/www\n");
 }
-
-static int group_begin(void **state)
-{
-	const char *why = guest_box_unable();
-
-	*state = NULL;
-	if (why) {
-		printf("skipped: %s\n", why);
-		return 0;
-	}
-	*state = (void *)(uintptr_t)guest_box_begin();
-	return 0;
-}
-
-static int group_end(void **state)
-{
-	if (*state)
-		guest_box_end();
-	return 0;
-}
-
-static int test_begin(void **state)
-{
-	if (!*state)
-		skip();
-	return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup(name, test_begin)
 
 int main(void)
 {

@@ -13,53 +13,11 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/support/guest_box.h"
-
-/* A step says what it needs. */
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-
-#define NAMESPACES                                                                                 \
-	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"mount\"},{\"type\":\"uts\"},"              \
-	"{\"type\":\"ipc\"},{\"type\":\"network\"},{\"type\":\"cgroup\"}]"
-
-#define MOUNTS                                                                                     \
-	"{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"},"                       \
-	"{\"destination\":\"/"                                                                     \
-	"dev\",\"type\":\"tmpfs\",\"source\":\"tmpfs\",\"options\":[\"nosuid\","                   \
-	"\"strictatime\",\"mode=755\",\"size=65536k\"]},"                                          \
-	"{\"destination\":\"/dev/pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":["    \
-	"\"nosuid\",\"noexec\",\"newinstance\",\"ptmxmode=0666\",\"mode=0620\"]},"                 \
-	"{\"destination\":\"/dev/shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":["        \
-	"\"nosuid\",\"noexec\",\"nodev\",\"mode=1777\",\"size=65536k\"]},"                         \
-	"{\"destination\":\"/sys\",\"type\":\"sysfs\",\"source\":\"sysfs\",\"options\":["          \
-	"\"nosuid\",\"noexec\",\"nodev\",\"ro\"]},"                                                \
-	"{\"destination\":\"/sys/fs/cgroup\",\"type\":\"cgroup\",\"source\":\"cgroup\","           \
-	"\"options\":[\"nosuid\",\"noexec\",\"nodev\",\"relatime\",\"ro\"]}"
-
-#define CONFIG(script, process, linux_)                                                            \
-	"{\"process\":{\"args\":[\"sh\",\"-c\",\"" script "\"],\"cwd\":\"/\",\"env\":["            \
-	"\"PATH=/bin\"]" process "},\"mounts\":[" MOUNTS "],\"linux\":{" NAMESPACES linux_ "}}"
+#include "tests/unit/support/guest_group.h"
 
 #define EXEC(name, script, extra, ports)                                                           \
 	"{\"type\":\"exec\",\"exec\":\"" name "\",\"process\":{\"args\":[\"sh\",\"-c\",\"" script  \
 	"\"],\"cwd\":\"/\",\"env\":[\"PATH=/bin\"]" extra "},\"stdio\":{" ports "}}"
-
-#define KILL "{\"type\":\"kill\",\"signal\":9}"
-
-static struct guest_box_result result;
-
-static void run_steps(const char *config, const struct guest_box_step *steps, int n)
-{
-	struct guest_box_run run = {.config = config, .steps = steps, .n_steps = n};
-
-	guest_box_run(&run, &result);
-}
-
-#define RUN(config, ...)                                                                           \
-	do {                                                                                       \
-		const struct guest_box_step steps_[] = {__VA_ARGS__};                              \
-		run_steps(config, steps_, (int)(sizeof(steps_) / sizeof(steps_[0])));              \
-	} while (0)
 
 static void expect_event(const char *text)
 {
@@ -390,35 +348,6 @@ static void test_kill_all(void **state)
 		{"started", "{\"type\":\"kill\",\"signal\":9,\"all\":true}"});
 	assert_int_equal(result.code, 137);
 }
-
-static int group_begin(void **state)
-{
-	const char *why = guest_box_unable();
-
-	*state = NULL;
-	if (why) {
-		printf("skipped: %s\n", why);
-		return 0;
-	}
-	*state = (void *)(uintptr_t)guest_box_begin();
-	return 0;
-}
-
-static int group_end(void **state)
-{
-	if (*state)
-		guest_box_end();
-	return 0;
-}
-
-static int test_begin(void **state)
-{
-	if (!*state)
-		skip();
-	return 0;
-}
-
-#define TEST(name) cmocka_unit_test_setup(name, test_begin)
 
 int main(void)
 {

@@ -78,7 +78,7 @@ static const struct virtio_device_ops dev_ops = {
 	.stop = dev_stop,
 };
 
-static void fixture_make(bool remote)
+static void fixture_make(bool remote, bool own_kicks)
 {
 	struct err e;
 
@@ -94,7 +94,8 @@ static void fixture_make(bool remote)
 	fixture.dev.n_queues = 2;
 	fixture.dev.queue_size_max = QUEUE_SIZE;
 	fixture.dev.remote = remote;
-	fixture.dev.loop = &fixture.loop;
+	fixture.dev.own_kicks = own_kicks;
+	fixture.dev.loop = own_kicks ? NULL : &fixture.loop;
 	memcpy(fixture.config, "01234567", 8);
 	assert_int_equal(
 		virtio_mmio_init(&fixture.mmio, &fixture.dev, &fixture.memory, fixture.page), 0);
@@ -103,14 +104,21 @@ static void fixture_make(bool remote)
 static int setup(void **state)
 {
 	(void)state;
-	fixture_make(false);
+	fixture_make(false, false);
 	return 0;
 }
 
 static int setup_remote(void **state)
 {
 	(void)state;
-	fixture_make(true);
+	fixture_make(true, false);
+	return 0;
+}
+
+static int setup_own_kicks(void **state)
+{
+	(void)state;
+	fixture_make(false, true);
 	return 0;
 }
 
@@ -413,6 +421,21 @@ static void remote_device(void **state)
 	assert_int_equal(fixture.n_stops, 1);
 }
 
+/* A device with threads of its own: rings as usual, but it waits for the kicks itself. */
+static void own_kicks(void **state)
+{
+	uint64_t count;
+
+	(void)state;
+	drive_to(OK);
+	assert_int_equal(fixture.n_starts, 1);
+	assert_true(fixture.dev.queues[0].running);
+	wr(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	assert_int_equal(loop_run_once(&fixture.loop, 0), 0);
+	assert_int_equal(fixture.n_kicks[0], 0);
+	assert_int_equal(read(fixture.dev.kick_fds[0], &count, 8), 8);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -430,6 +453,7 @@ int main(void)
 		TEST(config_space),
 		TEST(odd_accesses),
 		cmocka_unit_test_setup_teardown(remote_device, setup_remote, teardown),
+		cmocka_unit_test_setup_teardown(own_kicks, setup_own_kicks, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

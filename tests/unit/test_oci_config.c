@@ -80,6 +80,12 @@ static void test_types(void **state)
 	refuse("'mounts':[{'destination':'/a'},{'destination':7}]",
 		"mounts[1].destination: must be a string");
 	refuse("'mounts':[{'source':'/a'}]", "mounts[0].destination: is missing");
+	refuse("'linux':{'netDevices':{'a/b':{}}}",
+		"linux.netDevices[\"a/b\"]: is not the name of a network device");
+	refuse("'linux':{'netDevices':{'eth0':{'name':'sixteen-letters-'}}}",
+		"linux.netDevices.eth0.name: \"sixteen-letters-\" is not the name of");
+	refuse("'linux':{'netDevices':{'eth0':{},'eth1':{'name':'eth0'}}}",
+		"linux.netDevices.eth1: \"eth0\" would be the name of \"eth0\", too");
 	refuse("'root':{}", "root.path: is missing");
 	refuse("'linux':{'namespaces':[{'type':'net'}]}",
 		"linux.namespaces[0].type: \"net\" is not one of mount, pid, network");

@@ -369,6 +369,32 @@ static void test_unpop(void **state)
 	assert_int_equal(f->chain.head, 1);
 }
 
+/* Any number of chains goes back at once; and those popped last, in turn. */
+static void test_fill_publish(void **state)
+{
+	struct fixture *f = *state;
+	const struct fake_segment s = {fake_alloc(&f->fake, 8), 8, true};
+	uint32_t len = 0;
+
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(fake_add(&f->fake, 0, &s, 1), i);
+		assert_int_equal(virtq_pop(&f->q, &f->chain), 1);
+	}
+	virtq_fill(&f->q, 0, 8);
+	virtq_fill(&f->q, 1, 3);
+	assert_int_equal(fake_used(&f->fake, 0, NULL), -1);
+	virtq_publish(&f->q);
+	assert_int_equal(fake_used(&f->fake, 0, &len), 0);
+	assert_int_equal(len, 8);
+	assert_int_equal(fake_used(&f->fake, 0, &len), 1);
+	assert_int_equal(len, 3);
+	assert_int_equal(fake_used(&f->fake, 0, NULL), -1);
+	virtq_unpop(&f->q);
+	virtq_unpop(&f->q);
+	assert_int_equal(virtq_pop(&f->q, &f->chain), 1);
+	assert_int_equal(f->chain.head, 2);
+}
+
 static void one_chain(struct fixture *f, const struct fake_segment *s)
 {
 	assert_true(fake_add(&f->fake, 0, s, 1) >= 0);
@@ -530,6 +556,7 @@ int main(void)
 		with(test_in_flight_bounded),
 		with(test_total_length_bounded),
 		with(test_unpop),
+		with(test_fill_publish),
 		with(test_wrap_around),
 		with(test_resume),
 		with_plain(test_interrupt_flag),

@@ -42,6 +42,17 @@ static void test_keys(void **state)
 	assert_int_equal(s.vcpus, 0);
 	assert_int_equal(s.memory_overhead_mib, 64);
 	assert_false(s.vm_namespaces);
+	assert_int_equal(s.network, NETWORK_NAMESPACE);
+	assert_int_equal(s.spare_interfaces, 2);
+	settings_fini(&s);
+	assert_int_equal(load(&s,
+				 "{'network':'none','spareInterfaces':0,'rxBytesPerSecond':2000,"
+				 "'txBytesPerSecond':3000,'antiSpoof':true,'passt':'/p'}",
+				 &e),
+		0);
+	assert_int_equal(s.network, NETWORK_NONE);
+	assert_int_equal(s.spare_interfaces, 0);
+	assert_true(s.rx_bytes == 2000 && s.tx_bytes == 3000 && s.anti_spoof);
 	settings_fini(&s);
 	assert_int_equal(load(&s,
 				 "{'accel':'emulation','kernel':'/k','vcpus':4,'memoryMiB':512,"
@@ -65,6 +76,9 @@ static void test_faults(void **state)
 		{"{'accel':'xen'}", "accel: \"xen\" is not one of kvm, emulation"},
 		{"{'vcpus':65}", "vcpus: 65 is larger than 64"},
 		{"{'memoryMiB':8}", "memoryMiB: 8 is less than 32"},
+		{"{'network':'host'}", "network: \"host\" is not one of namespace, user, none"},
+		{"{'spareInterfaces':9}", "spareInterfaces: 9 is larger than 8"},
+		{"{'rxBytesPerSecond':1}", "rxBytesPerSecond: 1 is less than 1024"},
 		{"{'annotations':'vcpus'}", "annotations: must be an array"},
 		{"[]", "must be an object"},
 		{"{", "not valid JSON"},
@@ -113,6 +127,14 @@ static void test_annotations(void **state)
 	annotate("'vcpus'", "dev.hvrun.vcpus", "3", NULL);
 	annotate("'memoryMiB','accel'", "dev.hvrun.accel", "emulation", NULL);
 	annotate("'cache'", "dev.hvrun.cache", "always", NULL);
+	annotate("'network'", "dev.hvrun.network", "user", NULL);
+	annotate("'network'", "dev.hvrun.network", "host", "there are namespace, user and none");
+	annotate("", "dev.hvrun.net.antiSpoof", "false", "not allowed");
+	annotate("'net.antiSpoof'", "dev.hvrun.net.antiSpoof", "true", NULL);
+	annotate("'net.antiSpoof'", "dev.hvrun.net.antiSpoof", "1", "must be true or false");
+	annotate("'net.rxBytesPerSecond'", "dev.hvrun.net.rxBytesPerSecond", "1000000", NULL);
+	annotate("'net.txBytesPerSecond'", "dev.hvrun.net.txBytesPerSecond", "-1", "must be a number");
+	annotate("'net.txBytesPerSecond'", "dev.hvrun.net.txBytesPerSecond", "9x", "must be a number");
 	/* Denied unless the host names it; and a name that means nothing is a fault. */
 	annotate("", "dev.hvrun.vcpus", "3",
 		"config.json: annotations[\"dev.hvrun.vcpus\"]: not allowed");

@@ -57,6 +57,23 @@ static void test_full(void **state)
 		"\"network_interfaces\":null}}\n");
 }
 
+static void test_network(void **state)
+{
+	cleanup_free char *line = NULL;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(make("{\"network\":[{\"name\":\"eth0\",\"rxBytes\":1,\"rxPackets\":2,"
+			      "\"rxErrors\":3,\"rxDropped\":4,\"txBytes\":5,\"txPackets\":6,"
+			      "\"txErrors\":7,\"txDropped\":8},{\"name\":\"a\\\"b\\u00e9\"}]}",
+				 &line, &e),
+		0);
+	assert_non_null(strstr(line,
+		"\"network_interfaces\":[{\"Name\":\"eth0\",\"RxBytes\":1,\"RxPackets\":2,"
+		"\"RxErrors\":3,\"RxDropped\":4,\"TxBytes\":5,\"TxPackets\":6,\"TxErrors\":7,"
+		"\"TxDropped\":8},{\"Name\":\"a?b??\",\"RxBytes\":0,"));
+}
+
 static void test_no_limits(void **state)
 {
 	cleanup_free char *line = NULL;
@@ -108,6 +125,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_no_limits),
 		cmocka_unit_test(test_hostile),
 	};

@@ -65,7 +65,7 @@ static void test_fields(void **state)
 {
 	(void)state;
 	accept("", "");
-	refuse("", "'netDevices':{'eth0':{}}", "linux.netDevices: ");
+	accept("", "'netDevices':{'eth0':{}}");
 	refuse("", "'intelRdt':{'closID':'a'}", "linux.intelRdt: ");
 	refuse("", "'memoryPolicy':{'mode':'MPOL_BIND'}", "linux.memoryPolicy: ");
 	refuse("", "'seccomp':{'defaultAction':'SCMP_ACT_ALLOW','listenerPath':'/s'}",
@@ -113,15 +113,27 @@ static void test_namespaces(void **state)
 	for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {
 		settings.vm_namespaces = false;
 		assert_int_equal(check("", missing[i], &settings, &e), -ENOTSUP);
-		assert_non_null(strstr(e.text, "config.json: linux.namespaces: there is no"));
+		assert_non_null(strstr(e.text, "config.json: linux.namespaces: "));
 		settings.vm_namespaces = true;
 		assert_int_equal(check("", missing[i], &settings, &e), 0);
 	}
-	/* No setting makes a namespace of the host reachable. */
-	assert_int_equal(check("", "'namespaces':[{'type':'ipc'},{'type':'network','path':'/n'}]",
-				 &settings, &e),
+	/* A network of the host is joined by its namespace, or not at all. */
+	settings.vm_namespaces = false;
+	assert_int_equal(check("", "'namespaces':[{'type':'pid'},{'type':'ipc'}]", &settings, &e),
 		-ENOTSUP);
-	assert_non_null(strstr(e.text, "config.json: linux.namespaces[1].path: /n: "));
+	assert_non_null(strstr(e.text, "no network namespace: a virtual machine can't share"));
+	assert_non_null(strstr(e.text, "--network=user"));
+	settings.network = NETWORK_USER;
+	assert_int_equal(check("", "'namespaces':[{'type':'pid'},{'type':'ipc'}]", &settings, &e), 0);
+	settings.network = NETWORK_NAMESPACE;
+	assert_int_equal(check("", "'namespaces':[{'type':'ipc'},{'type':'pid'},{'type':'network',"
+				   "'path':'/n'}]",
+				 &settings, &e),
+		0);
+	settings.vm_namespaces = true;
+	assert_int_equal(check("", "'netDevices':{'eth0':{}}", &settings, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "config.json: linux.netDevices: "));
+	/* No setting makes another namespace of the host reachable. */
 	assert_int_equal(
 		check("", "'namespaces':[{'type':'ipc','path':'/proc/1/ns/ipc'}]", &settings, &e),
 		-ENOTSUP);

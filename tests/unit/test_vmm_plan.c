@@ -148,6 +148,31 @@ static void test_controlling(void **state)
 	plan_fini(&plan);
 }
 
+static void test_net(void **state)
+{
+	static const uint8_t mac[] = {2, 0xab, 0xCD, 0, 0, 1};
+	struct plan plan;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(parse_with(&plan, "'debug':false",
+				 "'net':[{'taps':[210,211],'mac':'02:ab:CD:00:00:01','mtu':1500},"
+				 "{'stream':212,'mac':'02:00:00:00:00:02','mtu':65535}]",
+				 &e),
+		0);
+	assert_int_equal(plan.n_nets, 2);
+	assert_int_equal(plan.nets[0].n_fds, 2);
+	assert_int_equal(plan.nets[0].fds[1], 211);
+	assert_memory_equal(plan.nets[0].mac, mac, 6);
+	assert_int_equal(plan.nets[0].mtu, 1500);
+	assert_false(plan.nets[0].stream);
+	assert_true(plan.nets[1].stream);
+	assert_int_equal(plan.nets[1].fds[0], 212);
+	plan_fini(&plan);
+	for (int fd = 210; fd <= 212; fd++)
+		assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
 static void test_emulation(void **state)
 {
 	struct plan plan;
@@ -204,6 +229,32 @@ static void test_faults(void **state)
 		{"'debug':false", "'sockets':[{'port':1024,'fd':210}]",
 			"plan: sockets[].port: must"},
 		{"'debug':false", "'sockets':[{'port':2048}]", "plan: sockets[].fd is missing"},
+		{"'debug':false", "'net':{}", "plan: net: must be a list of at most 8"},
+		{"'debug':false", "'net':[1]", "plan: net: must be a list of objects"},
+		{"'debug':false", "'net':[{'mac':'02:00:00:00:00:01','mtu':1500}]",
+			"plan: net[0].taps is missing"},
+		{"'debug':false", "'net':[{'taps':[]}]", "plan: net[0].taps: must be a list of 1"},
+		{"'debug':false", "'net':[{'taps':[210,210]}]",
+			"plan: net[0].taps: descriptor 210 is named twice"},
+		{"'debug':false", "'net':[{'taps':['x']}]",
+			"plan: net[0].taps: must be a list of d"},
+		{"'debug':false", "'net':[{'stream':210,'taps':[211]}]",
+			"plan: net[0].mac is missing"},
+		{"'debug':false",
+			"'net':[{'stream':210,'taps':[211],'mac':'02:00:00:00:00:01','mtu':68}]",
+			"plan: net[0].taps: unknown key"},
+		{"'debug':false", "'net':[{'stream':210,'mac':'02:00:00:00:00:1','mtu':68}]",
+			"plan: net[0].mac: must be the address"},
+		{"'debug':false", "'net':[{'stream':210,'mac':'01:00:00:00:00:01','mtu':68}]",
+			"plan: net[0].mac: must be the address"},
+		{"'debug':false", "'net':[{'stream':210,'mac':'02:00:00:00:00,01','mtu':68}]",
+			"plan: net[0].mac: must be the address"},
+		{"'debug':false", "'net':[{'stream':210,'mac':'02:00:00:00:00:01','mtu':67}]",
+			"plan: net[0].mtu: must be between 68 and 65535"},
+		{"'debug':false",
+			"'net':[{'stream':210,'mac':'02:00:00:00:00:0a','mtu':68},"
+			"{'stream':211,'mac':'02:00:00:00:00:0A','mtu':68}]",
+			"plan: net[1].mac: must be another one"},
 		{"'disks':[", "'disks':[3,", "plan: disks: must be a list of objects"},
 	};
 
@@ -241,6 +292,7 @@ int main(void)
 		T(test_terminal_and_low_descriptors),
 		T(test_detached),
 		T(test_controlling),
+		T(test_net),
 		T(test_emulation),
 		T(test_faults),
 		T(test_read),

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -65,7 +66,7 @@ const char *guest_box_begin(void)
 		"cp /usr/bin/busybox rootfs/bin/ && "
 		"for p in sh cat ls id echo true false sleep stat readlink mount grep touch "
 		"mknod dd hostname env wc printf stty kill head mkdir rm test ps ulimit "
-		"tr seq setsid umount tty cmp; do ln -s busybox rootfs/bin/$p; done",
+		"tr seq setsid umount tty cmp ip; do ln -s busybox rootfs/bin/$p; done",
 		box_dir);
 	box_shell(command);
 	return box_dir;
@@ -311,6 +312,16 @@ static void box_loop(struct box *box, const struct guest_box_run *run, struct gu
 	box_check(box->over);
 }
 
+/* This machine's own network stays alone. */
+static void box_network(struct box *box, const struct guest_box_run *run)
+{
+	if (run->network) {
+		box_check(unshare(CLONE_NEWNET) == 0);
+		box_check(system(run->network) == 0);
+	}
+	box->guest.network_taken = box->guest.loopback_up = !run->network;
+}
+
 /* In a process of its own, whose signal mask and children are nobody else's business. */
 static void box_child(const struct guest_box_run *run, struct guest_box_result *r)
 {
@@ -330,7 +341,7 @@ static void box_child(const struct guest_box_run *run, struct guest_box_result *
 	/* Not guest_cgroups(): its options would be those of this machine's hierarchy. */
 	box.guest.cgroup_fd = mount_new("cgroup2", 0, NULL, 0, &e);
 	box_check(box.guest.cgroup_fd >= 0);
-	box.guest.network_taken = box.guest.loopback_up = true; /* this machine's stays alone */
+	box_network(&box, run);
 	box_check((guest_start(&box.guest, &e)) == 0);
 	int control = box_pair(&box.host);
 	box_check((fd_set_nonblock(box.host, true)) == 0);

@@ -57,6 +57,8 @@ struct guest_box_run {
 	int n_steps;
 	int (*connect_host)(uint32_t port); /* for sockets */
 	int kill_signal;		    /* sent when the first output came, 0 for none */
+	const char
+		*network; /* shell commands in a new network namespace, which is the box's then */
 };
 
 /* Whether this machine lets us: NULL, or why not. */

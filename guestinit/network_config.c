@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Decoding of `network`; see network_config.h. */
+#include "guestinit/network_config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool ip_parse(const char *text, struct net_ip *ip)
+{
+	if (inet_pton(AF_INET, text, ip->bytes) == 1)
+		ip->family = AF_INET;
+	else if (inet_pton(AF_INET6, text, ip->bytes) == 1)
+		ip->family = AF_INET6;
+	else
+		return false;
+	return true;
+}
+
+static int decode_ip(struct decode *d, const json_t *value, void *out)
+{
+	if (!json_is_string(value) || !ip_parse(json_string_value(value), out))
+		return decode_fail(d, "must be an IPv4 or IPv6 address");
+	return 0;
+}
+
+static uint32_t ip_bits(const struct net_ip *ip)
+{
+	return ip->family == AF_INET ? 32 : 128;
+}
+
+/* "10.0.0.0/8" */
+static int decode_prefix(struct decode *d, const json_t *value, void *out)
+{
+	const char *text = json_string_value(value);
+	const char *slash = text ? strchr(text, '/') : NULL;
+	struct net_prefix *prefix = out;
+	char ip[INET6_ADDRSTRLEN] = "", *end;
+
+	if (slash && (size_t)(slash - text) < sizeof(ip))
+		memcpy(ip, text, (size_t)(slash - text));
+	if (!slash || slash[1] < '0' || slash[1] > '9' || !ip_parse(ip, &prefix->ip))
+		return decode_fail(d, "must be an address and the bits of its prefix");
+	unsigned long bits = strtoul(slash + 1, &end, 10);
+	if (*end || bits > ip_bits(&prefix->ip))
+		return decode_fail(d, "\"%.64s\" is no length of a prefix", slash + 1);
+	prefix->bits = (uint8_t)bits;
+	return 0;
+}
+
+static int hex_digit(char ch)
+{
+	if (ch >= '0' && ch <= '9')
+		return ch - '0';
+	ch |= 0x20;
+	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
+}
+
+static bool mac_parse(const char *text, struct net_mac *mac)
+{
+	if (!text || strlen(text) != 3 * NETWORK_MAC_BYTES - 1)
+		return false;
+	for (int i = 0; i < NETWORK_MAC_BYTES; i++, text += 3) {
+		int high = hex_digit(text[0]), low = hex_digit(text[1]);
+		if (high < 0 || low < 0 || (text[2] != ':' && text[2] != '\0'))
+			return false;
+		mac->bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	return true;
+}
+
+static int decode_mac(struct decode *d, const json_t *value, void *out)
+{
+	if (!mac_parse(json_string_value(value), out))
+		return decode_fail(d, "must be a link address as \"02:00:00:00:00:01\"");
+	return 0;
+}
+
+/* A device's own can't be of a group, nor nobody's. */
+static int decode_unicast_mac(struct decode *d, const json_t *value, void *out)
+{
+	static const struct net_mac none;
+	const struct net_mac *mac = out;
+	int ret = decode_mac(d, value, out);
+
+	if (ret == 0 && (mac->bytes[0] & 1 || net_mac_equal(mac, &none)))
+		return decode_fail(d, "is not the address of one device");
+	return ret;
+}
+
+static int decode_own_mac(struct decode *d, const json_t *value, void *out)
+{
+	struct net_interface *interface = out;
+
+	interface->has_mac = true;
+	return decode_unicast_mac(d, value, &interface->mac);
+}
+
+static int decode_up(struct decode *d, const json_t *value, void *out)
+{
+	if (!json_is_boolean(value))
+		return decode_fail(d, "must be true or false");
+	*(bool *)out = json_is_false(value);
+	return 0;
+}
+
+static int decode_bounded(struct decode *d, const json_t *value, size_t max,
+	const struct decode_field *fields, size_t elem_bytes, struct decode_list *out)
+{
+	if (json_array_size(value) > max)
+		return decode_fail(d, "has more than %zu elements", max);
+	return decode_list(d, value, fields, elem_bytes, out);
+}
+
+#define ADDRESS(member) offsetof(struct net_address, member)
+
+static const struct decode_field address_fields[] = {
+	FIELD("address", DECODE_CUSTOM, ADDRESS(ip), .required = true, .custom = decode_ip),
+	FIELD("prefix", DECODE_U32, ADDRESS(prefix_bits), .required = true),
+	FIELD("broadcast", DECODE_CUSTOM, ADDRESS(broadcast), .custom = decode_ip),
+	FIELD("peer", DECODE_CUSTOM, ADDRESS(peer), .custom = decode_ip),
+	FIELD("scope", DECODE_U32, ADDRESS(scope)),
+	FIELD("label", DECODE_STRING, ADDRESS(label)),
+	FIELD_END,
+};
+
+static int decode_addresses(struct decode *d, const json_t *value, void *out)
+{
+	return decode_bounded(
+		d, value, NETWORK_ADDRESSES_MAX, address_fields, sizeof(struct net_address), out);
+}
+
+#define INTERFACE(member) offsetof(struct net_interface, member)
+
+static const struct decode_field interface_fields[] = {
+	FIELD("device", DECODE_CUSTOM, INTERFACE(device), .required = true,
+		.custom = decode_unicast_mac),
+	FIELD("name", DECODE_STRING, INTERFACE(name), .required = true),
+	FIELD("mac", DECODE_CUSTOM, 0, .custom = decode_own_mac),
+	FIELD("mtu", DECODE_U32, INTERFACE(mtu)),
+	FIELD("up", DECODE_CUSTOM, INTERFACE(down), .custom = decode_up),
+	FIELD("addresses", DECODE_CUSTOM, INTERFACE(addresses), .custom = decode_addresses),
+	FIELD_END,
+};
+
+static int decode_interfaces(struct decode *d, const json_t *value, void *out)
+{
+	return decode_bounded(d, value, NETWORK_INTERFACES_MAX, interface_fields,
+		sizeof(struct net_interface), out);
+}
+
+#define ROUTE(member) offsetof(struct net_route, member)
+
+static const struct decode_field route_fields[] = {
+	FIELD("family", DECODE_U32, ROUTE(family)),
+	FIELD("destination", DECODE_CUSTOM, ROUTE(destination), .required = true,
+		.custom = decode_prefix),
+	FIELD("gateway", DECODE_CUSTOM, ROUTE(gateway), .custom = decode_ip),
+	FIELD("source", DECODE_CUSTOM, ROUTE(source), .custom = decode_ip),
+	FIELD("interface", DECODE_STRING, ROUTE(interface_name)),
+	FIELD("table", DECODE_U32, ROUTE(table)),
+	FIELD("metric", DECODE_U32, ROUTE(metric)),
+	FIELD("scope", DECODE_U32, ROUTE(scope)),
+	FIELD("type", DECODE_U32, ROUTE(type)),
+	FIELD("protocol", DECODE_U32, ROUTE(protocol)),
+	FIELD("onlink", DECODE_BOOL, ROUTE(onlink)),
+	FIELD_END,
+};
+
+static int decode_routes(struct decode *d, const json_t *value, void *out)
+{
+	return decode_bounded(
+		d, value, NETWORK_ROUTES_MAX, route_fields, sizeof(struct net_route), out);
+}
+
+#define NEIGHBOUR(member) offsetof(struct net_neighbour, member)
+
+static const struct decode_field neighbour_fields[] = {
+	FIELD("address", DECODE_CUSTOM, NEIGHBOUR(ip), .required = true, .custom = decode_ip),
+	FIELD("mac", DECODE_CUSTOM, NEIGHBOUR(mac), .required = true, .custom = decode_mac),
+	FIELD("interface", DECODE_STRING, NEIGHBOUR(interface_name), .required = true),
+	FIELD_END,
+};
+
+static int decode_neighbours(struct decode *d, const json_t *value, void *out)
+{
+	return decode_bounded(d, value, NETWORK_NEIGHBOURS_MAX, neighbour_fields,
+		sizeof(struct net_neighbour), out);
+}
+
+static const struct decode_field network_fields[] = {
+	FIELD("interfaces", DECODE_CUSTOM, offsetof(struct network_config, interfaces),
+		.custom = decode_interfaces),
+	FIELD("routes", DECODE_CUSTOM, offsetof(struct network_config, routes),
+		.custom = decode_routes),
+	FIELD("neighbours", DECODE_CUSTOM, offsetof(struct network_config, neighbours),
+		.custom = decode_neighbours),
+	FIELD_END,
+};
+
+#define fail_at(d, key, ...) (decode_enter(d, ".%s", key), decode_fail(d, __VA_ARGS__))
+
+/* As the kernel has it, and without "%", of which it would make a number. */
+static bool is_link_name(const char *name)
+{
+	return name[0] && strlen(name) < IF_NAMESIZE && strcmp(name, ".") != 0 &&
+		strcmp(name, "..") != 0 && !strpbrk(name, "/:% \t\n\v\f\r");
+}
+
+static int check_address(struct decode *d, const struct net_address *a)
+{
+	if (a->prefix_bits > ip_bits(&a->ip))
+		return fail_at(d, "prefix", "%u is out of range", a->prefix_bits);
+	if (a->scope > UINT8_MAX)
+		return fail_at(d, "scope", "%u is out of range", a->scope);
+	if (a->peer.family && a->peer.family != a->ip.family)
+		return fail_at(d, "peer", "is of another family");
+	if (a->ip.family != AF_INET && (a->broadcast.family || a->label))
+		return fail_at(d, a->label ? "label" : "broadcast", "only with IPv4");
+	if (a->broadcast.family == AF_INET6)
+		return fail_at(d, "broadcast", "is of another family");
+	if (a->label && (!a->label[0] || strlen(a->label) >= IF_NAMESIZE))
+		return fail_at(d, "label", "must have 1 to %d characters", IF_NAMESIZE - 1);
+	return 0;
+}
+
+static int check_interface(
+	struct decode *d, const struct network_config *config, size_t i, size_t *n_addresses)
+{
+	struct net_interface *interface = &config->interfaces.v[i];
+
+	if (!is_link_name(interface->name) || strcmp(interface->name, "lo") == 0)
+		return fail_at(d, "name", "\"%.64s\" can't be an interface's", interface->name);
+	if (interface->mtu &&
+		(interface->mtu < NETWORK_MTU_MIN || interface->mtu > NETWORK_MTU_MAX))
+		return fail_at(d, "mtu", "%u is out of range", interface->mtu);
+	for (size_t k = 0; k < i; k++) {
+		const struct net_interface *other = &config->interfaces.v[k];
+		if (net_mac_equal(&other->device, &interface->device))
+			return fail_at(d, "device", "is that of interfaces[%zu]", k);
+		if (strcmp(other->name, interface->name) == 0)
+			return fail_at(d, "name", "is that of interfaces[%zu]", k);
+	}
+	if (!interface->has_mac)
+		interface->mac = interface->device;
+	*n_addresses += interface->addresses.n;
+	if (*n_addresses > NETWORK_ADDRESSES_MAX)
+		return fail_at(
+			d, "addresses", "there are more than %d in all", NETWORK_ADDRESSES_MAX);
+	for (size_t k = 0; k < interface->addresses.n; k++) {
+		size_t old = decode_enter(d, ".addresses[%zu]", k);
+		int ret = check_address(d, &interface->addresses.v[k]);
+		if (ret < 0)
+			return ret;
+		decode_leave(d, old);
+	}
+	return 0;
+}
+
+static int find_interface(
+	struct decode *d, const struct network_config *config, const char *name, int *out)
+{
+	for (size_t i = 0; i < config->interfaces.n; i++) {
+		if (strcmp(config->interfaces.v[i].name, name) == 0) {
+			*out = (int)i;
+			return 0;
+		}
+	}
+	*out = NETWORK_LOOPBACK;
+	return strcmp(name, "lo") == 0
+		? 0
+		: fail_at(d, "interface", "none of the interfaces is \"%.64s\"", name);
+}
+
+/* Routes that lead nowhere lead through no interface. */
+static bool route_is_dead_end(const struct net_route *r)
+{
+	return r->type == RTN_BLACKHOLE || r->type == RTN_UNREACHABLE || r->type == RTN_PROHIBIT ||
+		r->type == RTN_THROW;
+}
+
+static int check_route_numbers(struct decode *d, struct net_route *r)
+{
+	r->table = r->table ? r->table : RT_TABLE_MAIN;
+	r->type = r->type ? r->type : RTN_UNICAST;
+	r->protocol = r->protocol ? r->protocol : RTPROT_BOOT;
+	if (r->table == RT_TABLE_LOCAL)
+		return fail_at(d, "table", "that of local addresses is the kernel's");
+	if (r->type > RTN_THROW)
+		return fail_at(d, "type", "%u is out of range", r->type);
+	if (r->protocol > UINT8_MAX)
+		return fail_at(d, "protocol", "%u is out of range", r->protocol);
+	if (r->scope > UINT8_MAX)
+		return fail_at(d, "scope", "%u is out of range", r->scope);
+	return 0;
+}
+
+static int check_route(struct decode *d, const struct network_config *config, struct net_route *r)
+{
+	uint8_t family = r->destination.ip.family;
+	int ret = check_route_numbers(d, r);
+
+	if (ret < 0)
+		return ret;
+	if (r->family && r->family != (family == AF_INET ? 4 : 6))
+		return fail_at(d, "family", "is not that of the destination");
+	/* An IPv4 route may have a gateway with an IPv6 address (RFC 5549), but not the reverse. */
+	if (r->gateway.family == AF_INET && family == AF_INET6)
+		return fail_at(d, "gateway", "is of another family");
+	if (r->source.family && r->source.family != family)
+		return fail_at(d, "source", "is of another family");
+	r->interface = NETWORK_NO_INTERFACE;
+	if (route_is_dead_end(r))
+		return r->gateway.family ? fail_at(d, "gateway", "there is none to such a type")
+					 : 0;
+	if (!r->interface_name)
+		return fail_at(d, "interface", "is missing");
+	return find_interface(d, config, r->interface_name, &r->interface);
+}
+
+static int check_network(struct decode *d, const struct network_config *config)
+{
+	size_t n_addresses = 0;
+	int ret = 0;
+
+	for (size_t i = 0; i < config->interfaces.n && ret == 0; i++) {
+		size_t old = decode_enter(d, ".interfaces[%zu]", i);
+		ret = check_interface(d, config, i, &n_addresses);
+		decode_leave(d, old);
+	}
+	for (size_t i = 0; i < config->routes.n && ret == 0; i++) {
+		size_t old = decode_enter(d, ".routes[%zu]", i);
+		ret = check_route(d, config, &config->routes.v[i]);
+		decode_leave(d, old);
+	}
+	for (size_t i = 0; i < config->neighbours.n && ret == 0; i++) {
+		struct net_neighbour *n = &config->neighbours.v[i];
+		size_t old = decode_enter(d, ".neighbours[%zu]", i);
+		ret = find_interface(d, config, n->interface_name, &n->interface);
+		decode_leave(d, old);
+	}
+	return ret;
+}
+
+struct network_config *network_config_decode(const json_t *network, struct err *e)
+{
+	struct network_config *config = calloc(1, sizeof(*config));
+	struct decode_warnings warnings = {.n = 0};
+
+	if (!config) {
+		err_set(e, ENOMEM, "network: out of memory");
+		return NULL;
+	}
+	config->json = json_incref((json_t *)(uintptr_t)network);
+	struct decode d = {
+		.arena = &config->arena, .e = e, .warnings = &warnings, .path = "network"};
+	int ret = decode_object(&d, network, network_fields, config);
+	if (ret == 0)
+		ret = check_network(&d, config);
+	if (ret < 0) {
+		network_config_free(config);
+		return NULL;
+	}
+	return config;
+}
+
+void network_config_free(struct network_config *config)
+{
+	if (!config)
+		return;
+	arena_fini(&config->arena);
+	json_decref(config->json);
+	free(config);
+}
+
+bool network_config_has_ipv6(const struct network_config *config)
+{
+	for (size_t i = 0; i < config->interfaces.n; i++)
+		for (size_t k = 0; k < config->interfaces.v[i].addresses.n; k++)
+			if (config->interfaces.v[i].addresses.v[k].ip.family == AF_INET6)
+				return true;
+	for (size_t i = 0; i < config->routes.n; i++)
+		if (config->routes.v[i].destination.ip.family == AF_INET6)
+			return true;
+	for (size_t i = 0; i < config->neighbours.n; i++)
+		if (config->neighbours.v[i].ip.family == AF_INET6)
+			return true;
+	return false;
+}
+
+bool net_mac_equal(const struct net_mac *a, const struct net_mac *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
+}
+
+static bool ip_equal(const struct net_ip *a, const struct net_ip *b)
+{
+	return a->family == b->family &&
+		(!a->family || memcmp(a->bytes, b->bytes, ip_bits(a) / 8) == 0);
+}
+
+static bool text_equal(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool net_address_equal(const struct net_address *a, const struct net_address *b)
+{
+	return ip_equal(&a->ip, &b->ip) && ip_equal(&a->broadcast, &b->broadcast) &&
+		ip_equal(&a->peer, &b->peer) && a->prefix_bits == b->prefix_bits &&
+		a->scope == b->scope && text_equal(a->label, b->label);
+}
+
+static bool interface_equal(
+	const struct network_config *a_config, int a, const struct network_config *b_config, int b)
+{
+	if (a < 0 || b < 0)
+		return a == b;
+	return net_mac_equal(&a_config->interfaces.v[a].device, &b_config->interfaces.v[b].device);
+}
+
+bool net_route_equal(const struct network_config *a_config, const struct net_route *a,
+	const struct network_config *b_config, const struct net_route *b)
+{
+	return ip_equal(&a->destination.ip, &b->destination.ip) &&
+		a->destination.bits == b->destination.bits && ip_equal(&a->gateway, &b->gateway) &&
+		ip_equal(&a->source, &b->source) && a->table == b->table &&
+		a->metric == b->metric && a->scope == b->scope && a->type == b->type &&
+		a->protocol == b->protocol && a->onlink == b->onlink &&
+		interface_equal(a_config, a->interface, b_config, b->interface);
+}
+
+bool net_neighbour_equal(const struct network_config *a_config, const struct net_neighbour *a,
+	const struct network_config *b_config, const struct net_neighbour *b)
+{
+	return ip_equal(&a->ip, &b->ip) && net_mac_equal(&a->mac, &b->mac) &&
+		interface_equal(a_config, a->interface, b_config, b->interface);
+}

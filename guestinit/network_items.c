@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The addresses, routes and neighbours of network_apply; see network_pass.h. */
+#include "guestinit/network_pass.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "guestinit/sysfile.h"
+
+#define LOOPBACK_INDEX 1 /* in every network namespace */
+
+static bool pass_knows(const struct network_pass *p, const struct net_ip *ip)
+{
+	return ip->family != AF_INET6 || p->ipv6;
+}
+
+/* A sysctl, the configuration's or the container's, may have cut an interface off from IPv6. */
+static bool interface_knows(const struct network_pass *p, size_t i, const struct net_ip *ip)
+{
+	char path[128], text[8];
+
+	if (ip->family != AF_INET6)
+		return true;
+	snprintf(path, sizeof(path), "sys/net/ipv6/conf/%s/disable_ipv6",
+		p->wanted->interfaces.v[i].name);
+	return p->ipv6 &&
+		(sysfile_read(p->proc_fd, path, text, sizeof(text)) <= 0 || text[0] == '0');
+}
+
+static const char *ip_text(const struct net_ip *ip, char *text)
+{
+	return inet_ntop(ip->family, ip->bytes, text, INET6_ADDRSTRLEN) ? text : "?";
+}
+
+/* What is to be removed and is not there any more was removed by the container, or went along. */
+static bool is_gone(int ret)
+{
+	return ret == -ESRCH || ret == -ENOENT || ret == -EADDRNOTAVAIL || ret == -ENODEV ||
+		ret == -ENETDOWN;
+}
+
+static bool has_address(const struct net_interface *interface, const struct net_address *a)
+{
+	for (size_t i = 0; i < interface->addresses.n; i++)
+		if (net_address_equal(&interface->addresses.v[i], a))
+			return true;
+	return false;
+}
+
+/* The same entry of another list, which most often has it at the same place or behind the last. */
+static bool has_route(const struct network_config *config, size_t *hint,
+	const struct network_config *r_config, const struct net_route *r)
+{
+	size_t n = config->routes.n;
+
+	for (size_t k = 0; k < n; k++) {
+		size_t i = (*hint + k) % n;
+		if (net_route_equal(config, &config->routes.v[i], r_config, r)) {
+			*hint = i + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool has_neighbour(const struct network_config *config, size_t *hint,
+	const struct network_config *n_config, const struct net_neighbour *neighbour)
+{
+	size_t n = config->neighbours.n;
+
+	for (size_t k = 0; k < n; k++) {
+		size_t i = (*hint + k) % n;
+		if (net_neighbour_equal(config, &config->neighbours.v[i], n_config, neighbour)) {
+			*hint = i + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The device of an old entry: 0 for none, -1 when it was taken away with all that led through. */
+static int old_index(const struct network_pass *p, int interface)
+{
+	if (interface == NETWORK_LOOPBACK)
+		return LOOPBACK_INDEX;
+	if (interface == NETWORK_NO_INTERFACE)
+		return 0;
+	int after = pass_after(p, interface);
+	return after >= 0 && p->index[after] ? p->index[after] : -1;
+}
+
+static void remove_routes(struct network_pass *p)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t hint = 0;
+
+	for (size_t i = 0; i < p->old->routes.n; i++) {
+		const struct net_route *r = &p->old->routes.v[i];
+		int index = old_index(p, r->interface);
+		if (index < 0 || !pass_knows(p, &r->destination.ip) ||
+			has_route(p->wanted, &hint, p->old, r))
+			continue;
+		int ret = link_route(&p->nl, RTM_DELROUTE, index, r);
+		if (ret < 0 && !is_gone(ret))
+			pass_fail(p, r->interface_name ? r->interface_name : "routes", ret,
+				"can't remove the route to %s/%u",
+				ip_text(&r->destination.ip, text), r->destination.bits);
+	}
+}
+
+static void remove_neighbours(struct network_pass *p)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t hint = 0;
+
+	for (size_t i = 0; i < p->old->neighbours.n; i++) {
+		const struct net_neighbour *n = &p->old->neighbours.v[i];
+		int index = old_index(p, n->interface);
+		if (index < 0 || !pass_knows(p, &n->ip) ||
+			has_neighbour(p->wanted, &hint, p->old, n))
+			continue;
+		int ret = link_neighbour(&p->nl, RTM_DELNEIGH, index, n);
+		if (ret < 0 && !is_gone(ret))
+			pass_fail(p, n->interface_name, ret, "can't remove the neighbour %s",
+				ip_text(&n->ip, text));
+	}
+}
+
+/*
+ * With an address the kernel takes along the secondary ones of its network, and routes that name
+ * it or its network: what is wanted of the interface is put back. Secondary ones go first.
+ */
+static void remove_addresses(struct network_pass *p, size_t i)
+{
+	const struct net_interface *interface = &p->wanted->interfaces.v[i];
+	const struct net_interface *old = &p->old->interfaces.v[p->before[i]];
+	char text[INET6_ADDRSTRLEN];
+
+	for (size_t k = old->addresses.n; k-- > 0;) {
+		const struct net_address *a = &old->addresses.v[k];
+		if (!pass_knows(p, &a->ip) || has_address(interface, a))
+			continue;
+		int ret = link_address(&p->nl, RTM_DELADDR, p->index[i], a);
+		p->renew[i] |= ret == 0;
+		if (ret < 0 && !is_gone(ret))
+			pass_fail(p, interface->name, ret, "can't remove %s/%u",
+				ip_text(&a->ip, text), a->prefix_bits);
+	}
+}
+
+void pass_items_remove(struct network_pass *p)
+{
+	if (!p->old)
+		return;
+	remove_routes(p);
+	remove_neighbours(p);
+	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
+		if (p->index[i] && p->before[i] >= 0)
+			remove_addresses(p, i);
+}
+
+static void add_addresses(struct network_pass *p, size_t i)
+{
+	const struct net_interface *interface = &p->wanted->interfaces.v[i];
+	const struct net_interface *old =
+		p->before[i] < 0 ? NULL : &p->old->interfaces.v[p->before[i]];
+	char text[INET6_ADDRSTRLEN];
+
+	for (size_t k = 0; k < interface->addresses.n; k++) {
+		const struct net_address *a = &interface->addresses.v[k];
+		if ((!p->renew[i] && old && has_address(old, a)) || !interface_knows(p, i, &a->ip))
+			continue;
+		int ret = link_address(&p->nl, RTM_NEWADDR, p->index[i], a);
+		if (ret < 0 && ret != -EEXIST)
+			pass_fail(p, interface->name, ret, "can't add %s/%u", ip_text(&a->ip, text),
+				a->prefix_bits);
+	}
+}
+
+/*
+ * Where a wanted entry goes: its device, 0 for none; -1 when it can't be there now, because the
+ * interface is down or missing. *renew: whether it must be put there though it was wanted before.
+ */
+static int wanted_index(const struct network_pass *p, int interface, bool *renew)
+{
+	*renew = p->network->incomplete;
+	if (interface == NETWORK_LOOPBACK)
+		return LOOPBACK_INDEX;
+	if (interface == NETWORK_NO_INTERFACE)
+		return 0;
+	*renew = p->renew[interface];
+	return p->index[interface] && !p->wanted->interfaces.v[interface].down ? p->index[interface]
+									       : -1;
+}
+
+/* Gateways must be reachable before they are named. */
+static void add_routes(struct network_pass *p, bool gateways)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t hint = 0;
+	bool renew;
+
+	for (size_t i = 0; i < p->wanted->routes.n; i++) {
+		const struct net_route *r = &p->wanted->routes.v[i];
+		int index = wanted_index(p, r->interface, &renew);
+		if ((r->gateway.family != 0) != gateways || index < 0 ||
+			!pass_knows(p, &r->destination.ip))
+			continue;
+		if (!renew && p->old && has_route(p->old, &hint, p->wanted, r))
+			continue;
+		if (r->interface >= 0 &&
+			!interface_knows(p, (size_t)r->interface, &r->destination.ip))
+			continue;
+		int ret = link_route(&p->nl, RTM_NEWROUTE, index, r);
+		if (ret < 0 && ret != -EEXIST)
+			pass_fail(p, r->interface_name ? r->interface_name : "routes", ret,
+				"can't add the route to %s/%u", ip_text(&r->destination.ip, text),
+				r->destination.bits);
+	}
+}
+
+static void add_neighbours(struct network_pass *p)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t hint = 0;
+	bool renew;
+
+	for (size_t i = 0; i < p->wanted->neighbours.n; i++) {
+		const struct net_neighbour *n = &p->wanted->neighbours.v[i];
+		int index = wanted_index(p, n->interface, &renew);
+		if (index < 0 || !pass_knows(p, &n->ip))
+			continue;
+		if (!renew && p->old && has_neighbour(p->old, &hint, p->wanted, n))
+			continue;
+		int ret = link_neighbour(&p->nl, RTM_NEWNEIGH, index, n);
+		if (ret < 0)
+			pass_fail(p, n->interface_name, ret, "can't add the neighbour %s",
+				ip_text(&n->ip, text));
+	}
+}
+
+void pass_items_add(struct network_pass *p)
+{
+	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
+		if (p->index[i])
+			add_addresses(p, i);
+	add_routes(p, false);
+	add_routes(p, true);
+	add_neighbours(p);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests about the guest's network; see network_link.h. */
+#include "guestinit/network_link.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define LINK_FLUSH_MAX	  256 /* addresses removed at a time */
+#define LINK_FLUSH_ROUNDS 64
+
+static const struct ifinfomsg *link_header(const struct nlmsghdr *message)
+{
+	if (message->nlmsg_type != RTM_NEWLINK ||
+		message->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+		return NULL;
+	return NLMSG_DATA(message);
+}
+
+static bool link_mac(const struct nlmsghdr *message, uint16_t type, struct net_mac *mac)
+{
+	const struct rtattr *attr =
+		netlink_attr(message, sizeof(struct ifinfomsg), type, sizeof(mac->bytes));
+
+	if (!attr)
+		return false;
+	memcpy(mac->bytes, RTA_DATA(attr), sizeof(mac->bytes));
+	return true;
+}
+
+struct device_list {
+	struct network_device *v;
+	size_t n, max;
+};
+
+static int list_device(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *info = link_header(message);
+	struct device_list *list = arg;
+	struct network_device device = {.moved = false};
+
+	if (!info || info->ifi_type != ARPHRD_ETHER || list->n == list->max)
+		return 0;
+	if (!link_mac(message, IFLA_PERM_ADDRESS, &device.mac) &&
+		!link_mac(message, IFLA_ADDRESS, &device.mac))
+		return 0;
+	device.index = info->ifi_index;
+	list->v[list->n++] = device;
+	return 0;
+}
+
+int link_list(struct netlink *nl, struct network_device *devices, size_t *n)
+{
+	const struct ifinfomsg any = {.ifi_family = AF_UNSPEC};
+	struct device_list list = {.v = devices, .max = *n};
+	struct netlink_request r;
+
+	netlink_begin(&r, RTM_GETLINK, NLM_F_DUMP, &any, sizeof(any));
+	netlink_put_u32(&r, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	int ret = netlink_talk(nl, &r, list_device, &list);
+	*n = list.n;
+	return ret;
+}
+
+static int fill_info(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *header = link_header(message);
+	struct link_info *info = arg;
+
+	if (!header)
+		return 0;
+	info->flags = header->ifi_flags;
+	link_mac(message, IFLA_ADDRESS, &info->mac);
+	const struct rtattr *name = netlink_attr(message, sizeof(*header), IFLA_IFNAME, 1);
+	if (name)
+		snprintf(info->name, sizeof(info->name), "%.*s", (int)RTA_PAYLOAD(name),
+			(const char *)RTA_DATA(name));
+	const struct rtattr *mtu =
+		netlink_attr(message, sizeof(*header), IFLA_MTU, sizeof(info->mtu));
+	if (mtu)
+		memcpy(&info->mtu, RTA_DATA(mtu), sizeof(info->mtu));
+	/* The numbers at its end are younger than some kernels. */
+	const struct rtattr *stats = netlink_attr(message, sizeof(*header), IFLA_STATS64, 1);
+	if (stats) {
+		size_t len = RTA_PAYLOAD(stats);
+		memcpy(&info->stats, RTA_DATA(stats),
+			len < sizeof(info->stats) ? len : sizeof(info->stats));
+	}
+	return 0;
+}
+
+int link_get(struct netlink *nl, int index, struct link_info *info)
+{
+	const struct ifinfomsg which = {.ifi_family = AF_UNSPEC, .ifi_index = index};
+	struct netlink_request r;
+
+	memset(info, 0, sizeof(*info));
+	netlink_begin(&r, RTM_GETLINK, 0, &which, sizeof(which));
+	return netlink_talk(nl, &r, fill_info, info);
+}
+
+static int take_index(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *header = link_header(message);
+
+	if (header)
+		*(int *)arg = header->ifi_index;
+	return 0;
+}
+
+int link_find(struct netlink *nl, const char *name)
+{
+	const struct ifinfomsg any = {.ifi_family = AF_UNSPEC};
+	int index = -ENODEV;
+	struct netlink_request r;
+
+	netlink_begin(&r, RTM_GETLINK, 0, &any, sizeof(any));
+	netlink_put_text(&r, IFLA_IFNAME, name);
+	int ret = netlink_talk(nl, &r, take_index, &index);
+	return ret < 0 ? ret : index;
+}
+
+static void link_begin(struct netlink_request *r, int index)
+{
+	const struct ifinfomsg which = {.ifi_family = AF_UNSPEC, .ifi_index = index};
+
+	netlink_begin(r, RTM_SETLINK, 0, &which, sizeof(which));
+}
+
+int link_rename(struct netlink *nl, int index, const char *name)
+{
+	struct netlink_request r;
+
+	link_begin(&r, index);
+	netlink_put_text(&r, IFLA_IFNAME, name);
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_set_up(struct netlink *nl, int index, bool up)
+{
+	const struct ifinfomsg change = {.ifi_family = AF_UNSPEC,
+		.ifi_index = index,
+		.ifi_flags = up ? IFF_UP : 0,
+		.ifi_change = IFF_UP};
+	struct netlink_request r;
+
+	netlink_begin(&r, RTM_SETLINK, 0, &change, sizeof(change));
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_set_mac(struct netlink *nl, int index, const struct net_mac *mac)
+{
+	struct netlink_request r;
+
+	link_begin(&r, index);
+	netlink_put(&r, IFLA_ADDRESS, mac->bytes, sizeof(mac->bytes));
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_set_mtu(struct netlink *nl, int index, uint32_t mtu)
+{
+	struct netlink_request r;
+
+	link_begin(&r, index);
+	netlink_put_u32(&r, IFLA_MTU, mtu);
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_move(struct netlink *nl, int index, int ns_fd)
+{
+	struct netlink_request r;
+
+	link_begin(&r, index);
+	netlink_put_u32(&r, IFLA_NET_NS_FD, (uint32_t)ns_fd);
+	netlink_put_text(&r, IFLA_IFNAME, NETWORK_SPARE_NAME);
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+/* What a dump shows of a device's addresses: nothing can be removed while it goes on. */
+struct flush {
+	int index;
+	size_t n;
+	struct net_address addresses[LINK_FLUSH_MAX];
+};
+
+static size_t ip_bytes(uint8_t family)
+{
+	return family == AF_INET ? 4 : 16;
+}
+
+static bool take_ip(
+	const struct nlmsghdr *message, uint16_t type, uint8_t family, struct net_ip *ip)
+{
+	const struct rtattr *attr =
+		netlink_attr(message, sizeof(struct ifaddrmsg), type, ip_bytes(family));
+
+	if (!attr)
+		return false;
+	ip->family = family;
+	memcpy(ip->bytes, RTA_DATA(attr), ip_bytes(family));
+	return true;
+}
+
+static int flush_note(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifaddrmsg *header = NLMSG_DATA(message);
+	struct flush *flush = arg;
+	struct net_address a = {.prefix_bits = 0};
+
+	if (message->nlmsg_type != RTM_NEWADDR ||
+		message->nlmsg_len < NLMSG_LENGTH(sizeof(*header)) ||
+		(int)header->ifa_index != flush->index || flush->n == LINK_FLUSH_MAX ||
+		(header->ifa_family != AF_INET && header->ifa_family != AF_INET6))
+		return 0;
+	a.prefix_bits = header->ifa_prefixlen;
+	/* Without a peer, IPv4 has both attributes, and IPv6 the second only. */
+	if (!take_ip(message, IFA_LOCAL, header->ifa_family, &a.ip) &&
+		!take_ip(message, IFA_ADDRESS, header->ifa_family, &a.ip))
+		return 0;
+	if (take_ip(message, IFA_ADDRESS, header->ifa_family, &a.peer) &&
+		memcmp(a.peer.bytes, a.ip.bytes, ip_bytes(a.ip.family)) == 0)
+		a.peer.family = 0;
+	flush->addresses[flush->n++] = a;
+	return 0;
+}
+
+int link_flush(struct netlink *nl, int index)
+{
+	const struct ifaddrmsg any = {.ifa_family = AF_UNSPEC};
+	struct flush flush;
+	struct netlink_request r;
+
+	for (int round = 0; round < LINK_FLUSH_ROUNDS; round++) {
+		flush.index = index;
+		flush.n = 0;
+		netlink_begin(&r, RTM_GETADDR, NLM_F_DUMP, &any, sizeof(any));
+		int ret = netlink_talk(nl, &r, flush_note, &flush);
+		if (ret < 0)
+			return ret;
+		for (size_t i = 0; i < flush.n; i++) {
+			/* A secondary one goes with its primary one. */
+			ret = link_address(nl, RTM_DELADDR, index, &flush.addresses[i]);
+			if (ret < 0 && ret != -EADDRNOTAVAIL)
+				return ret;
+		}
+		if (flush.n < LINK_FLUSH_MAX)
+			return 0;
+	}
+	return -E2BIG;
+}
+
+static void put_ip(struct netlink_request *r, uint16_t type, const struct net_ip *ip)
+{
+	if (ip->family)
+		netlink_put(r, type, ip->bytes, ip_bytes(ip->family));
+}
+
+int link_address(struct netlink *nl, uint16_t type, int index, const struct net_address *a)
+{
+	const struct ifaddrmsg header = {.ifa_family = a->ip.family,
+		.ifa_prefixlen = (uint8_t)a->prefix_bits,
+		.ifa_scope = (uint8_t)a->scope,
+		.ifa_index = (uint32_t)index,
+		.ifa_flags = a->ip.family == AF_INET6 ? IFA_F_NODAD : 0};
+	struct netlink_request r;
+
+	netlink_begin(&r, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0, &header,
+		sizeof(header));
+	put_ip(&r, IFA_LOCAL, &a->ip);
+	put_ip(&r, IFA_ADDRESS, a->peer.family ? &a->peer : &a->ip);
+	if (type == RTM_NEWADDR) {
+		put_ip(&r, IFA_BROADCAST, &a->broadcast);
+		if (a->label)
+			netlink_put_text(&r, IFA_LABEL, a->label);
+	}
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_route(struct netlink *nl, uint16_t type, int index, const struct net_route *route)
+{
+	const uint8_t family = route->destination.ip.family;
+	const struct rtmsg header = {.rtm_family = family,
+		.rtm_dst_len = route->destination.bits,
+		.rtm_table = route->table <= UINT8_MAX ? (uint8_t)route->table : RT_TABLE_UNSPEC,
+		.rtm_protocol = (uint8_t)route->protocol,
+		.rtm_scope = (uint8_t)route->scope,
+		.rtm_type = (uint8_t)route->type,
+		.rtm_flags = route->onlink ? RTNH_F_ONLINK : 0};
+	struct netlink_request r;
+
+	netlink_begin(&r, type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_APPEND : 0, &header,
+		sizeof(header));
+	if (route->destination.bits)
+		put_ip(&r, RTA_DST, &route->destination.ip);
+	if (route->gateway.family == family) {
+		put_ip(&r, RTA_GATEWAY, &route->gateway);
+	} else if (route->gateway.family) {
+		struct {
+			uint16_t family;
+			uint8_t bytes[16];
+		} via = {.family = route->gateway.family};
+		memcpy(via.bytes, route->gateway.bytes, sizeof(via.bytes));
+		netlink_put(&r, RTA_VIA, &via, sizeof(via));
+	}
+	put_ip(&r, RTA_PREFSRC, &route->source);
+	if (index)
+		netlink_put_u32(&r, RTA_OIF, (uint32_t)index);
+	netlink_put_u32(&r, RTA_TABLE, route->table);
+	if (route->metric)
+		netlink_put_u32(&r, RTA_PRIORITY, route->metric);
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_neighbour(struct netlink *nl, uint16_t type, int index, const struct net_neighbour *n)
+{
+	const struct ndmsg header = {
+		.ndm_family = n->ip.family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
+	struct netlink_request r;
+
+	netlink_begin(&r, type, type == RTM_NEWNEIGH ? NLM_F_CREATE | NLM_F_REPLACE : 0, &header,
+		sizeof(header));
+	put_ip(&r, NDA_DST, &n->ip);
+	netlink_put(&r, NDA_LLADDR, n->mac.bytes, sizeof(n->mac.bytes));
+	return netlink_talk(nl, &r, NULL, NULL);
+}

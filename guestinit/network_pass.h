@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One run of network_apply: the steps from the state that was wanted to the one that is. */
+#ifndef GUESTINIT_NETWORK_PASS_H
+#define GUESTINIT_NETWORK_PASS_H
+
+#include "guestinit/network.h"
+
+struct network_pass {
+	struct network *network;
+	const struct network_config *old, *wanted;
+	struct netlink nl;
+	int proc_fd;
+	bool ipv6;			     /* the kernel has it */
+	int index[NETWORK_INTERFACES_MAX];   /* of wanted's; 0: there is no such device */
+	int before[NETWORK_INTERFACES_MAX];  /* the same interface in old, or -1 */
+	bool renew[NETWORK_INTERFACES_MAX];  /* its addresses and all else must be put (back) */
+	bool downed[NETWORK_INTERFACES_MAX]; /* it was taken down on the way */
+	struct err *e;
+	unsigned n_failures;
+};
+
+/* The place in wanted of interface `old` of old, or -1 when it is gone. */
+int pass_after(const struct network_pass *p, int old) must_check;
+
+/* Notes a failure: "network: WHO: WHAT: reason". */
+void pass_fail(struct network_pass *p, const char *who, int ret, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Names, link addresses, MTU, state. Interfaces that are gone are taken away first. */
+void pass_links_remove(struct network_pass *p);
+void pass_links_rename(struct network_pass *p);
+void pass_links_set(struct network_pass *p);
+
+/* Addresses, routes, neighbours: what is not wanted any more, then what is. */
+void pass_items_remove(struct network_pass *p);
+void pass_items_add(struct network_pass *p);
+
+#endif

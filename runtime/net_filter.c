@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ingress filters by netlink; see net_filter.h. u32 compares words of 32 bits at offsets from the
+ * network header: the MAC addresses lie at negative ones.
+ */
+#include "runtime/net_filter.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "runtime/net_wire.h"
+
+#define KEYS_MAX 8
+
+/* Where things lie in a frame, from its network header. */
+#define AT_SOURCE_MAC  (-8)
+#define AT_ARP_SENDER  8 /* six bytes of MAC, four of IPv4 address */
+#define AT_IP4_SOURCE  12
+#define AT_IP6_SOURCE  8
+
+enum priority { PRIORITY_ARP, PRIORITY_IP4, PRIORITY_IP6, PRIORITY_REST };
+
+struct u32 {
+	struct tc_u32_sel head;
+	struct tc_u32_key keys[KEYS_MAX];
+};
+
+/* Bytes at an offset, `len` of them, as keys of one word each. */
+static void match(struct u32 *u, int offset, const void *bytes, size_t len)
+{
+	const uint8_t *at = bytes;
+
+	for (; len && u->head.nkeys < KEYS_MAX; offset += 4) {
+		uint8_t value[4] = {0}, mask[4] = {0};
+		size_t n = len < 4 ? len : 4;
+		memcpy(value, at, n);
+		memset(mask, 0xff, n);
+		struct tc_u32_key *key = &u->keys[u->head.nkeys++];
+		key->off = offset;
+		memcpy(&key->val, value, 4);
+		memcpy(&key->mask, mask, 4);
+		at += n;
+		len -= n;
+	}
+}
+
+static struct nlmsghdr *begin(char *buf, unsigned index, enum priority priority, uint16_t protocol,
+	const char *kind)
+{
+	void *fixed;
+	struct nlmsghdr *message = rtnl_begin(
+		buf, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &fixed, sizeof(struct tcmsg));
+	struct tcmsg *tc = fixed;
+
+	tc->tcm_ifindex = (int)index;
+	tc->tcm_parent = NET_FILTER_PARENT;
+	tc->tcm_info =
+		TC_H_MAKE((NET_WIRE_PRIORITY + (unsigned)priority) << 16, htons(protocol));
+	mnl_attr_put_strz(message, TCA_KIND, kind);
+	return message;
+}
+
+/* What matches goes out on `to`. */
+static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
+	uint16_t protocol, struct u32 *u)
+{
+	const struct tc_mirred mirred = {
+		.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = to};
+	char buf[RTNL_BYTES];
+	struct nlmsghdr *message = begin(buf, from, priority, protocol, "u32");
+
+	if (!u->head.nkeys) { /* all */
+		u->head.nkeys = 1;
+		u->keys[0] = (struct tc_u32_key){.off = 0};
+	}
+	u->head.flags = TC_U32_TERMINAL;
+	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+	struct nlattr *act = mnl_attr_nest_start(message, TCA_U32_ACT);
+	struct nlattr *one = mnl_attr_nest_start(message, 1);
+	mnl_attr_put_strz(message, TCA_ACT_KIND, "mirred");
+	struct nlattr *inner = mnl_attr_nest_start(message, TCA_ACT_OPTIONS);
+	mnl_attr_put(message, TCA_MIRRED_PARMS, sizeof(mirred), &mirred);
+	mnl_attr_nest_end(message, inner);
+	mnl_attr_nest_end(message, one);
+	mnl_attr_nest_end(message, act);
+	mnl_attr_put(message, TCA_U32_SEL,
+		sizeof(u->head) + u->head.nkeys * sizeof(u->keys[0]), u);
+	mnl_attr_nest_end(message, options);
+	return rtnl_ack(rt, message);
+}
+
+int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to)
+{
+	struct u32 all = {0};
+
+	return redirect(rt, from, to, PRIORITY_REST, ETH_P_ALL, &all);
+}
+
+/* A program of two instructions: return TC_ACT_SHOT. Kernels lack act_gact more often than this. */
+static int drop_program(void)
+{
+	static const struct bpf_insn code[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_SHOT},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	union bpf_attr attr = {
+		.prog_type = BPF_PROG_TYPE_SCHED_CLS,
+		.insn_cnt = sizeof(code) / sizeof(code[0]),
+		.insns = (uint64_t)(uintptr_t)code,
+		.license = (uint64_t)(uintptr_t) "",
+	};
+	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int drop_rest(struct rtnl *rt, unsigned index)
+{
+	char buf[RTNL_BYTES];
+	cleanup_close int program = drop_program();
+
+	if (program < 0)
+		return program;
+	struct nlmsghdr *message = begin(buf, index, PRIORITY_REST, ETH_P_ALL, "bpf");
+	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+	mnl_attr_put_u32(message, TCA_BPF_FD, (uint32_t)program);
+	mnl_attr_put_strz(message, TCA_BPF_NAME, "hvrun-drop");
+	mnl_attr_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+	mnl_attr_nest_end(message, options);
+	return rtnl_ack(rt, message);
+}
+
+/* May say that it is `address`, by IP and by ARP. */
+static int allow(struct rtnl *rt, unsigned tap, const struct net_interface *interface, int family,
+	const void *address)
+{
+	struct u32 ip = {0}, arp = {0};
+	uint8_t sender[NET_MAC_BYTES + 4];
+	unsigned to = interface->index;
+
+	match(&ip, AT_SOURCE_MAC, interface->mac, NET_MAC_BYTES);
+	if (family == AF_INET6) {
+		match(&ip, AT_IP6_SOURCE, address, 16);
+		return redirect(rt, tap, to, PRIORITY_IP6, ETH_P_IPV6, &ip);
+	}
+	match(&ip, AT_IP4_SOURCE, address, 4);
+	memcpy(sender, interface->mac, NET_MAC_BYTES);
+	memcpy(sender + NET_MAC_BYTES, address, 4);
+	match(&arp, AT_SOURCE_MAC, interface->mac, NET_MAC_BYTES);
+	match(&arp, AT_ARP_SENDER, sender, sizeof(sender));
+	static const uint8_t none[4];
+	int ret = redirect(rt, tap, to, PRIORITY_ARP, ETH_P_ARP, &arp);
+	if (ret == 0 && memcmp(address, none, sizeof(none)) != 0)
+		ret = redirect(rt, tap, to, PRIORITY_IP4, ETH_P_IP, &ip);
+	return ret;
+}
+
+int net_filter_guard(struct rtnl *rt, unsigned tap, const struct net_interface *interface)
+{
+	static const uint8_t none[16];
+
+	int ret = drop_rest(rt, tap);
+	if (ret == 0)
+		ret = allow(rt, tap, interface, AF_INET, none);
+	if (ret == 0)
+		ret = allow(rt, tap, interface, AF_INET6, none);
+	for (size_t i = 0; ret == 0 && i < json_array_size(interface->addresses); i++) {
+		const json_t *entry = json_array_get(interface->addresses, i);
+		const char *text = json_string_value(json_object_get(entry, "address"));
+		uint8_t address[16];
+		int family = text && strchr(text, ':') ? AF_INET6 : AF_INET;
+		if (text && inet_pton(family, text, address) == 1)
+			ret = allow(rt, tap, interface, family, address);
+	}
+	return ret;
+}
+
+int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n)
+{
+	char buf[RTNL_BYTES];
+	void *fixed;
+	struct nlmsghdr *message =
+		rtnl_begin(buf, RTM_DELTFILTER, 0, &fixed, sizeof(struct tcmsg));
+	struct tcmsg *tc = fixed;
+	static const uint16_t protocols[NET_FILTER_PRIORITIES] = {
+		ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_ALL};
+
+	tc->tcm_ifindex = (int)index;
+	tc->tcm_parent = NET_FILTER_PARENT;
+	tc->tcm_info = TC_H_MAKE((NET_WIRE_PRIORITY + n) << 16, htons(protocols[n]));
+	return rtnl_ack(rt, message);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Filters on what comes in on an interface; see net_wire.h, whose parts these are. */
+#ifndef RUNTIME_NET_FILTER_H
+#define RUNTIME_NET_FILTER_H
+
+#include <linux/pkt_sched.h>
+
+#include "base/err.h"
+#include "runtime/net_scan.h"
+#include "runtime/rtnl.h"
+
+#define NET_FILTER_PARENT     TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
+#define NET_FILTER_PRIORITIES 4 /* ARP, IPv4, IPv6, the rest */
+
+/* All that comes in on `from` goes out on `to`. 0 or -errno. */
+int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to) must_check;
+
+/*
+ * What comes in on the tap goes out on the interface if it says that it is from there: its MAC, in
+ * the frame and in ARP, and one of its addresses, or none yet, in ARP and IPv6 (what a host sends
+ * that looks for others with its address). All else is dropped. 0 or -errno.
+ */
+int net_filter_guard(
+	struct rtnl *rt, unsigned tap, const struct net_interface *interface) must_check;
+
+/* Removes the filters of NET_WIRE_PRIORITY + n. -ENOENT or -EINVAL when there are none. */
+int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n) must_check;
+
+#endif

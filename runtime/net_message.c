@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NETWORK; see net_message.h. */
+#include "runtime/net_message.h"
+
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+
+static json_t *interface_json(
+	const struct net_interface *interface, const struct network_device *device)
+{
+	char mac[NET_MAC_TEXT_BYTES], own[NET_MAC_TEXT_BYTES];
+
+	net_mac_format(interface->mac, mac);
+	net_mac_format(device->mac, own);
+	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:O}", "device", own, "name", interface->name,
+		"mac", mac, "mtu", (int)interface->mtu, "up", (int)interface->up, "addresses",
+		interface->addresses);
+}
+
+static bool has_interface(const json_t *interfaces, const json_t *entry)
+{
+	const char *name = json_string_value(json_object_get(entry, "interface"));
+
+	for (size_t i = 0; i < json_array_size(interfaces); i++)
+		if (strcmp(json_string_value(json_object_get(
+				   json_array_get(interfaces, i), "name")),
+			    name) == 0)
+			return true;
+	return false;
+}
+
+enum which { ALL, DIRECT, BY_GATEWAY };
+
+static int copy(json_t *out, const json_t *interfaces, const json_t *list, enum which which)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *entry = json_array_get(list, i);
+		bool gateway = json_object_get(entry, "gateway") != NULL;
+		if ((which == DIRECT && gateway) || (which == BY_GATEWAY && !gateway) ||
+			!has_interface(interfaces, entry))
+			continue;
+		if (json_array_append(out, entry) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+json_t *net_message(
+	const struct net_scan *scan, const struct network_device *devices, unsigned n_devices)
+{
+	cleanup_json json_t *message =
+		json_pack("{s:[], s:[], s:[]}", "interfaces", "routes", "neighbours");
+	json_t *interfaces = json_object_get(message, "interfaces");
+	json_t *routes = json_object_get(message, "routes");
+
+	for (unsigned i = 0; i < n_devices; i++) {
+		const struct net_interface *interface =
+			devices[i].interface ? net_scan_find(scan, devices[i].interface) : NULL;
+		if (interface && json_array_append_new(interfaces,
+					 interface_json(interface, &devices[i])) < 0)
+			return NULL;
+	}
+	if (!message || copy(routes, interfaces, scan->routes, DIRECT) < 0 ||
+		copy(routes, interfaces, scan->routes, BY_GATEWAY) < 0 ||
+		copy(json_object_get(message, "neighbours"), interfaces, scan->neighbours, ALL) < 0)
+		return NULL;
+	return steal_ptr(&message);
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Looking around in a network namespace; see net_scan.h. */
+#include "runtime/net_scan.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+
+#define TRIES	   16	/* while others change what is read */
+#define LINKS_MAX  4096 /* interfaces of a namespace, ours or not */
+#define ATTRS_MAX  64
+
+/* All Ethernet interfaces; those without an address are dropped in the end. */
+struct scanner {
+	const struct net_wanted *wanted;
+	struct net_interface *list;
+	size_t n, n_addresses;
+	json_t *routes, *neighbours;
+};
+
+struct attrs {
+	const struct nlattr *at[ATTRS_MAX];
+};
+
+static int keep_attr(const struct nlattr *attr, void *arg)
+{
+	struct attrs *attrs = arg;
+	unsigned type = mnl_attr_get_type(attr);
+
+	if (type < ATTRS_MAX)
+		attrs->at[type] = attr;
+	return MNL_CB_OK;
+}
+
+static void parse(const struct nlmsghdr *message, size_t fixed_bytes, struct attrs *attrs)
+{
+	memset(attrs, 0, sizeof(*attrs));
+	mnl_attr_parse(message, (unsigned)fixed_bytes, keep_attr, attrs);
+}
+
+static bool has(const struct attrs *attrs, unsigned type, size_t len_bytes)
+{
+	return attrs->at[type] && mnl_attr_get_payload_len(attrs->at[type]) >= len_bytes;
+}
+
+static uint32_t number(const struct attrs *attrs, unsigned type, uint32_t otherwise)
+{
+	return has(attrs, type, sizeof(uint32_t)) ? mnl_attr_get_u32(attrs->at[type]) : otherwise;
+}
+
+void net_mac_format(const uint8_t *mac, char *text)
+{
+	snprintf(text, NET_MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		mac[3], mac[4], mac[5]);
+}
+
+bool net_mac_parse(const char *text, uint8_t *mac)
+{
+	unsigned part[NET_MAC_BYTES];
+	char end;
+
+	if (!text || strlen(text) != NET_MAC_TEXT_BYTES - 1 ||
+		sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &part[0], &part[1], &part[2], &part[3],
+			&part[4], &part[5], &end) != NET_MAC_BYTES)
+		return false;
+	for (int i = 0; i < NET_MAC_BYTES; i++)
+		mac[i] = (uint8_t)part[i];
+	return true;
+}
+
+static bool is_wanted(const struct net_wanted *wanted, const struct net_interface *interface)
+{
+	for (size_t i = 0; i < json_array_size(wanted->names); i++)
+		if (strcmp(json_string_value(json_array_get(wanted->names, i)), interface->name) ==
+			0)
+			return true;
+	for (unsigned i = 0; i < wanted->n; i++)
+		if (wanted->indexes[i] == interface->index)
+			return true;
+	return false;
+}
+
+/* A tap of this or another container. */
+static bool is_tap(const char *name, const struct nlattr *info)
+{
+	const struct nlattr *attr;
+	size_t n = strlen(NET_TAP_PREFIX);
+
+	if (!info || strncmp(name, NET_TAP_PREFIX, n) != 0 || !name[n] ||
+		name[n + strspn(name + n, "0123456789")])
+		return false;
+	mnl_attr_for_each_nested(attr, info)
+		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+			return strncmp(mnl_attr_get_str(attr), "tun",
+				       mnl_attr_get_payload_len(attr)) == 0;
+	return false;
+}
+
+static int take_link(const struct nlmsghdr *message, void *arg)
+{
+	struct scanner *s = arg;
+	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+	struct attrs attrs;
+
+	parse(message, sizeof(*link), &attrs);
+	if (!has(&attrs, IFLA_IFNAME, 2) || link->ifi_type != ARPHRD_ETHER ||
+		(link->ifi_flags & IFF_LOOPBACK) || has(&attrs, IFLA_MASTER, 4) ||
+		!has(&attrs, IFLA_ADDRESS, NET_MAC_BYTES))
+		return 0;
+	const char *name = mnl_attr_get_str(attrs.at[IFLA_IFNAME]);
+	if (is_tap(name, attrs.at[IFLA_LINKINFO]))
+		return 0;
+	if (s->n == LINKS_MAX)
+		return -E2BIG;
+	struct net_interface *interface = &s->list[s->n++];
+	*interface = (struct net_interface){
+		.index = (unsigned)link->ifi_index,
+		.mtu = number(&attrs, IFLA_MTU, 1500),
+		.up = link->ifi_flags & IFF_UP,
+		.addresses = json_array(),
+	};
+	snprintf(interface->name, sizeof(interface->name), "%s", name);
+	memcpy(interface->mac, mnl_attr_get_payload(attrs.at[IFLA_ADDRESS]), NET_MAC_BYTES);
+	return interface->addresses ? 0 : -ENOMEM;
+}
+
+static struct net_interface *find(const struct scanner *s, unsigned index)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->list[i].index == index)
+			return &s->list[i];
+	return NULL;
+}
+
+static size_t address_bytes(int family)
+{
+	return family == AF_INET ? sizeof(struct in_addr)
+		: family == AF_INET6 ? sizeof(struct in6_addr)
+				     : 0;
+}
+
+/* The address in an attribute as text; NULL when there is none. */
+static const char *text_of(const struct attrs *attrs, unsigned type, int family,
+	char text[INET6_ADDRSTRLEN])
+{
+	if (!has(attrs, type, address_bytes(family)))
+		return NULL;
+	return inet_ntop(family, mnl_attr_get_payload(attrs->at[type]), text, INET6_ADDRSTRLEN);
+}
+
+static int take_address(const struct nlmsghdr *message, void *arg)
+{
+	struct scanner *s = arg;
+	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(message);
+	struct net_interface *interface = find(s, address->ifa_index);
+	char text[3][INET6_ADDRSTRLEN];
+	int family = address->ifa_family;
+	struct attrs attrs;
+
+	parse(message, sizeof(*address), &attrs);
+	uint32_t flags = number(&attrs, IFA_FLAGS, address->ifa_flags);
+	if (!interface || !address_bytes(family) || (flags & IFA_F_DADFAILED))
+		return 0;
+	/* With a peer, IFA_ADDRESS is the peer's. */
+	const char *local = text_of(&attrs, IFA_LOCAL, family, text[0]);
+	const char *other = text_of(&attrs, IFA_ADDRESS, family, text[1]);
+	const char *broadcast = text_of(&attrs, IFA_BROADCAST, family, text[2]);
+	if (!local)
+		local = other;
+	if (!local)
+		return 0;
+	if (s->n_addresses++ == NET_ADDRESSES_MAX)
+		return -E2BIG;
+	json_t *json = json_pack("{s:s, s:i, s:i}", "address", local, "prefix",
+		(int)address->ifa_prefixlen, "scope", (int)address->ifa_scope);
+	int ret = json_array_append_new(interface->addresses, json);
+	if (ret == 0 && other && strcmp(local, other) != 0)
+		ret = json_object_set_new(json, "peer", json_string(other));
+	if (ret == 0 && family == AF_INET && broadcast)
+		ret = json_object_set_new(json, "broadcast", json_string(broadcast));
+	if (ret == 0 && family == AF_INET && has(&attrs, IFA_LABEL, 2))
+		ret = json_object_set_new(
+			json, "label", json_string(mnl_attr_get_str(attrs.at[IFA_LABEL])));
+	return ret < 0 ? -ENOMEM : 0;
+}
+
+/* Of several ways to one destination the first: a NETWORK has one for each. */
+static void first_hop(struct attrs *attrs)
+{
+	const struct nlattr *many = attrs->at[RTA_MULTIPATH];
+	const struct rtnexthop *hop;
+	struct attrs inner = {0};
+
+	if (!many || mnl_attr_get_payload_len(many) < sizeof(*hop))
+		return;
+	hop = mnl_attr_get_payload(many);
+	if (hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > mnl_attr_get_payload_len(many))
+		return;
+	mnl_attr_parse_payload(hop + 1, hop->rtnh_len - sizeof(*hop), keep_attr, &inner);
+	if (inner.at[RTA_GATEWAY])
+		attrs->at[RTA_GATEWAY] = inner.at[RTA_GATEWAY];
+}
+
+static unsigned out_index(const struct attrs *attrs)
+{
+	const struct nlattr *many = attrs->at[RTA_MULTIPATH];
+
+	if (many && mnl_attr_get_payload_len(many) >= sizeof(struct rtnexthop))
+		return (unsigned)((const struct rtnexthop *)mnl_attr_get_payload(many))
+			->rtnh_ifindex;
+	return number(attrs, RTA_OIF, 0);
+}
+
+static int take_route(const struct nlmsghdr *message, void *arg)
+{
+	struct scanner *s = arg;
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+	int family = route->rtm_family;
+	char text[3][INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN + 5];
+	struct attrs attrs;
+
+	parse(message, sizeof(*route), &attrs);
+	uint32_t table = number(&attrs, RTA_TABLE, route->rtm_table);
+	const struct net_interface *interface = find(s, out_index(&attrs));
+	if (!interface || !address_bytes(family) || table == RT_TABLE_LOCAL ||
+		route->rtm_type != RTN_UNICAST || (route->rtm_flags & RTM_F_CLONED))
+		return 0;
+	first_hop(&attrs);
+	const char *to = text_of(&attrs, RTA_DST, family, text[0]);
+	const char *gateway = text_of(&attrs, RTA_GATEWAY, family, text[1]);
+	const char *source = text_of(&attrs, RTA_PREFSRC, family, text[2]);
+	if (!to)
+		to = family == AF_INET ? "0.0.0.0" : "::";
+	snprintf(destination, sizeof(destination), "%s/%u", to, route->rtm_dst_len);
+	if (json_array_size(s->routes) == NET_ROUTES_MAX)
+		return -E2BIG;
+	json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:i}", "family",
+		family == AF_INET ? 4 : 6, "destination", destination, "interface",
+		interface->name, "table", (json_int_t)table, "metric",
+		(json_int_t)number(&attrs, RTA_PRIORITY, 0), "scope", (int)route->rtm_scope,
+		"type", (int)route->rtm_type, "protocol", (int)route->rtm_protocol);
+	int ret = json_array_append_new(s->routes, json);
+	if (ret == 0 && gateway)
+		ret = json_object_set_new(json, "gateway", json_string(gateway));
+	if (ret == 0 && source)
+		ret = json_object_set_new(json, "source", json_string(source));
+	if (ret == 0 && (route->rtm_flags & RTNH_F_ONLINK))
+		ret = json_object_set_new(json, "onlink", json_true());
+	return ret < 0 ? -ENOMEM : 0;
+}
+
+static int take_neighbour(const struct nlmsghdr *message, void *arg)
+{
+	struct scanner *s = arg;
+	const struct ndmsg *neighbour = mnl_nlmsg_get_payload(message);
+	const struct net_interface *interface = find(s, (unsigned)neighbour->ndm_ifindex);
+	char text[INET6_ADDRSTRLEN], mac[NET_MAC_TEXT_BYTES];
+	struct attrs attrs;
+
+	parse(message, sizeof(*neighbour), &attrs);
+	const char *address = address_bytes(neighbour->ndm_family)
+		? text_of(&attrs, NDA_DST, neighbour->ndm_family, text)
+		: NULL;
+	if (!interface || !address || !(neighbour->ndm_state & NUD_PERMANENT) ||
+		!has(&attrs, NDA_LLADDR, NET_MAC_BYTES))
+		return 0;
+	if (json_array_size(s->neighbours) == NET_NEIGHBOURS_MAX)
+		return -E2BIG;
+	net_mac_format(mnl_attr_get_payload(attrs.at[NDA_LLADDR]), mac);
+	return json_array_append_new(s->neighbours,
+		       json_pack("{s:s, s:s, s:s}", "address", address, "mac", mac, "interface",
+			       interface->name)) < 0
+		? -ENOMEM
+		: 0;
+}
+
+static int list(struct rtnl *rt, struct scanner *s, uint16_t type, size_t fixed_bytes,
+	int (*take)(const struct nlmsghdr *message, void *arg))
+{
+	char buf[RTNL_BYTES];
+	void *fixed;
+	struct nlmsghdr *message = rtnl_begin(buf, type, 0, &fixed, fixed_bytes);
+
+	return rtnl_dump(rt, message, take, s);
+}
+
+static void scanner_clear(struct scanner *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		json_decref(s->list[i].addresses);
+	s->n = s->n_addresses = 0;
+	json_decref(s->routes);
+	json_decref(s->neighbours);
+	s->routes = s->neighbours = NULL;
+}
+
+/* Only what concerns interfaces that are kept. */
+static int keep(struct scanner *s, struct net_scan *scan)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct net_interface *interface = &s->list[i];
+		if (!json_array_size(interface->addresses) &&
+			!is_wanted(s->wanted, interface))
+			continue;
+		if (scan->n == NET_INTERFACES_MAX)
+			return -E2BIG;
+		scan->list[scan->n++] = *interface;
+		json_incref(interface->addresses);
+	}
+	scan->routes = json_incref(s->routes);
+	scan->neighbours = json_incref(s->neighbours);
+	return 0;
+}
+
+static int look(struct rtnl *rt, struct scanner *s)
+{
+	s->routes = json_array();
+	s->neighbours = json_array();
+	if (!s->routes || !s->neighbours)
+		return -ENOMEM;
+	int ret = list(rt, s, RTM_GETLINK, sizeof(struct ifinfomsg), take_link);
+	if (ret == 0)
+		ret = list(rt, s, RTM_GETADDR, sizeof(struct ifaddrmsg), take_address);
+	if (ret == 0)
+		ret = list(rt, s, RTM_GETROUTE, sizeof(struct rtmsg), take_route);
+	if (ret == 0)
+		ret = list(rt, s, RTM_GETNEIGH, sizeof(struct ndmsg), take_neighbour);
+	return ret;
+}
+
+int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *scan,
+	struct err *e)
+{
+	struct scanner s = {.wanted = wanted};
+	int ret = -EINTR;
+
+	memset(scan, 0, sizeof(*scan));
+	s.list = calloc(LINKS_MAX, sizeof(*s.list));
+	if (!s.list)
+		return err_sys(e, ENOMEM, "network");
+	for (int tries = 0; ret == -EINTR && tries < TRIES; tries++) {
+		scanner_clear(&s);
+		ret = look(rt, &s);
+	}
+	if (ret == 0)
+		ret = keep(&s, scan);
+	scanner_clear(&s);
+	free(s.list);
+	if (ret == 0)
+		return 0;
+	net_scan_fini(scan);
+	if (ret == -E2BIG)
+		return err_set(e, E2BIG,
+			"the network namespace has more than a virtual machine can be given: %d "
+			"interfaces, %d addresses, %d routes, %d neighbours",
+			NET_INTERFACES_MAX, NET_ADDRESSES_MAX, NET_ROUTES_MAX, NET_NEIGHBOURS_MAX);
+	return err_sys(e, -ret, "listing the network namespace's interfaces");
+}
+
+void net_scan_fini(struct net_scan *scan)
+{
+	for (unsigned i = 0; i < scan->n; i++)
+		json_decref(scan->list[i].addresses);
+	json_decref(scan->routes);
+	json_decref(scan->neighbours);
+	memset(scan, 0, sizeof(*scan));
+}
+
+const struct net_interface *net_scan_find(const struct net_scan *scan, unsigned index)
+{
+	for (unsigned i = 0; i < scan->n; i++)
+		if (scan->list[i].index == index)
+			return &scan->list[i];
+	return NULL;
+}

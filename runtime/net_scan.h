@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What there is in a network namespace that a container's virtual machine is to have as well: its
+ * Ethernet interfaces that carry addresses, with addresses, routes and permanent neighbours.
+ */
+#ifndef RUNTIME_NET_SCAN_H
+#define RUNTIME_NET_SCAN_H
+
+#include <jansson.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "runtime/rtnl.h"
+
+#define NET_INTERFACES_MAX 8
+#define NET_ADDRESSES_MAX  256 /* of all interfaces */
+#define NET_ROUTES_MAX	   4096
+#define NET_NEIGHBOURS_MAX 1024
+#define NET_MAC_BYTES	   6
+
+/* Interfaces of ours are called this and a number, and made by /dev/net/tun. */
+#define NET_TAP_PREFIX "hv"
+
+struct net_interface {
+	unsigned index;
+	char name[IFNAMSIZ];
+	uint8_t mac[NET_MAC_BYTES];
+	unsigned mtu;
+	bool up;
+	json_t *addresses; /* as in NETWORK of docs/protocol.md */
+};
+
+struct net_scan {
+	struct net_interface list[NET_INTERFACES_MAX]; /* by index */
+	unsigned n;
+	json_t *routes, *neighbours; /* as in NETWORK */
+};
+
+/* Interfaces that count even without an address: by name (NULL: none) and by index. */
+struct net_wanted {
+	const json_t *names;
+	unsigned indexes[NET_INTERFACES_MAX], n;
+};
+
+/*
+ * Looks around in rt's namespace. 0 with *scan, the caller's to net_scan_fini; or -errno with e and nothing to free:
+ * -E2BIG when there is more than the bounds allow.
+ */
+int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *scan,
+	struct err *e) must_check;
+void net_scan_fini(struct net_scan *scan);
+#define cleanup_scan __attribute__((cleanup(net_scan_fini)))
+
+/* The interface of this index, NULL. */
+const struct net_interface *net_scan_find(const struct net_scan *scan, unsigned index);
+
+/* "02:00:00:00:00:01" into a buffer of NET_MAC_TEXT_BYTES. */
+#define NET_MAC_TEXT_BYTES 18
+void net_mac_format(const uint8_t *mac, char *text);
+bool net_mac_parse(const char *text, uint8_t *mac) must_check;
+
+#endif

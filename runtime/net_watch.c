@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Following a network namespace; see net_watch.h. */
+#include "runtime/net_watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "runtime/container.h"
+#include "runtime/janitor.h"
+#include "runtime/monitor.h"
+#include "runtime/network.h"
+#include "runtime/network_tell.h"
+#include "runtime/netns.h"
+#include "runtime/rtnl.h"
+
+#define DEBOUNCE_MS  20	  /* changes come in bunches */
+#define RETRY_MIN_MS 100  /* the guest is not up yet, paused, or can't */
+#define RETRY_MAX_MS 5000
+
+struct watch {
+	int dir, monitor, events;
+	struct rtnl rt;
+	json_t *asked; /* what the monitor has been asked to tell and has not answered yet */
+	int64_t due_ms; /* when to look, 0: nothing has happened */
+	int retry_ms;
+};
+
+static int subscribe(int events)
+{
+	static const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE};
+	struct sockaddr_nl own = {.nl_family = AF_NETLINK};
+
+	if (bind(events, (struct sockaddr *)&own, sizeof(own)) < 0)
+		return -errno;
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+		if (setsockopt(events, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &groups[i],
+			    sizeof(groups[i])) < 0)
+			return -errno;
+	return fd_set_nonblock(events, true);
+}
+
+/* What happened does not matter, only that something has: also when some of it was lost. */
+static bool drain(int events)
+{
+	char buf[8192];
+	bool any = false;
+
+	for (;;) {
+		ssize_t n = recv(events, buf, sizeof(buf), 0);
+		if (n < 0 && errno != EINTR && errno != ENOBUFS)
+			return any;
+		any = true;
+	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Of several reasons the first counts: a namespace in which something happens all the time is
+ * looked at all the same. */
+static void soon(struct watch *w)
+{
+	w->retry_ms = 0;
+	if (!w->due_ms)
+		w->due_ms = now_ms() + DEBOUNCE_MS;
+}
+
+static void later(struct watch *w)
+{
+	w->retry_ms = w->retry_ms ? w->retry_ms * 2 : RETRY_MIN_MS;
+	if (w->retry_ms > RETRY_MAX_MS)
+		w->retry_ms = RETRY_MAX_MS;
+	w->due_ms = now_ms() + w->retry_ms;
+}
+
+static void look(struct watch *w)
+{
+	cleanup_json json_t *todo = NULL;
+	struct err e;
+
+	w->due_ms = 0;
+	int ret = network_sync(w->dir, &w->rt, &todo, &e);
+	if (ret == 0 && todo)
+		ret = network_send(w->monitor, todo, &e);
+	if (ret < 0) {
+		log_warn("network: %s", e.text);
+		later(w);
+	} else if (todo) {
+		w->asked = steal_ptr(&todo);
+	} else {
+		w->retry_ms = 0;
+	}
+}
+
+/* The monitor's answer. False at its end. */
+static bool answer(struct watch *w)
+{
+	struct err e;
+
+	cleanup_json json_t *reply = monitor_receive(w->monitor, 0, &e);
+	if (!reply)
+		return e.code != ECONNRESET;
+	if (!w->asked)
+		return true;
+	if (monitor_result(reply, NULL, &e) == 0) {
+		soon(w); /* more may have happened meanwhile */
+		if (network_told(w->dir, w->asked, &e) < 0)
+			log_warn("network: %s", e.text);
+	} else {
+		log_info("network: %s", e.text);
+		later(w);
+	}
+	json_decref(w->asked);
+	w->asked = NULL;
+	return true;
+}
+
+static int patience_ms(const struct watch *w)
+{
+	int64_t left = w->due_ms - now_ms();
+
+	if (!w->due_ms || w->asked)
+		return -1;
+	return left > 0 ? (int)left : 0;
+}
+
+static void follow(struct watch *w)
+{
+	for (;;) {
+		struct pollfd fds[] = {
+			{.fd = w->monitor, .events = POLLIN}, {.fd = w->events, .events = POLLIN}};
+		int n = poll(fds, 2, patience_ms(w));
+		if (n < 0 && errno != EINTR)
+			return;
+		if (n > 0 && fds[0].revents && !answer(w))
+			return;
+		if (n > 0 && fds[1].revents && drain(w->events))
+			soon(w);
+		if (patience_ms(w) == 0)
+			look(w);
+	}
+}
+
+static void part(struct watch *w)
+{
+	cleanup_network struct network net = {0};
+	struct err e;
+
+	cleanup_close int lock = network_lock(w->dir, &e);
+	if (lock < 0 || network_load(&net, w->dir, &e) < 0)
+		return; /* deleted meanwhile, wires and all */
+	int ret = network_part(&net, &w->rt);
+	if (ret < 0)
+		log_warn("network: taking the wires away: %s", strerror(-ret));
+}
+
+static _Noreturn void run(struct watch *w, int log)
+{
+	const int kept[] = {w->dir, w->monitor, w->events, w->rt.fd, 2};
+	sigset_t all;
+
+	setsid();
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	prctl(PR_SET_NAME, "hvrun-network");
+	(void)!chdir("/");
+	if (log >= 0)
+		(void)!dup2(log, STDERR_FILENO);
+	janitor_close_others(kept, sizeof(kept) / sizeof(kept[0]));
+	soon(w); /* what has changed since the first look */
+	follow(w);
+	part(w);
+	_exit(0);
+}
+
+static int prepare(struct watch *w, const struct container *c, int ns, struct err *e)
+{
+	w->dir = c->dir;
+	int ret = netns_files(ns, NETNS_ROUTE, &w->events, 1, e);
+	if (ret == 0)
+		ret = rtnl_open(&w->rt, ns, e);
+	if (ret < 0)
+		return ret;
+	ret = subscribe(w->events);
+	if (ret < 0)
+		return err_sys(e, -ret, "following the network namespace");
+	w->monitor = monitor_connect(c->dir, e);
+	return w->monitor < 0 ? w->monitor : 0;
+}
+
+pid_t net_watch_start(const struct container *c, int ns, int log, struct err *e)
+{
+	struct watch w = {.dir = -1, .monitor = -1, .events = -1, .rt = {.fd = -1}};
+	pid_t pid = -1;
+
+	int ret = prepare(&w, c, ns, e);
+	if (ret == 0) {
+		pid = fork();
+		if (pid == 0)
+			run(&w, log);
+		if (pid < 0)
+			ret = err_sys(e, errno, "fork");
+	}
+	fd_closep(&w.events);
+	fd_closep(&w.monitor);
+	rtnl_close(&w.rt);
+	return ret < 0 ? ret : pid;
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Joining interfaces and taps; see net_wire.h. */
+#include "runtime/net_wire.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/net_filter.h"
+#include "runtime/net_rate.h"
+#include "runtime/net_tap.h"
+
+#define INGRESS_HANDLE TC_H_MAKE(TC_H_INGRESS, 0)
+
+static int ingress(struct rtnl *rt, uint16_t type, uint16_t flags, unsigned index)
+{
+	char buf[RTNL_BYTES];
+	void *fixed;
+	struct nlmsghdr *message = rtnl_begin(buf, type, flags, &fixed, sizeof(struct tcmsg));
+	struct tcmsg *tc = fixed;
+
+	tc->tcm_ifindex = (int)index;
+	tc->tcm_parent = TC_H_INGRESS;
+	tc->tcm_handle = INGRESS_HANDLE;
+	mnl_attr_put_strz(message, TCA_KIND, "ingress");
+	return rtnl_ack(rt, message);
+}
+
+/* One that somebody else has put there, also of kind clsact, serves as well. */
+static int add_ingress(struct rtnl *rt, unsigned index)
+{
+	int ret = ingress(rt, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index);
+
+	return ret == -EEXIST ? 0 : ret;
+}
+
+/* The filters on an interface: how many are ours, where they send, and whether there are others. */
+struct found {
+	unsigned index, target;
+	unsigned ours, others;
+};
+
+/* The device of a mirred action among the options of a u32 filter, 0. */
+static unsigned mirred_target(const struct nlattr *options)
+{
+	const struct nlattr *act, *one, *inner, *parms;
+
+	mnl_attr_for_each_nested(act, options)
+		if (mnl_attr_get_type(act) == TCA_U32_ACT)
+			mnl_attr_for_each_nested(one, act)
+				mnl_attr_for_each_nested(inner, one)
+					if (mnl_attr_get_type(inner) == TCA_ACT_OPTIONS)
+						mnl_attr_for_each_nested(parms, inner)
+							if (mnl_attr_get_type(parms) ==
+									TCA_MIRRED_PARMS &&
+								mnl_attr_get_payload_len(parms) >=
+									sizeof(struct tc_mirred))
+								return ((const struct tc_mirred *)
+										mnl_attr_get_payload(
+											parms))
+									->ifindex;
+	return 0;
+}
+
+static int take_filter(const struct nlmsghdr *message, void *arg)
+{
+	struct found *found = arg;
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
+	unsigned priority = TC_H_MAJ(tc->tcm_info) >> 16;
+	const struct nlattr *attr;
+
+	if ((unsigned)tc->tcm_ifindex != found->index)
+		return 0;
+	if (priority < NET_WIRE_PRIORITY || priority >= NET_WIRE_PRIORITY + NET_FILTER_PRIORITIES) {
+		found->others++;
+		return 0;
+	}
+	found->ours++;
+	mnl_attr_for_each(attr, message, sizeof(*tc))
+		if (mnl_attr_get_type(attr) == TCA_OPTIONS && mirred_target(attr))
+			found->target = mirred_target(attr);
+	return 0;
+}
+
+static int find_filters(struct rtnl *rt, unsigned index, struct found *found)
+{
+	char buf[RTNL_BYTES];
+	void *fixed;
+	struct nlmsghdr *message =
+		rtnl_begin(buf, RTM_GETTFILTER, 0, &fixed, sizeof(struct tcmsg));
+	struct tcmsg *tc = fixed;
+
+	*found = (struct found){.index = index};
+	tc->tcm_ifindex = (int)index;
+	tc->tcm_parent = NET_FILTER_PARENT;
+	int ret = rtnl_dump(rt, message, take_filter, found);
+	return ret == -EINTR ? 0 : ret;
+}
+
+/* Whether an interface of this index is there. */
+static bool exists(struct rtnl *rt, unsigned index)
+{
+	char buf[RTNL_BYTES];
+	void *fixed;
+	struct nlmsghdr *message =
+		rtnl_begin(buf, RTM_SETLINK, 0, &fixed, sizeof(struct ifinfomsg));
+
+	/* A change of nothing. */
+	((struct ifinfomsg *)fixed)->ifi_index = (int)index;
+	return rtnl_ack(rt, message) != -ENODEV;
+}
+
+/* The qdisc goes too, unless somebody else has filters on it or made it (then it is clsact). */
+static int clear(struct rtnl *rt, unsigned index)
+{
+	struct found found;
+
+	for (unsigned i = 0; i < NET_FILTER_PRIORITIES; i++) {
+		int ret = net_filter_remove(rt, index, i);
+		if (ret < 0 && ret != -ENOENT && ret != -EINVAL && ret != -EOPNOTSUPP)
+			return ret;
+	}
+	int ret = find_filters(rt, index, &found);
+	if (ret == 0 && !found.others)
+		ret = ingress(rt, RTM_DELQDISC, 0, index);
+	return ret == -ENOENT || ret == -EINVAL ? 0 : ret;
+}
+
+static int clear_interface(struct rtnl *rt, unsigned index)
+{
+	int ret = net_rate_remove(rt, index);
+	int next = clear(rt, index);
+
+	return ret < 0 ? ret : next;
+}
+
+int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
+{
+	const struct net_interface *interface = wire->interface;
+	struct found found;
+
+	int ret = find_filters(rt, interface->index, &found);
+	if (ret == 0 && found.ours && found.target && found.target != wire->tap &&
+		exists(rt, found.target))
+		return err_set(e, EBUSY,
+			"%s: is in use by another virtual machine: two containers can't share one "
+			"network namespace",
+			interface->name);
+	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
+		ret = clear_interface(rt, interface->index);
+	if (ret == 0)
+		ret = clear(rt, wire->tap);
+	/* The tap comes up when nothing of it can reach the host, and before anything goes there. */
+	if (ret == 0)
+		ret = add_ingress(rt, wire->tap);
+	if (ret == 0)
+		ret = wire->guard ? net_filter_guard(rt, wire->tap, interface)
+				  : net_filter_redirect(rt, wire->tap, interface->index);
+	if (ret == 0)
+		ret = net_tap_set(rt, wire->tap, interface->mtu, true);
+	if (ret == 0)
+		ret = add_ingress(rt, interface->index);
+	if (ret == 0)
+		ret = net_filter_redirect(rt, interface->index, wire->tap);
+	if (ret < 0) {
+		int undo = clear_interface(rt, interface->index);
+		return err_sys(e, -ret, "%s: joining it to the virtual machine%s%s",
+			interface->name,
+			ret == -ENOENT || ret == -EOPNOTSUPP
+				? " (the kernel needs sch_ingress, cls_u32 and act_mirred; "
+				  "with dev.hvrun.net.antiSpoof cls_bpf, too)"
+				: "",
+			undo < 0 ? ", and parting them again" : "");
+	}
+	ret = net_rate_set(rt, wire->tap, wire->rx_bytes);
+	if (ret == 0)
+		ret = net_rate_set(rt, interface->index, wire->tx_bytes);
+	if (ret < 0)
+		return err_sys(e, -ret, "%s: limiting its rate (the kernel needs sch_tbf)",
+			interface->name);
+	return 0;
+}
+
+int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap)
+{
+	struct found found;
+
+	int ret = find_filters(rt, interface, &found);
+	if (ret == 0 && found.ours &&
+		(!found.target || found.target == tap || !exists(rt, found.target)))
+		ret = clear_interface(rt, interface);
+	int other = clear(rt, tap);
+	if (ret == 0)
+		ret = other;
+	return ret == -ENODEV || ret == -ENOENT || ret == -EINVAL ? 0 : ret;
+}
+
+struct links {
+	unsigned *list;
+	size_t n, cap;
+};
+
+static int take_link(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+	struct links *links = arg;
+
+	if (links->n == links->cap) {
+		size_t cap = links->cap ? links->cap * 2 : 64;
+		unsigned *list = reallocarray(links->list, cap, sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		links->list = list;
+		links->cap = cap;
+	}
+	links->list[links->n++] = (unsigned)link->ifi_index;
+	return 0;
+}
+
+int net_wire_part_all(struct rtnl *rt, const unsigned *taps, unsigned n_taps)
+{
+	char buf[RTNL_BYTES];
+	struct links links = {0};
+	void *fixed;
+
+	int ret = rtnl_dump(rt, rtnl_begin(buf, RTM_GETLINK, 0, &fixed, sizeof(struct ifinfomsg)),
+		take_link, &links);
+	if (ret == -EINTR)
+		ret = 0; /* taps come and go; interfaces with wires are there for long */
+	for (size_t i = 0; i < links.n; i++) {
+		struct found found;
+		int next = find_filters(rt, links.list[i], &found);
+		bool own = next == 0 && found.ours && !(found.target && exists(rt, found.target));
+		for (unsigned k = 0; k < n_taps; k++)
+			own |= next == 0 && found.ours && found.target == taps[k];
+		if (own)
+			next = clear_interface(rt, links.list[i]);
+		if (ret == 0 && next != -ENODEV && next != -ENOENT && next != -EINVAL)
+			ret = next;
+	}
+	free(links.list);
+	return ret;
+}

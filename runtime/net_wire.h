@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wire between an interface and a tap: whatever comes in on one goes out on the other, by
+ * ingress filters of the kernel's traffic control (u32 and mirred, which every kernel with
+ * traffic control has). The interface keeps its name, addresses and owner, and sees nothing of what
+ * it receives any more. Guards on what the guest sends, and rates, are made of the same stuff.
+ *
+ * What is made here is known by its priority (NET_WIRE_PRIORITY and the next three) and by its
+ * handle, so it can be taken away without a record.
+ */
+#ifndef RUNTIME_NET_WIRE_H
+#define RUNTIME_NET_WIRE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "runtime/net_scan.h"
+#include "runtime/rtnl.h"
+
+#define NET_WIRE_PRIORITY 0x6876
+
+struct net_wire {
+	const struct net_interface *interface;
+	unsigned tap;		/* its index */
+	bool guard;		/* the guest may send as the interface only: its MAC and addresses */
+	uint64_t rx_bytes, tx_bytes; /* a second, as the guest sees them; 0: no limit */
+};
+
+/*
+ * Joins the two and brings the tap up, with the interface's MTU, in place of what joined either to something before. 0, or -errno with e: -EBUSY
+ * when the interface is joined to a tap that still exists, another virtual machine's.
+ */
+int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e) must_check;
+
+/*
+ * Takes away what joins the interface to the tap, each of which may be gone. With what joins the
+ * interface to anything else that exists nothing is done. 0 or -errno.
+ */
+int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap) must_check;
+
+/* The same for all interfaces that are joined to one of the taps, or to a tap that is no more. */
+int net_wire_part_all(struct rtnl *rt, const unsigned *taps, unsigned n_taps) must_check;
+
+#endif

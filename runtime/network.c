@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's network; see network.h. */
+#include "runtime/network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "runtime/net_message.h"
+#include "runtime/net_tap.h"
+#include "runtime/net_wire.h"
+
+#define FILE_NAME      "network.json"
+#define LOCK_NAME      "network.lock"
+#define FILE_MAX_BYTES (16u << 20)
+#define FILE_MAX_DEPTH 16
+
+int network_lock(int dir, struct err *e)
+{
+	cleanup_close int fd = openat(dir, LOCK_NAME,
+		O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, LOCK_NAME);
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, LOCK_NAME);
+	return steal_fd(&fd);
+}
+
+int network_make_mac(uint8_t *mac)
+{
+	if (getrandom(mac, NET_MAC_BYTES, 0) != NET_MAC_BYTES)
+		return -errno;
+	mac[0] = 0x02;
+	return 0;
+}
+
+static unsigned index_of(const json_t *object, const char *key)
+{
+	return (unsigned)json_integer_value(json_object_get(object, key));
+}
+
+static int read_devices(struct network *net, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *entry = json_array_get(list, i);
+		const char *name = json_string_value(json_object_get(entry, "tapName"));
+		if (net->n == NET_INTERFACES_MAX || !name)
+			return -EINVAL;
+		struct network_device *device = &net->devices[net->n++];
+		device->tap = index_of(entry, "tap");
+		device->interface = index_of(entry, "interface");
+		snprintf(device->tap_name, sizeof(device->tap_name), "%s", name);
+		if (!net_mac_parse(
+			    json_string_value(json_object_get(entry, "mac")), device->mac))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+int network_load(struct network *net, int dir, struct err *e)
+{
+	memset(net, 0, sizeof(*net));
+	cleanup_close int fd = openat(dir, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT : err_sys(e, errno, FILE_NAME);
+	cleanup_json json_t *json =
+		json_parse_fd(fd, FILE_MAX_BYTES, FILE_MAX_DEPTH, FILE_NAME, e);
+	if (!json)
+		return -EINVAL;
+	const char *path = json_string_value(json_object_get(json, "path"));
+	net->id.device = (dev_t)json_integer_value(json_object_get(json, "device"));
+	net->id.inode = (ino_t)json_integer_value(json_object_get(json, "inode"));
+	net->guard = json_is_true(json_object_get(json, "guard"));
+	net->rx_bytes = (uint64_t)json_integer_value(json_object_get(json, "rxBytes"));
+	net->tx_bytes = (uint64_t)json_integer_value(json_object_get(json, "txBytes"));
+	net->wanted = json_incref(json_object_get(json, "wanted"));
+	net->now = json_incref(json_object_get(json, "now"));
+	net->sent = json_incref(json_object_get(json, "sent"));
+	net->path = path ? strdup(path) : NULL;
+	int ret = path && !net->path ? -ENOMEM
+				     : read_devices(net, json_object_get(json, "devices"));
+	if (ret == 0)
+		return 0;
+	network_fini(net);
+	return err_sys(e, -ret, FILE_NAME);
+}
+
+static json_t *to_json(const struct network *net)
+{
+	cleanup_json json_t *json = json_pack("{s:I, s:I, s:b, s:I, s:I, s:[], s:s*, s:O*, s:O*, s:O*}",
+		"device", (json_int_t)net->id.device, "inode", (json_int_t)net->id.inode, "guard",
+		(int)net->guard, "rxBytes", (json_int_t)net->rx_bytes, "txBytes",
+		(json_int_t)net->tx_bytes, "devices", "path", net->path, "wanted", net->wanted,
+		"now", net->now, "sent", net->sent);
+	json_t *list = json_object_get(json, "devices");
+
+	for (unsigned i = 0; i < net->n; i++) {
+		const struct network_device *device = &net->devices[i];
+		char mac[NET_MAC_TEXT_BYTES];
+		net_mac_format(device->mac, mac);
+		if (json_array_append_new(list,
+			    json_pack("{s:I, s:s, s:s, s:I}", "tap", (json_int_t)device->tap,
+				    "tapName", device->tap_name, "mac", mac, "interface",
+				    (json_int_t)device->interface)) < 0)
+			return NULL;
+	}
+	return steal_ptr(&json);
+}
+
+int network_save(const struct network *net, int dir, struct err *e)
+{
+	cleanup_json json_t *json = to_json(net);
+	cleanup_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+	if (!text)
+		return err_sys(e, ENOMEM, FILE_NAME);
+	cleanup_close int fd = openat(dir, FILE_NAME ".new",
+		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int ret = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+	if (ret == 0 && renameat(dir, FILE_NAME ".new", dir, FILE_NAME) < 0)
+		ret = -errno;
+	return ret < 0 ? err_sys(e, -ret, FILE_NAME) : 0;
+}
+
+void network_fini(struct network *net)
+{
+	free(net->path);
+	json_decref(net->wanted);
+	json_decref(net->now);
+	json_decref(net->sent);
+	memset(net, 0, sizeof(*net));
+}
+
+static struct network_device *device_of(struct network *net, unsigned interface)
+{
+	for (unsigned i = 0; i < net->n; i++)
+		if (net->devices[i].interface == interface)
+			return &net->devices[i];
+	return NULL;
+}
+
+/* What was found of the device before, NULL. */
+static const json_t *entry_of(const json_t *network, const struct network_device *device)
+{
+	const json_t *list = json_object_get(network, "interfaces");
+	char mac[NET_MAC_TEXT_BYTES];
+
+	net_mac_format(device->mac, mac);
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *entry = json_array_get(list, i);
+		if (strcmp(json_string_value(json_object_get(entry, "device")), mac) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static int join(const struct network *net, struct rtnl *rt, const struct net_interface *interface,
+	const struct network_device *device, struct err *e)
+{
+	const struct net_wire wire = {
+		.interface = interface,
+		.tap = device->tap,
+		.guard = net->guard,
+		.rx_bytes = net->rx_bytes,
+		.tx_bytes = net->tx_bytes,
+	};
+
+	return net_wire_join(rt, &wire, e);
+}
+
+/* Those that went away, or that are another's now, make room. */
+static void drop_gone(struct network *net, struct rtnl *rt, const struct net_scan *scan)
+{
+	for (unsigned i = 0; i < net->n; i++) {
+		struct network_device *device = &net->devices[i];
+		if (!device->interface || net_scan_find(scan, device->interface))
+			continue;
+		int ret = net_wire_part(rt, device->interface, device->tap);
+		if (ret == 0)
+			ret = net_tap_set(rt, device->tap, 0, false);
+		if (ret < 0)
+			log_warn("network: %s: %s", device->tap_name, strerror(-ret));
+		device->interface = 0;
+	}
+}
+
+static int add_new(struct network *net, struct rtnl *rt, const struct net_interface *interface,
+	struct err *e)
+{
+	struct network_device *device = device_of(net, 0);
+
+	if (!device) {
+		log_warn("network: %s: the virtual machine has no net device left for it "
+			 "(\"spareInterfaces\" in the host's configuration)",
+			interface->name);
+		return 0;
+	}
+	int ret = join(net, rt, interface, device, e);
+	if (ret == 0)
+		device->interface = interface->index;
+	return ret;
+}
+
+/* MTU, and what the guard lets pass. */
+static int follow(struct network *net, struct rtnl *rt, const struct net_interface *interface,
+	const struct network_device *device, const json_t *before, struct err *e)
+{
+	const json_t *was = entry_of(before, device), *is = entry_of(net->now, device);
+
+	if (!was || !is)
+		return 0;
+	if (!json_equal(json_object_get(was, "mtu"), json_object_get(is, "mtu"))) {
+		int ret = net_tap_set(rt, device->tap, interface->mtu, true);
+		if (ret < 0)
+			return err_sys(e, -ret, "%s: setting the MTU to %u", device->tap_name,
+				interface->mtu);
+	}
+	if (net->guard && !json_equal(was, is))
+		return join(net, rt, interface, device, e);
+	return 0;
+}
+
+static int describe(struct network *net, const struct net_scan *scan, struct err *e)
+{
+	json_t *now = net_message(scan, net->devices, net->n);
+
+	if (!now)
+		return err_sys(e, ENOMEM, "network");
+	json_decref(net->now);
+	net->now = now;
+	return 0;
+}
+
+int network_scan(struct network *net, struct rtnl *rt, struct err *e)
+{
+	cleanup_scan struct net_scan scan = {0};
+	cleanup_json json_t *before = json_incref(net->now);
+	struct net_wanted wanted = {.names = net->wanted};
+
+	for (unsigned i = 0; i < net->n; i++)
+		if (net->devices[i].interface)
+			wanted.indexes[wanted.n++] = net->devices[i].interface;
+	int ret = net_scan(rt, &wanted, &scan, e);
+	if (ret < 0)
+		return ret;
+	drop_gone(net, rt, &scan);
+	for (unsigned i = 0; ret == 0 && i < scan.n; i++)
+		if (!device_of(net, scan.list[i].index))
+			ret = add_new(net, rt, &scan.list[i], e);
+	if (ret == 0)
+		ret = describe(net, &scan, e);
+	for (unsigned i = 0; ret == 0 && i < scan.n; i++) {
+		const struct network_device *device = device_of(net, scan.list[i].index);
+		if (device)
+			ret = follow(net, rt, &scan.list[i], device, before, e);
+	}
+	return ret;
+}
+
+bool network_changed(const struct network *net)
+{
+	return net->now && !(net->sent && json_equal(net->now, net->sent));
+}
+
+int network_sync(int dir, struct rtnl *rt, json_t **todo, struct err *e)
+{
+	cleanup_network struct network net = {0};
+	struct err second;
+
+	*todo = NULL;
+	cleanup_close int lock = network_lock(dir, e);
+	if (lock < 0)
+		return lock;
+	int ret = network_load(&net, dir, e);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	ret = network_scan(&net, rt, e);
+	int saved = network_save(&net, dir, ret < 0 ? &second : e);
+	if (ret == 0 && saved == 0 && network_changed(&net))
+		*todo = json_incref(net.now);
+	return ret < 0 ? ret : saved;
+}
+
+int network_told(int dir, json_t *network, struct err *e)
+{
+	cleanup_network struct network net = {0};
+
+	cleanup_close int lock = network_lock(dir, e);
+	if (lock < 0)
+		return lock;
+	int ret = network_load(&net, dir, e);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
+	json_decref(net.sent);
+	net.sent = json_incref(network);
+	return network_save(&net, dir, e);
+}
+
+int network_part(const struct network *net, struct rtnl *rt)
+{
+	unsigned taps[NET_INTERFACES_MAX];
+
+	/* All, not only what is on record: whoever made them may have been killed in between. */
+	for (unsigned i = 0; i < net->n; i++)
+		taps[i] = net->devices[i].tap;
+	return net_wire_part_all(rt, taps, net->n);
+}
+
+void network_clean(int dir)
+{
+	cleanup_network struct network net = {0};
+	cleanup_rtnl struct rtnl rt = {.fd = -1};
+	struct netns_id id;
+	struct err e;
+
+	if (network_load(&net, dir, &e) < 0 || !net.path)
+		return;
+	cleanup_close int ns = netns_open(net.path, &e);
+	/* A namespace that is gone has taken everything along. */
+	if (ns < 0 || netns_identify(ns, &id) < 0 || !netns_same(&id, &net.id))
+		return;
+	int ret = rtnl_open(&rt, ns, &e);
+	if (ret < 0) {
+		log_warn("%s", e.text);
+		return;
+	}
+	ret = network_part(&net, &rt);
+	if (ret < 0)
+		log_warn("%s: taking the virtual machine's wires away: %s", net.path,
+			strerror(-ret));
+}

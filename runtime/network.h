@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The network of a container whose virtual machine is wired into a network namespace: which net
+ * device of the machine stands for which interface. It is kept in network.json in the container's
+ * directory, for several processes have a hand in it, one at a time (network.lock): the `create`
+ * or `run` that makes the taps, `start`, the watcher, and `delete`.
+ */
+#ifndef RUNTIME_NETWORK_H
+#define RUNTIME_NETWORK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "runtime/net_scan.h"
+#include "runtime/netns.h"
+#include "runtime/rtnl.h"
+
+struct network_device {
+	unsigned tap; /* index in the namespace */
+	char tap_name[IFNAMSIZ];
+	uint8_t mac[NET_MAC_BYTES]; /* in the net device's config space: what the guest knows it by */
+	unsigned interface;	    /* index; 0: a spare */
+};
+
+struct network {
+	struct netns_id id;
+	char *path; /* of the namespace; NULL: it has none, and ends with the monitor */
+	struct network_device devices[NET_INTERFACES_MAX];
+	unsigned n;
+	json_t *wanted;	      /* names of interfaces that count without addresses */
+	bool guard;	      /* see net_wire.h */
+	uint64_t rx_bytes, tx_bytes;
+	json_t *now;  /* NETWORK of docs/protocol.md: as it was found last, NULL */
+	json_t *sent; /* as the guest has it, NULL */
+};
+
+/* Waits for its turn; released by closing the descriptor. dir is the container's. -errno. */
+int network_lock(int dir, struct err *e) must_check;
+
+/* Reads network.json. 0, -ENOENT without e when there is none, -errno with e. */
+int network_load(struct network *net, int dir, struct err *e) must_check;
+int network_save(const struct network *net, int dir, struct err *e) must_check;
+void network_fini(struct network *net);
+#define cleanup_network __attribute__((cleanup(network_fini)))
+
+/* A made-up address for a net device: local, not of a group. 0 or -errno. */
+int network_make_mac(uint8_t *mac) must_check;
+
+/*
+ * Looks around in the namespace of rt, gives spare devices to interfaces that have none, takes
+ * those of interfaces that are gone, and sets net->now. The lock is held; net is to be saved also
+ * when it fails. What can't be wired for want of a device is logged.
+ */
+int network_scan(struct network *net, struct rtnl *rt, struct err *e) must_check;
+
+/* Whether the guest is to be told. */
+bool network_changed(const struct network *net);
+
+/*
+ * All of it with the state in dir: lock, load, network_scan, save. *todo is what the guest must be
+ * told, the caller's, or NULL.
+ */
+int network_sync(int dir, struct rtnl *rt, json_t **todo, struct err *e) must_check;
+
+/* The guest has it. */
+int network_told(int dir, json_t *network, struct err *e) must_check;
+
+/* Takes away what was made on interfaces in the namespace of rt. 0 or the first -errno. */
+int network_part(const struct network *net, struct rtnl *rt) must_check;
+
+/* The same for a container that has ended; its namespace is looked for by its path. Never fails. */
+void network_clean(int dir);
+
+#endif

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's network, in a network namespace of this program's own with veth devices in place of
+ * virtio-net. `ip` reads it back. Skipped without root; the message's bounds need none.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "guestinit/guest.h"
+#include "guestinit/network.h"
+
+static struct guest guest;
+static struct err e;
+
+#define MAC(n) "02:00:00:00:00:0" #n
+
+/* Interfaces of the first net devices with their members behind the name. */
+#define IFACE(n, name, members)	    "{\"device\":\"" MAC(n) "\",\"name\":\"" name "\"" members "}"
+#define ADDRS(list)		    ",\"addresses\":[" list "]"
+#define ADDR(ip, bits, members)	    "{\"address\":\"" ip "\",\"prefix\":" #bits members "}"
+#define NETWORK(interfaces, routes) "{\"interfaces\":[" interfaces "],\"routes\":[" routes "]}"
+#define ROUTE(to, members)	    "{\"destination\":\"" to "\"" members "}"
+
+static struct network_config *decode(const char *text)
+{
+	cleanup_json json_t *json = json_parse(text, strlen(text), 32, &e);
+
+	if (!json)
+		fail_msg("%s", e.text);
+	return network_config_decode(json, &e);
+}
+
+static int try(const char *text)
+{
+	struct network_config *wanted = decode(text);
+
+	if (!wanted)
+		fail_msg("%s", e.text);
+	return network_apply(&guest, wanted, &e);
+}
+
+static void apply(const char *text)
+{
+	if (try(text) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void shell(const char *command)
+{
+	if (system(command) != 0)
+		fail_msg("%s", command);
+}
+
+/* What a command prints, trailing blanks of the lines taken away. */
+static const char *output(const char *command)
+{
+	static char text[65536];
+	size_t used = 0;
+	FILE *pipe = popen(command, "r");
+
+	assert_non_null(pipe);
+	for (char line[1024]; fgets(line, sizeof(line), pipe);) {
+		size_t len = strlen(line);
+		while (len && strchr(" \n", line[len - 1]))
+			len--;
+		assert_true(used + len + 2 < sizeof(text));
+		memcpy(text + used, line, len);
+		used += len;
+		text[used++] = '\n';
+	}
+	text[used] = '\0';
+	pclose(pipe);
+	return text;
+}
+
+static void expect(const char *command, const char *expected)
+{
+	const char *got = output(command);
+
+	if (strcmp(got, expected) != 0)
+		fail_msg("%s:\n%sinstead of:\n%s", command, got, expected);
+}
+
+static void expect_refusal(const char *text, const char *expected)
+{
+	assert_null(decode(text));
+	assert_string_equal(e.text, expected);
+}
+
+#define EXPECT_BAD_IFACE(members, text)                                                            \
+	expect_refusal("{\"interfaces\":[{\"device\":\"" MAC(1) "\"," members "}]}",               \
+		"network.interfaces[0]." text)
+#define EXPECT_BAD_ADDRESS(members, text)                                                          \
+	EXPECT_BAD_IFACE("\"name\":\"a\",\"addresses\":[{" members "}]", "addresses[0]." text)
+#define EXPECT_BAD_ROUTE(members, text)                                                            \
+	expect_refusal("{\"interfaces\":[" IFACE(1, "a", "") "],\"routes\":[{" members "}]}",      \
+		"network.routes[0]." text)
+#define TO4 "\"destination\":\"10.0.0.0/8\",\"interface\":\"a\""
+
+static void test_bad_interfaces(void **state)
+{
+	(void)state;
+	expect_refusal("[]", "network: must be an object");
+	expect_refusal("{\"interfaces\":{}}", "network.interfaces: must be an array");
+	expect_refusal("{\"rules\":[]}", "network.rules: is not supported in the guest");
+	expect_refusal(
+		"{\"interfaces\":[{\"name\":\"a\"}]}", "network.interfaces[0].device: is missing");
+	expect_refusal("{\"interfaces\":[{\"device\":\"01:00:00:00:00:00\",\"name\":\"a\"}]}",
+		"network.interfaces[0].device: is not the address of one device");
+	expect_refusal("{\"interfaces\":[{\"device\":\"2:0:0:0:0:1\",\"name\":\"a\"}]}",
+		"network.interfaces[0].device: must be a link address as \"02:00:00:00:00:01\"");
+	EXPECT_BAD_IFACE("\"name\":\"a\",\"mac\":\"00:00:00:00:00:00\"",
+		"mac: is not the address of one device");
+	EXPECT_BAD_IFACE("\"mtu\":1500", "name: is missing");
+	EXPECT_BAD_IFACE("\"name\":\"a/b\"", "name: \"a/b\" can't be an interface's");
+	EXPECT_BAD_IFACE("\"name\":\"a%d\"", "name: \"a%d\" can't be an interface's");
+	EXPECT_BAD_IFACE("\"name\":\"..\"", "name: \"..\" can't be an interface's");
+	EXPECT_BAD_IFACE("\"name\":\"lo\"", "name: \"lo\" can't be an interface's");
+	EXPECT_BAD_IFACE("\"name\":\"abcdefghijklmnop\"",
+		"name: \"abcdefghijklmnop\" can't be an interface's");
+	EXPECT_BAD_IFACE("\"name\":\"a\",\"mtu\":67", "mtu: 67 is out of range");
+	EXPECT_BAD_IFACE("\"name\":\"a\",\"mtu\":65536", "mtu: 65536 is out of range");
+	EXPECT_BAD_IFACE("\"name\":\"a\",\"up\":1", "up: must be true or false");
+	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(1, "b", ""), ""),
+		"network.interfaces[1].device: is that of interfaces[0]");
+	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(2, "a", ""), ""),
+		"network.interfaces[1].name: is that of interfaces[0]");
+	EXPECT_BAD_ADDRESS(
+		"\"address\":\"10.0.0\",\"prefix\":8", "address: must be an IPv4 or IPv6 address");
+	EXPECT_BAD_ADDRESS("\"address\":\"10.0.0.1\",\"prefix\":33", "prefix: 33 is out of range");
+	EXPECT_BAD_ADDRESS("\"address\":\"fe80::1\",\"prefix\":129", "prefix: 129 is out of range");
+	EXPECT_BAD_ADDRESS("\"address\":\"10.0.0.1\",\"prefix\":8,\"scope\":256",
+		"scope: 256 is out of range");
+	EXPECT_BAD_ADDRESS("\"address\":\"10.0.0.1\",\"prefix\":8,\"peer\":\"::1\"",
+		"peer: is of another family");
+	EXPECT_BAD_ADDRESS("\"address\":\"10.0.0.1\",\"prefix\":8,\"broadcast\":\"::1\"",
+		"broadcast: is of another family");
+	EXPECT_BAD_ADDRESS(
+		"\"address\":\"fe80::1\",\"prefix\":8,\"label\":\"a\"", "label: only with IPv4");
+	EXPECT_BAD_ADDRESS("\"address\":\"10.0.0.1\",\"prefix\":8,\"label\":\"abcdefghijklmnop\"",
+		"label: must have 1 to 15 characters");
+}
+
+static void test_bad_routes(void **state)
+{
+	(void)state;
+	EXPECT_BAD_ROUTE("\"interface\":\"a\"", "destination: is missing");
+	EXPECT_BAD_ROUTE("\"destination\":\"10.0.0.0\"",
+		"destination: must be an address and the bits of its prefix");
+	EXPECT_BAD_ROUTE(
+		"\"destination\":\"10.0.0.0/33\"", "destination: \"33\" is no length of a prefix");
+	EXPECT_BAD_ROUTE(
+		"\"destination\":\"10.0.0.0/8x\"", "destination: \"8x\" is no length of a prefix");
+	EXPECT_BAD_ROUTE("\"destination\":\"10.0.0.0/8\"", "interface: is missing");
+	EXPECT_BAD_ROUTE("\"destination\":\"10.0.0.0/8\",\"interface\":\"b\"",
+		"interface: none of the interfaces is \"b\"");
+	EXPECT_BAD_ROUTE(TO4 ",\"family\":6", "family: is not that of the destination");
+	EXPECT_BAD_ROUTE(TO4 ",\"source\":\"::1\"", "source: is of another family");
+	EXPECT_BAD_ROUTE("\"destination\":\"::/0\",\"interface\":\"a\",\"gateway\":\"10.0.0.1\"",
+		"gateway: is of another family");
+	EXPECT_BAD_ROUTE(TO4 ",\"table\":255", "table: that of local addresses is the kernel's");
+	EXPECT_BAD_ROUTE(TO4 ",\"table\":-1", "table: -1 is out of range");
+	EXPECT_BAD_ROUTE(TO4 ",\"type\":10", "type: 10 is out of range");
+	EXPECT_BAD_ROUTE(TO4 ",\"protocol\":256", "protocol: 256 is out of range");
+	EXPECT_BAD_ROUTE(TO4 ",\"scope\":256", "scope: 256 is out of range");
+	EXPECT_BAD_ROUTE(TO4 ",\"type\":6,\"gateway\":\"10.0.0.1\"",
+		"gateway: there is none to such a type");
+	expect_refusal("{\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(1) "\"}]}",
+		"network.neighbours[0].interface: is missing");
+	expect_refusal("{\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(
+			       1) "\",\"interface\":\"b\"}]}",
+		"network.neighbours[0].interface: none of the interfaces is \"b\"");
+}
+
+/* A list of n elements as a member of the network. */
+static char *list_of(const char *before, const char *element, int n, const char *after)
+{
+	size_t len = strlen(element) + 1;
+	char *text = malloc(strlen(before) + (size_t)n * len + strlen(after) + 1), *at = text;
+
+	assert_non_null(text);
+	at = stpcpy(at, before);
+	for (int i = 0; i < n; i++) {
+		at = stpcpy(at, element);
+		*at++ = ',';
+	}
+	strcpy(at - (n > 0), after);
+	return text;
+}
+
+static void expect_bound(
+	const char *before, const char *element, int max, const char *after, const char *expected)
+{
+	char *good = list_of(before, element, max, after);
+	char *bad = list_of(before, element, max + 1, after);
+	struct network_config *config = decode(good);
+
+	if (!config)
+		fail_msg("%s", e.text);
+	network_config_free(config);
+	expect_refusal(bad, expected);
+	free(good);
+	free(bad);
+}
+
+static void test_bounds(void **state)
+{
+	char text[1024] = "{\"interfaces\":[";
+
+	(void)state;
+	for (int i = 0; i < 9; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text),
+			"%s{\"device\":\"02:00:00:00:00:0%d\",\"name\":\"e%d\"}", i ? "," : "", i,
+			i);
+	strcat(text, "]}");
+	expect_refusal(text, "network.interfaces: has more than 8 elements");
+	expect_bound("{\"routes\":[", "{\"destination\":\"10.0.0.0/8\",\"type\":6}", 4096, "]}",
+		"network.routes: has more than 4096 elements");
+	expect_bound("{\"neighbours\":[",
+		"{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(1) "\",\"interface\":\"lo\"}", 1024,
+		"]}", "network.neighbours: has more than 1024 elements");
+	expect_bound("{\"interfaces\":[{\"device\":\"" MAC(1) "\",\"name\":\"a\",\"addresses\":[",
+		"{\"address\":\"10.0.0.1\",\"prefix\":8}", 256, "]}]}",
+		"network.interfaces[0].addresses: has more than 256 elements");
+	expect_bound(
+		"{\"interfaces\":[" IFACE(2, "b",
+			ADDRS(ADDR("10.0.0.2", 8,
+				""))) ","
+				      "{\"device\":\"" MAC(1) "\",\"name\":\"a\",\"addresses\":[",
+		"{\"address\":\"10.0.0.1\",\"prefix\":8}", 255, "]}]}",
+		"network.interfaces[1].addresses: there are more than 256 in all");
+}
+
+/* A namespace with three net devices, of which two have names that others are to have. */
+static int network_begin(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	if (unshare(CLONE_NEWNET) < 0)
+		return -1;
+	guest_init(&guest);
+	return system("ip link set lo up && "
+		      "ip link add eth1 address 02:00:00:00:00:01 type veth peer name p1 && "
+		      "ip link add eth0 address 02:00:00:00:00:02 type veth peer name p2 && "
+		      "ip link add eth2 address 02:00:00:00:00:03 type veth peer name p3 && "
+		      "for p in p1 p2 p3; do "
+		      "echo 1 >/proc/sys/net/ipv6/conf/$p/disable_ipv6; ip link set $p up; done");
+}
+
+static int network_end(void **state)
+{
+	(void)state;
+	guest_fini(&guest);
+	return 0;
+}
+
+#define LINKS                                                                                      \
+	"ip -j link | jq -r '.[] | select(.ifname | test(\"^(lo|p[123])$\") | not) | "             \
+	"\"\\(.ifname) \\(if .flags | index(\"UP\") then \"UP\" else \"DOWN\" end) \\(.mtu) "      \
+	"\\(.address)\"'"
+#define ADDRESSES(dev)                                                                             \
+	"ip -o addr show dev " dev " | sed 's/^[0-9]*: *[^ ]* *//;s/\\\\.*//;s/ valid_lft.*//'"
+
+#define FULL                                                                                                         \
+	NETWORK(IFACE(1, "eth0",                                                                                     \
+			",\"mac\":\"02:aa:00:00:00:01\",\"mtu\":1400,\"up\":true" ADDRS(ADDR(                        \
+				"10.88.0.2", 16,                                                                     \
+				",\"broadcast\":\"10.88.255.255\",\"label\":\"eth0:x\"") "," ADDR("10.88.0.3",       \
+				16, "") "," ADDR("192.168.9.1", 32,                                                  \
+				",\"peer\":\"192.168.9.2\",\"scope\":253") "," ADDR("fe80::aa",                      \
+				64, ",\"scope\":253") "," ADDR("fd00::2", 64, ""))) "," IFACE(2,                     \
+			"net1", ADDRS(ADDR("10.99.0.2", 24, ""))),                                                   \
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.88.0.1\",\"interface\":\"eth0\"") "," ROUTE(                   \
+			"10.88.0.0/16",                                                                              \
+			",\"interface\":\"eth0\",\"scope\":253,\"protocol\":2,\"source\":\"10.88."                   \
+			"0.2\"") "," ROUTE("10.1.0.0/16",                                                            \
+			",\"family\":4,\"gateway\":\"172.31.0.1\",\"interface\":\"net1\","                           \
+			"\"onlink\":true,"                                                                           \
+			"\"metric\":7,\"protocol\":4,\"source\":\"10.99.0.2\"") "," ROUTE("10.2."                    \
+											  "0.0/"                     \
+											  "16",                      \
+			",\"gateway\":\"10.88.0.9\",\"interface\":\"eth0\",\"table\":1000") "," ROUTE("10.3.0.0/16", \
+			",\"type\":6") "," ROUTE("10.4.0.0/16",                                                      \
+			",\"gateway\":\"fe80::1\",\"interface\":\"eth0\"") "," ROUTE("::/0",                         \
+			",\"gateway\":\"fe80::1\",\"interface\":\"eth0\",\"metric\":5") "," ROUTE("fd01::/64",       \
+			",\"type\":7,\"interface\":\"lo\""))
+
+static void test_apply(void **state)
+{
+	(void)state;
+	apply(FULL);
+	expect(LINKS,
+		"eth0 UP 1400 02:aa:00:00:00:01\nnet1 UP 1500 02:00:00:00:00:02\n"
+		"eth2 DOWN 1500 02:00:00:00:00:03\n");
+	expect(ADDRESSES("eth0"),
+		"inet 192.168.9.1 peer 192.168.9.2/32 scope link eth0\n"
+		"inet 10.88.0.2/16 brd 10.88.255.255 scope global eth0:x\n"
+		"inet 10.88.0.3/16 scope global secondary eth0\n"
+		"inet6 fd00::2/64 scope global nodad\ninet6 fe80::aa/64 scope link nodad\n");
+	expect(ADDRESSES("net1"), "inet 10.99.0.2/24 scope global net1\n");
+	expect("ip -4 route show table all | grep -v 'table local'",
+		"10.2.0.0/16 via 10.88.0.9 dev eth0 table 1000\n"
+		"default via 10.88.0.1 dev eth0\n"
+		"10.1.0.0/16 via 172.31.0.1 dev net1 proto static src 10.99.0.2 metric 7 onlink\n"
+		"blackhole 10.3.0.0/16\n"
+		"10.4.0.0/16 via inet6 fe80::1 dev eth0\n"
+		"10.88.0.0/16 dev eth0 proto kernel scope link src 10.88.0.2\n"
+		"10.99.0.0/24 dev net1 proto kernel scope link src 10.99.0.2\n"
+		"192.168.9.2 dev eth0 proto kernel scope link src 192.168.9.1\n");
+	expect("ip -6 route show table all | grep -v 'table local' | sed 's/ pref medium//'",
+		"fd00::/64 dev eth0 proto kernel metric 256\n"
+		"unreachable fd01::/64 dev lo metric 1024\n"
+		"fe80::/64 dev eth0 proto kernel metric 256\n"
+		"default via fe80::1 dev eth0 metric 5\n");
+	expect("cd /proc/sys/net/ipv6/conf/eth0; cat accept_ra autoconf accept_dad addr_gen_mode",
+		"0\n0\n0\n1\n");
+	/* The same once more changes nothing. */
+	shell("ip -4 route del default; ip addr del 10.88.0.3/16 dev eth0; ip link set net1 down");
+	apply(FULL);
+	expect("ip -4 route show default", "");
+	expect("ip -o addr show dev eth0 | grep -c 10.88.0.3", "0\n");
+	expect("ip -o link show net1 | grep -c '[<,]UP'", "0\n");
+}
+
+#define ONE(members)	  NETWORK(IFACE(1, "eth0", members), "")
+#define TWO(name1, name2) NETWORK(IFACE(1, name1, "") "," IFACE(2, name2, ""), "")
+
+static void test_changes(void **state)
+{
+	(void)state;
+	apply(NETWORK(
+		IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("10.5.0.2", 24, ""))),
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE(
+			"10.7.0.0/16", ",\"gateway\":\"10.0.0.9\",\"interface\":\"eth0\"")));
+	/* What the container makes of it: an address, a route, another default route, a rule. */
+	shell("ip addr add 10.6.0.1/24 dev eth0; ip route add 10.8.0.0/16 via 10.0.0.4; "
+	      "ip route replace default via 10.0.0.5; ip link set eth0 mtu 1300 promisc on");
+	apply(NETWORK(IFACE(1, "eth0",
+			      ",\"mtu\":1450" ADDRS(
+				      ADDR("10.0.0.2", 24, "") "," ADDR("fd00::5", 64, ""))),
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE(
+			"10.9.0.0/16", ",\"gateway\":\"10.0.0.8\",\"interface\":\"eth0\"")));
+	expect(ADDRESSES("eth0"),
+		"inet 10.0.0.2/24 scope global eth0\ninet 10.6.0.1/24 scope global eth0\n"
+		"inet6 fd00::5/64 scope global nodad\n");
+	/* An address went, so what is wanted was put back, behind what there was. */
+	expect("ip -4 route",
+		"default via 10.0.0.5 dev eth0\ndefault via 10.0.0.1 dev eth0\n"
+		"10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n"
+		"10.6.0.0/24 dev eth0 proto kernel scope link src 10.6.0.1\n"
+		"10.8.0.0/16 via 10.0.0.4 dev eth0\n"
+		"10.9.0.0/16 via 10.0.0.8 dev eth0\n");
+	expect("ip -o link show eth0 | grep -o PROMISC", "PROMISC\n");
+	expect("ip -o link show eth0 | grep -o 'mtu [0-9]*'", "mtu 1450\n");
+	shell("ip route del default; ip route del default; ip addr del 10.0.0.2/24 dev eth0");
+	/* Nothing but a neighbour is new: the rest stays as it was made. */
+	apply("{\"interfaces\":[" IFACE(1, "eth0",
+		",\"mtu\":1450" ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR(
+			"fd00::5", 64, ""))) "],\"routes\":[" ROUTE("0.0.0.0/0",
+		",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "],\"neighbours\":[{"
+								    "\"address\":\"10.0.0.1\","
+								    "\"mac\":\"02:11:22:33:44:55\","
+								    "\"interface\":\"eth0\"}]}");
+	expect("ip -4 route show default", "");
+	expect("ip -4 -o addr show dev eth0 | grep -c 10.0.0.2", "0\n");
+	expect("ip neigh show nud permanent",
+		"10.0.0.1 dev eth0 lladdr 02:11:22:33:44:55 PERMANENT\n");
+	apply(ONE(""));
+	expect("ip neigh show nud permanent", "");
+	expect(ADDRESSES("eth0"), "inet 10.6.0.1/24 scope global eth0\n");
+}
+
+/* Of two addresses of one network the second goes with the first, which it must not. */
+static void test_first_address(void **state)
+{
+	(void)state;
+	apply(NETWORK(
+		IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("10.0.0.3", 24, ""))),
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.3", 24, ""))),
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+	expect(ADDRESSES("eth0"), "inet 10.0.0.3/24 scope global eth0\n");
+	expect("ip -4 route",
+		"default via 10.0.0.1 dev eth0\n"
+		"10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.3\n");
+}
+
+static void test_names(void **state)
+{
+	(void)state;
+	apply(TWO("eth0", "eth1")); /* the one device has the other's name */
+	expect(LINKS,
+		"eth0 UP 1500 02:00:00:00:00:01\neth1 UP 1500 02:00:00:00:00:02\n"
+		"eth2 DOWN 1500 02:00:00:00:00:03\n");
+	apply(TWO("eth1", "eth0"));
+	expect(LINKS,
+		"eth1 UP 1500 02:00:00:00:00:01\neth0 UP 1500 02:00:00:00:00:02\n"
+		"eth2 DOWN 1500 02:00:00:00:00:03\n");
+	/* A spare one makes room; names go round. */
+	apply(TWO("eth0", "eth2"));
+	expect(LINKS,
+		"eth0 UP 1500 02:00:00:00:00:01\neth2 UP 1500 02:00:00:00:00:02\n"
+		"spare1 DOWN 1500 02:00:00:00:00:03\n");
+	/* The container's own name for it counts no more than the host's last word. */
+	shell("ip link set eth0 name mine");
+	apply(TWO("eth0", "eth3"));
+	expect(LINKS,
+		"mine UP 1500 02:00:00:00:00:01\neth3 UP 1500 02:00:00:00:00:02\n"
+		"spare1 DOWN 1500 02:00:00:00:00:03\n");
+	/* What the container made itself is not renamed. */
+	shell("ip link add eth9 type veth peer name p9");
+	assert_int_equal(try(TWO("eth9", "eth3")), -EEXIST);
+	assert_non_null(strstr(e.text, "network: eth9: can't have the name"));
+	shell("ip link del eth9");
+	apply(TWO("eth9", "eth3"));
+	expect("ip -o link show eth9 | grep -c 02:00:00:00:00:01", "1\n");
+}
+
+static void test_gone(void **state)
+{
+	(void)state;
+	apply(NETWORK(IFACE(1, "eth0",
+			      ",\"mac\":\"02:aa:00:00:00:01\"" ADDRS(
+				      ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))),
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+	shell("ip addr add 10.0.0.9/24 dev eth0; ip addr add 10.77.0.9/32 dev eth0");
+	/* Its name and addresses are another one's at once. */
+	apply(NETWORK(IFACE(2, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))), ""));
+	expect(LINKS,
+		"spare1 DOWN 1500 02:aa:00:00:00:01\neth0 UP 1500 02:00:00:00:00:02\n"
+		"eth2 DOWN 1500 02:00:00:00:00:03\n");
+	expect("ip -o addr show dev spare1", "");
+	expect("ip -4 route", "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n");
+	/* Back as another interface. */
+	apply(NETWORK(
+		IFACE(2, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(1, "net7", ""), ""));
+	expect("ip -o link show net7 | grep -c 'UP.*02:00:00:00:00:01'", "1\n");
+	apply("{}");
+	expect("ip -o link show up | grep -vc ' p[123]@\\| lo:'", "0\n");
+	expect("ip -4 route", "");
+}
+
+static void test_down_and_up(void **state)
+{
+#define STATE(up)                                                                                  \
+	"{\"interfaces\":[" IFACE(1, "eth0",                                                       \
+		",\"up\":" up ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR(                             \
+			"fd00::2", 64, ""))) "],\"routes\":[" ROUTE("0.0.0.0/0",                   \
+		",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.3.0.0/16",       \
+		",\"type\":6") "],\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"02:11:22:"   \
+			       "33:44:55\","                                                       \
+			       "\"interface\":\"eth0\"}]}"
+	static const char *const there = "default via 10.0.0.1 dev eth0\n"
+					 "10.0.0.0/24 dev eth0 proto kernel scope link src "
+					 "10.0.0.2\nblackhole 10.3.0.0/16\n";
+
+	(void)state;
+	apply(STATE("false"));
+	expect("ip -4 route", "blackhole 10.3.0.0/16\n");
+	expect("ip -o link show eth0 | grep -c '[<,]UP'", "0\n");
+	apply(STATE("true"));
+	expect("ip -4 route", there);
+	apply(STATE("false"));
+	expect("ip -4 route", "blackhole 10.3.0.0/16\n");
+	apply(STATE("true"));
+	expect("ip -4 route", there);
+	expect("ip neigh show nud permanent | wc -l", "1\n");
+	expect(ADDRESSES("eth0"),
+		"inet 10.0.0.2/24 scope global eth0\ninet6 fd00::2/64 scope global nodad\n");
+}
+
+/* As many as there may be, and all but one of them away again. */
+static void test_many(void **state)
+{
+	static char text[1 << 20];
+	size_t used = 0;
+
+	(void)state;
+#define MORE(...) used += (size_t)snprintf(text + used, sizeof(text) - used, __VA_ARGS__)
+	MORE("{\"interfaces\":[{\"device\":\"" MAC(1) "\",\"name\":\"eth0\",\"addresses\":[");
+	for (int i = 0; i < 256; i++)
+		MORE("%s" ADDR("10.0.%d.2", 24, ""), i ? "," : "", i);
+	MORE("]}],\"routes\":[");
+	for (int i = 0; i < 4096; i++)
+		MORE("%s" ROUTE(
+			     "20.%d.%d.0/24", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\""),
+			i ? "," : "", i / 256, i % 256);
+	MORE("],\"neighbours\":[");
+	for (int i = 0; i < 1024; i++)
+		MORE("%s{\"address\":\"10.%d.0.%d\",\"mac\":\"" MAC(1) "\",\"interface\":\"eth0\"}",
+			i ? "," : "", 100 + i / 256, i % 256);
+	MORE("]}");
+	apply(text);
+	expect("ip -4 -o addr show dev eth0 | wc -l", "256\n");
+	expect("ip -4 route show root 20.0.0.0/8 | wc -l", "4096\n");
+	expect("ip neigh show nud permanent | wc -l", "1024\n");
+	apply(ONE(ADDRS(ADDR("10.0.9.2", 24, ""))));
+	expect("ip -4 -o addr show dev eth0 | wc -l", "1\n");
+	expect("ip -4 route | wc -l", "1\n");
+	expect("ip neigh show nud permanent | wc -l", "0\n");
+	shell("for i in $(seq 1 60); do for k in 1 2 3 4 5; do echo addr add 10.$k.$i.1/24 dev "
+	      "eth0; "
+	      "done; done | ip -batch -");
+	apply("{}");
+	expect("ip -4 -o addr show dev spare0 | wc -l", "0\n");
+}
+
+static void test_failures(void **state)
+{
+	static const char wanted[] = NETWORK(
+		IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(7, "eth5", ""),
+		ROUTE("10.9.0.0/16",
+			",\"gateway\":\"172.16.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.8.0.0/"
+											"16",
+			",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\""));
+
+	(void)state;
+	assert_int_equal(try(wanted), -ENODEV);
+	assert_string_equal(
+		e.text, "network: eth5: the VM's net device 02:00:00:00:00:07: No such device");
+	/* The others are there. */
+	expect("ip -4 route",
+		"10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n"
+		"10.8.0.0/16 via 10.0.0.1 dev eth0\n");
+	assert_int_equal(try(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
+				 ROUTE("10.9.0.0/16",
+					 ",\"gateway\":\"172.16.0.1\",\"interface\":"
+					 "\"eth0\"") "," ROUTE("10.8.0.0/16",
+					 ",\"gateway\":\"10.0.0.1\",\"interface\":"
+					 "\"eth0\""))),
+		-ENETUNREACH);
+	assert_string_equal(e.text,
+		"network: eth0: can't add the route to 10.9.0.0/16 (Nexthop has invalid gateway): "
+		"Network is unreachable");
+	/* After a failure all is tried again. */
+	shell("ip route del 10.8.0.0/16; ip addr add 172.16.0.2/24 dev eth0");
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
+		ROUTE("10.9.0.0/16",
+			",\"gateway\":\"172.16.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.8.0.0/"
+											"16",
+			",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+	expect("ip -4 route | grep -c 'via'", "2\n");
+	/* What the container gave away is missed, and nothing else. */
+	shell("unshare -n sleep 5 & sleep 0.2; ip link set eth0 netns $!");
+	assert_true(try(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.7", 24, ""))) "," IFACE(
+					2, "eth1", ""),
+			    "")) < 0);
+	assert_non_null(strstr(e.text, "network: eth0: "));
+	expect("ip -o link show eth1 | grep -c UP", "1\n");
+}
+
+/* IPv6 switched off by a sysctl, the configuration's or the container's, is no failure. */
+static void test_ipv6_off(void **state)
+{
+	(void)state;
+	apply(ONE(ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))));
+	shell("echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; ip addr del 10.0.0.2/24 dev "
+	      "eth0");
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::3", 64, ""))),
+		ROUTE("fd01::/64", ",\"gateway\":\"fd00::1\",\"interface\":\"eth0\"") "," ROUTE(
+			"10.4.0.0/16", ",\"type\":6")));
+	expect("ip -o addr show dev eth0", "");
+	expect("ip -4 route; ip -6 route show dev eth0", "blackhole 10.4.0.0/16\n");
+}
+
+static void test_stats(void **state)
+{
+	(void)state;
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))), ""));
+	shell("busybox arping -q -c 3 -w 1 -I eth0 10.0.0.1; true");
+	cleanup_json json_t *list = network_stats(&guest);
+	assert_int_equal(json_array_size(list), 1);
+	const json_t *eth0 = json_array_get(list, 0);
+	static const char *const keys[] = {"rxBytes", "rxPackets", "rxErrors", "rxDropped",
+		"txBytes", "txPackets", "txErrors", "txDropped"};
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		assert_true(json_is_integer(json_object_get(eth0, keys[i])));
+	assert_string_equal(json_string_value(json_object_get(eth0, "name")), "eth0");
+	assert_true(json_integer_value(json_object_get(eth0, "txPackets")) > 0);
+	assert_true(json_integer_value(json_object_get(eth0, "txBytes")) >= 42);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, network_begin, network_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_interfaces),
+		cmocka_unit_test(test_bad_routes),
+		cmocka_unit_test(test_bounds),
+		TEST(test_apply),
+		TEST(test_changes),
+		TEST(test_first_address),
+		TEST(test_names),
+		TEST(test_gone),
+		TEST(test_down_and_up),
+		TEST(test_many),
+		TEST(test_failures),
+		TEST(test_ipv6_off),
+		TEST(test_stats),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
