@@ -61,7 +61,7 @@ image_run() {
 	expect_refusal 'no file system that the guest.s kernel knows'
 	rm "$IMAGE"
 	image_run true
-	expect_refusal 'vm\.image\.path: .*No such file'
+	expect_refusal 'vm\.image\.path: .*no such file'
 	make_image
 	touch "$BUNDLE/empty/file"
 	image_run true

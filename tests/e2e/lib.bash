@@ -113,7 +113,7 @@ leftovers() {
 	ls -A /dev/shm | grep -v libpod || true
 	ls -A "$STATE" | grep -v kvm-works || true
 	grep -F -- "$STATE" /proc/net/unix || true
-	ls /tmp | grep -i hvrun || true
+	ls /tmp | grep -i hvrun | grep -v compat || true
 }
 
 # Waits until no process in the list of pids lives: at most $1 tenths of a second.
