@@ -82,3 +82,16 @@ bool json_integer_in(const json_t *object, const char *key, json_int_t min, json
 	*out = number;
 	return true;
 }
+
+json_t *json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	cleanup_free char *clean = value ? NULL : strdup(text);
+
+	if (!clean)
+		return value;
+	for (char *c = clean; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	return json_string(clean);
+}
