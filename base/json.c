@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -86,12 +87,14 @@ bool json_integer_in(const json_t *object, const char *key, json_int_t min, json
 json_t *json_text(const char *text)
 {
 	json_t *value = json_string(text);
-	cleanup_free char *clean = value ? NULL : strdup(text);
+	char *clean = value ? NULL : strdup(text);
 
 	if (!clean)
 		return value;
-	for (char *c = clean; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(clean);
+	for (size_t i = 0; clean[i]; i++)
+		if ((unsigned char)clean[i] >= 0x80)
+			clean[i] = '?';
+	value = json_string(clean);
+	free(clean);
+	return value;
 }

@@ -124,7 +124,7 @@ static void ask(struct client *client, const char *op, json_t *question)
 		why = NOT_RUNNING;
 	else if (!owned || json_object_set_new(owned, "id", json_string(s->config.id)) < 0 ||
 		json_object_set_new(
-			owned, "seq", json_integer((json_int_t)(clients->last_seq + 1))) < 0 ||
+			owned, "seq", json_integer((json_int_t)clients->last_seq + 1)) < 0 ||
 		session_send(s, json_incref(owned)) < 0)
 		why = "a question to the guest could not be sent";
 	if (why) {
