@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -81,4 +82,19 @@ bool json_integer_in(const json_t *object, const char *key, json_int_t min, json
 		return false;
 	*out = number;
 	return true;
+}
+
+json_t *json_text(const char *text)
+{
+	json_t *value = json_string(text);
+	char *clean = value ? NULL : strdup(text);
+
+	if (!clean)
+		return value;
+	for (size_t i = 0; clean[i]; i++)
+		if ((unsigned char)clean[i] >= 0x80)
+			clean[i] = '?';
+	value = json_string(clean);
+	free(clean);
+	return value;
 }

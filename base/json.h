@@ -29,4 +29,10 @@ json_t *json_parse_fd(int fd, size_t max_bytes, unsigned max_depth, const char *
 bool json_integer_in(const json_t *object, const char *key, json_int_t min, json_int_t max,
 	json_int_t *out) must_check;
 
+/*
+ * A string of text that may be no valid UTF-8, which JSON must be (it names a file, or comes from an
+ * image): then with a question mark for each of its odd bytes. A new reference, NULL without memory.
+ */
+json_t *json_text(const char *text) must_check;
+
 #endif

@@ -53,21 +53,6 @@ void agent_started(struct agent *agent, const char *id)
 		agent_send(agent, json_pack("{ss ss}", "type", "started", "id", id));
 }
 
-/* What a hostile image made part of a message may be no valid UTF-8, which JSON must be. */
-json_t *agent_text(const char *text)
-{
-	json_t *value = json_string(text);
-	char clean[ERR_TEXT_BYTES];
-	size_t i = 0;
-
-	if (value)
-		return value;
-	for (; text[i] && i + 1 < sizeof(clean); i++)
-		clean[i] = (unsigned char)text[i] < 0x80 ? text[i] : '?';
-	clean[i] = '\0';
-	return json_string(clean);
-}
-
 void agent_failed(struct agent *agent, const char *id, int exit_code, const char *message)
 {
 	if (!agent) {
@@ -76,7 +61,7 @@ void agent_failed(struct agent *agent, const char *id, int exit_code, const char
 	}
 	agent_send(agent,
 		json_pack("{ss ss si so}", "type", "failed", "id", id, "code", exit_code, "message",
-			agent_text(message)));
+			json_text(message)));
 }
 
 void agent_exited(struct agent *agent, const char *id, int exit_code, bool oom)
@@ -101,7 +86,7 @@ void agent_exec_failed(
 	if (agent)
 		agent_send(agent,
 			json_pack("{ss ss ss si so}", "type", "exec-failed", "id", id, "exec", exec,
-				"code", exit_code, "message", agent_text(message)));
+				"code", exit_code, "message", json_text(message)));
 }
 
 void agent_exec_exited(struct agent *agent, const char *id, const char *exec, int exit_code)
@@ -125,7 +110,7 @@ void agent_answer(struct agent *agent, json_int_t seq, json_t *body, const struc
 	if (!message)
 		return;
 	int ret = body ? json_object_update(message, body)
-		       : json_object_set_new(message, "message", agent_text(e->text));
+		       : json_object_set_new(message, "message", json_text(e->text));
 	if (ret < 0)
 		log_error("out of memory for an answer");
 	agent_send(agent, message);
@@ -146,7 +131,7 @@ void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
 	}
 	agent_send(agent,
 		json_pack("{ss ss so}", "type", "log", "level", words[level], "message",
-			agent_text(text)));
+			json_text(text)));
 }
 
 /* Streams that came first find their container now. */

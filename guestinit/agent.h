@@ -72,9 +72,6 @@ void agent_oom(struct agent *agent, const char *id);
 /* The answer to a query or an update: `body` is the caller's; NULL stands for the error. */
 void agent_answer(struct agent *agent, json_int_t seq, json_t *body, const struct err *e);
 
-/* A string for a message, of text that may be no valid UTF-8. */
-json_t *agent_text(const char *text);
-
 void agent_log(struct agent *agent, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

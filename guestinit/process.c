@@ -182,7 +182,7 @@ static int process_check_file(const char *path)
 	if (stat(path, &st) < 0)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
-		return -EACCES; /* as execve has it */
+		return -EISDIR;
 	if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
 		return -errno;
 	return 0;
@@ -217,8 +217,9 @@ int process_find(
 
 	if (strchr(name, '/')) {
 		int ret = process_check_file(name);
-		if (ret < 0)
-			return process_not_found(name, -ret, exit_code, e);
+		if (ret < 0) /* of a directory, execve says EACCES */
+			return process_not_found(
+				name, ret == -EISDIR ? EACCES : -ret, exit_code, e);
 		*path = strdup(name);
 		return *path ? 0 : err_set(e, ENOMEM, "exec: out of memory");
 	}

@@ -127,7 +127,7 @@ static json_t *ps_entry(const struct ps_process *p)
 		p->nspid, "uid", (json_int_t)p->uid, "gid", (json_int_t)p->gid, "stime",
 		(json_int_t)(ps_boot_seconds() + (long long)(p->start_ticks / hz)), "time",
 		(json_int_t)(p->ticks / hz), "tty", ps_tty(p->tty, tty, sizeof(tty)), "comm",
-		agent_text(p->comm), "args", agent_text(p->args));
+		json_text(p->comm), "args", json_text(p->args));
 }
 
 /* The length of a text in JSON: control characters take six bytes, others two at most. */

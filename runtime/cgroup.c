@@ -399,26 +399,33 @@ static void restore_places(
 	}
 }
 
+static int write_limits(struct cgroup *cg, const struct cgroup_limits *limits, struct err *e)
+{
+	int r = cgroup_limits_write(limits, cg, e);
+
+	if (r < 0 || !cg->unit)
+		return r;
+	/* systemd writes what it knows of, and what it takes for the rest: so again. */
+	r = cgroup_systemd_update(cg, limits, e);
+	return r < 0 ? r : cgroup_limits_write(limits, cg, e);
+}
+
 int cgroup_update(
 	struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes, struct err *e)
 {
 	struct cgroup_limits limits;
-	cleanup_free struct saved_files *saved = calloc(CGROUP_PLACES_MAX, sizeof(*saved));
 	int r = cgroup_limits_read(&limits, resources, overhead_bytes, 0, e);
 
 	if (r < 0)
 		return r;
+	struct saved_files *saved = calloc(CGROUP_PLACES_MAX, sizeof(*saved));
 	if (!saved)
 		return err_sys(e, ENOMEM, "cgroup");
 	save_places(cg, saved);
-	r = cgroup_limits_write(&limits, cg, e);
-	/* systemd writes what it knows of, and what it takes for the rest: so again. */
-	if (r == 0 && cg->unit)
-		r = cgroup_systemd_update(cg, &limits, e);
-	if (r == 0 && cg->unit)
-		r = cgroup_limits_write(&limits, cg, e);
+	r = write_limits(cg, &limits, e);
 	if (r < 0)
 		restore_places(cg, saved);
+	free(saved);
 	return r;
 }
 

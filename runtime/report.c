@@ -32,21 +32,6 @@ void report_close(struct report *report)
 	fd_closep(&report->fd);
 }
 
-/* As a JSON string; one that is no UTF-8 (it names a file) is taken without its odd bytes. */
-static json_t *report_text(const char *text)
-{
-	char plain[ERR_TEXT_BYTES];
-	size_t n = 0;
-
-	json_t *json = json_string(text);
-	if (json)
-		return json;
-	for (; text[n] && n + 1 < sizeof(plain); n++)
-		plain[n] = (unsigned char)text[n] < 0x80 ? text[n] : '?';
-	plain[n] = '\0';
-	return json_string(plain);
-}
-
 /* In one write, so that lines of several processes don't mix; whole, or a reader can't parse it. */
 static void report_file(const struct report *report, const char *level, const char *text)
 {
@@ -58,7 +43,7 @@ static void report_file(const struct report *report, const char *level, const ch
 
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	cleanup_json json_t *msg = report_text(text);
+	cleanup_json json_t *msg = json_text(text);
 	if (report->json) {
 		cleanup_json json_t *json = json_pack(
 			"{s:s, s:O, s:s}", "level", level, "msg", msg, "time", stamp);

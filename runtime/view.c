@@ -118,20 +118,21 @@ static int open_namespace(pid_t monitor, struct err *e, int *ns)
 	return own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino;
 }
 
+/* In a process of its own, which also closes what is open. */
 static int show(pid_t monitor, const struct exports *exports, const struct oci_config *config,
 	struct err *e)
 {
 	cleanup_close int ns = -1;
-	struct trees trees = {.root = -1, .empty = -1, .exports = exports};
+	cleanup_free int *binds = calloc(exports->n, sizeof(*binds));
+	struct trees trees = {.root = -1, .empty = -1, .exports = exports, .binds = binds};
 
+	if (!binds)
+		return err_sys(e, ENOMEM, "mounts");
+	for (size_t i = 0; i < exports->n; i++)
+		binds[i] = -1;
 	int ret = open_namespace(monitor, e, &ns);
 	if (ret != 0)
 		return ret < 0 ? ret : 0;
-	trees.binds = calloc(exports->n, sizeof(*trees.binds));
-	if (!trees.binds)
-		return err_sys(e, ENOMEM, "mounts");
-	for (size_t i = 0; i < exports->n; i++)
-		trees.binds[i] = -1;
 	ret = clone_all(&trees, config, e);
 	if (ret == 0 && setns(ns, CLONE_NEWNS) < 0)
 		ret = err_sys(e, errno, "the monitor's mount namespace");
@@ -154,7 +155,7 @@ int view_show(pid_t monitor, const struct exports *exports, const struct oci_con
 		bool failed = show(monitor, exports, config, &why) < 0;
 		if (failed)
 			(void)!write(pipes[1], why.text, strlen(why.text));
-		_exit(failed); /* what it has open and allocated goes with it */
+		_exit(failed);
 	}
 	int code = errno, status = 0;
 	close(pipes[1]);

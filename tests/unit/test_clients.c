@@ -46,6 +46,18 @@ static void assert_ok(struct fake_guest *g, int client, const char *op)
 	assert_true(json_is_true(json_object_get(reply, "ok")));
 }
 
+static void ask_ok(struct fake_guest *g, int client, const char *op, const char *request)
+{
+	fake_guest_ask(g, client, request);
+	assert_ok(g, client, op);
+}
+
+static void ask_refused(struct fake_guest *g, int client, const char *request, const char *words)
+{
+	fake_guest_ask(g, client, request);
+	assert_refused(g, client, words);
+}
+
 static void assert_status(struct fake_guest *g, const char *status)
 {
 	int client = fake_guest_connect(g);
@@ -63,8 +75,7 @@ static void test_created_and_started(void **state)
 	int client = fake_guest_connect(g);
 
 	assert_status(g, "creating");
-	fake_guest_ask(g, client, "{'op':'start'}");
-	assert_refused(g, client, "cannot start a container that is being created");
+	ask_refused(g, client, "{'op':'start'}", "cannot start a container that is being created");
 	fake_guest_boot(g);
 	json_decref(fake_guest_hear(g, NULL)); /* create */
 	fake_guest_say(g, "{'type':'created','id':'c1'}");
@@ -73,19 +84,16 @@ static void test_created_and_started(void **state)
 	fake_guest_ask(g, client, "{'op':'start'}");
 	json_decref(fake_guest_hear(g, "start"));
 	assert_status(g, "created");
-	fake_guest_ask(g, client, "{'op':'state'}");
-	assert_refused(g, client, "another request on this connection is not answered yet");
+	ask_refused(g, client, "{'op':'state'}",
+		"another request on this connection is not answered yet");
 	fake_guest_say(g, "{'type':'started','id':'c1'}");
 	assert_ok(g, client, "start");
 	assert_status(g, "running");
-	fake_guest_ask(g, client, "{'op':'start'}");
-	assert_refused(g, client, "cannot start an already running container");
+	ask_refused(g, client, "{'op':'start'}", "cannot start an already running container");
 	fake_guest_say(g, "{'type':'exited','id':'c1','code':3}");
 	assert_status(g, "stopped");
-	fake_guest_ask(g, client, "{'op':'start'}");
-	assert_refused(g, client, "cannot start a container that has stopped");
-	fake_guest_ask(g, client, "{'op':'kill','signal':9}");
-	assert_refused(g, client, "container not running");
+	ask_refused(g, client, "{'op':'start'}", "cannot start a container that has stopped");
+	ask_refused(g, client, "{'op':'kill','signal':9}", "container not running");
 	close(client);
 }
 
@@ -141,27 +149,19 @@ static void test_kill_and_resize(void **state)
 	int client = fake_guest_connect(g);
 
 	fake_guest_run(g);
-	fake_guest_ask(g, client, "{'op':'kill','signal':10,'all':true}");
-	assert_ok(g, client, "kill");
+	ask_ok(g, client, "kill", "{'op':'kill','signal':10,'all':true}");
 	cleanup_json json_t *kill = fake_guest_hear(g, "kill");
 	assert_int_equal(json_integer_value(json_object_get(kill, "signal")), 10);
 	assert_true(json_is_true(json_object_get(kill, "all")));
-	fake_guest_ask(g, client, "{'op':'resize','rows':3,'columns':4}");
-	assert_ok(g, client, "resize");
+	ask_ok(g, client, "resize", "{'op':'resize','rows':3,'columns':4}");
 	json_decref(fake_guest_hear(g, "resize"));
 	/* Asks whether it lives, and changes nothing. */
-	fake_guest_ask(g, client, "{'op':'kill','signal':0}");
-	assert_ok(g, client, "kill");
-	fake_guest_ask(g, client, "{'op':'kill','signal':-1}");
-	assert_refused(g, client, "not a signal");
-	fake_guest_ask(g, client, "{'op':'kill','signal':65}");
-	assert_refused(g, client, "not a signal");
-	fake_guest_ask(g, client, "{'op':'resize','rows':3}");
-	assert_refused(g, client, "not the size of a terminal");
-	fake_guest_ask(g, client, "{'op':'fly'}");
-	assert_refused(g, client, "not a request");
-	fake_guest_ask(g, client, "[7]");
-	assert_refused(g, client, "not a request");
+	ask_ok(g, client, "kill", "{'op':'kill','signal':0}");
+	ask_refused(g, client, "{'op':'kill','signal':-1}", "not a signal");
+	ask_refused(g, client, "{'op':'kill','signal':65}", "not a signal");
+	ask_refused(g, client, "{'op':'resize','rows':3}", "not the size of a terminal");
+	ask_refused(g, client, "{'op':'fly'}", "not a request");
+	ask_refused(g, client, "[7]", "not a request");
 	assert_true(fake_guest_silent(g));
 	close(client);
 }
@@ -171,28 +171,20 @@ static void test_pause(void **state)
 	struct fake_guest *g = *state;
 	int client = fake_guest_connect(g);
 
-	fake_guest_ask(g, client, "{'op':'pause'}");
-	assert_refused(g, client, "container not running");
+	ask_refused(g, client, "{'op':'pause'}", "container not running");
 	fake_guest_run(g);
-	fake_guest_ask(g, client, "{'op':'resume'}");
-	assert_refused(g, client, "container is not paused");
-	fake_guest_ask(g, client, "{'op':'pause'}");
-	assert_ok(g, client, "pause");
+	ask_refused(g, client, "{'op':'resume'}", "container is not paused");
+	ask_ok(g, client, "pause", "{'op':'pause'}");
 	assert_true(g->paused);
 	assert_status(g, "paused");
-	fake_guest_ask(g, client, "{'op':'pause'}");
-	assert_refused(g, client, "container is paused already");
-	fake_guest_ask(g, client, "{'op':'stats'}");
-	assert_refused(g, client, "container is paused");
-	fake_guest_ask(g, client, "{'op':'resume'}");
-	assert_ok(g, client, "resume");
+	ask_refused(g, client, "{'op':'pause'}", "container is paused already");
+	ask_refused(g, client, "{'op':'stats'}", "container is paused");
+	ask_ok(g, client, "resume", "{'op':'resume'}");
 	assert_false(g->paused);
 	cleanup_json json_t *time = fake_guest_hear(g, "time");
 	assert_true(json_integer_value(json_object_get(time, "realtimeNs")) > 1000000000);
-	fake_guest_ask(g, client, "{'op':'pause'}");
-	assert_ok(g, client, "pause");
-	fake_guest_ask(g, client, "{'op':'kill','signal':9}");
-	assert_ok(g, client, "kill");
+	ask_ok(g, client, "pause", "{'op':'pause'}");
+	ask_ok(g, client, "kill", "{'op':'kill','signal':9}");
 	assert_int_equal(g->finishes, 1);
 	assert_int_equal(g->exit_code, 137);
 	assert_true(fake_guest_hung_up(client));
@@ -284,8 +276,7 @@ static void test_end_answers_all(void **state)
 
 	fake_guest_run(g);
 	fake_guest_ask(g, asks, "{'op':'ps'}");
-	fake_guest_ask(g, hears, "{'op':'subscribe'}");
-	assert_ok(g, hears, "subscribe");
+	ask_ok(g, hears, "subscribe", "{'op':'subscribe'}");
 	fake_guest_say(g, "{'type':'oom','id':'c1'}");
 	cleanup_json json_t *event = fake_guest_reply(g, hears);
 	assert_string_equal(json_string_value(json_object_get(event, "event")), "oom");

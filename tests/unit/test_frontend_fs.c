@@ -314,7 +314,7 @@ static void test_nonsense_reply(void **state)
 	assert_int_equal(vhost_message_send(f->server_sock, &m, 100), 0);
 	assert_true(start(f) < 0);
 	assert_int_equal(loop_run_once(&f->loop, 1000), 0);
-	assert_string_equal(f->why, "hvrun-fs: asking for its features: Protocol error");
+	assert_string_equal(f->why, "hvrun-fs: asking for its features: protocol error");
 }
 
 static void test_dead_before_start(void **state)

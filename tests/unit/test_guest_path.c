@@ -156,8 +156,12 @@ static void test_find(void **state)
 	assert_string_equal(e.text, "exec: \"plain\": permission denied");
 	assert_int_equal(process_find("none", env, &path, &code, &e), -ENOENT);
 	assert_int_equal(code, 127);
-	assert_int_equal(process_find("./one", env, &path, &code, &e), -EISDIR);
+	assert_int_equal(process_find("./one", env, &path, &code, &e), -EACCES);
+	assert_string_equal(e.text, "exec: \"./one\": permission denied");
 	assert_int_equal(code, 126);
+	/* On the way through $PATH, a directory is nothing. */
+	assert_int_equal(mkdir("one/dir", 0755), 0);
+	assert_int_equal(process_find("dir", env, &path, &code, &e), -ENOENT);
 	assert_int_equal(process_find("./one/plain/x", env, &path, &code, &e), -ENOTDIR);
 	assert_int_equal(code, 127);
 }
