@@ -47,7 +47,7 @@ static int try(const char *text)
 
 	if (!wanted)
 		fail_msg("%s", e.text);
-	return network_apply(&guest, wanted, &e);
+	return guest_network_apply(&guest, wanted, &e);
 }
 
 static void apply(const char *text)
@@ -430,7 +430,7 @@ static void test_stats(void **state)
 	(void)state;
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))), ""));
 	shell("busybox arping -q -c 3 -w 1 -I eth0 10.0.0.1; true");
-	cleanup_json json_t *list = network_stats(&guest);
+	cleanup_json json_t *list = guest_network_stats(&guest);
 	assert_int_equal(json_array_size(list), 1);
 	const json_t *eth0 = json_array_get(list, 0);
 	static const char *const keys[] = {"rxBytes", "rxPackets", "rxErrors", "rxDropped",
