@@ -177,7 +177,7 @@ static void net_delete(struct net *net)
 		sum.tx_dropped += c->tx_dropped;
 		net_pair_free(net->pairs[i]);
 	}
-	if (!net->config.idle)
+	if (sum.rx_frames + sum.rx_dropped + sum.tx_frames + sum.tx_refused + sum.tx_dropped)
 		log_debug("net: to the guest %llu frames, %llu bytes, %llu dropped; from the guest "
 			  "%llu "
 			  "frames, %llu bytes, %llu refused, %llu dropped",
