@@ -43,7 +43,7 @@ void guest_init(struct guest *guest)
 		.connect_host = sockets_connect_host,
 		.loop = {.epoll_fd = -1, .wake_fd = -1},
 	};
-	network_init(&guest->network);
+	guest_network_init(&guest->network);
 }
 
 int guest_start(struct guest *guest, struct err *e)
@@ -73,7 +73,7 @@ void guest_fini(struct guest *guest)
 {
 	while (guest->containers)
 		guest_container_free(guest->containers);
-	network_fini(&guest->network);
+	guest_network_fini(&guest->network);
 	fd_closep(&guest->child_fd);
 	fd_closep(&guest->proc_fd);
 	fd_closep(&guest->cgroup_fd);

@@ -192,7 +192,8 @@ static int launch_cgroup(struct container *c, const struct devices *devices, str
 static int launch_apply_network(struct container *c, struct err *e)
 {
 	c->has_network = true;
-	return c->create->network ? network_apply(c->guest, steal_ptr(&c->create->network), e) : 0;
+	return c->create->network ? guest_network_apply(c->guest, steal_ptr(&c->create->network), e)
+				  : 0;
 }
 
 /*
@@ -234,7 +235,7 @@ static int launch_enter_network(struct container *c, int proc_fd, struct err *e)
 	int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "network: can't open the container's namespace");
-	network_enter(&c->guest->network, fd);
+	guest_network_enter(&c->guest->network, fd);
 	return launch_apply_network(c, e);
 }
 

@@ -21,19 +21,19 @@
 #define NETWORK_DEVICE_TRIES   100
 #define NETWORK_DEVICE_WAIT_MS 10
 
-void network_init(struct network *network)
+void guest_network_init(struct network *network)
 {
 	*network = (struct network){.ns_fd = -1};
 }
 
-void network_fini(struct network *network)
+void guest_network_fini(struct network *network)
 {
 	network_config_free(network->wanted);
 	network->wanted = NULL;
 	fd_closep(&network->ns_fd);
 }
 
-void network_enter(struct network *network, int ns_fd)
+void guest_network_enter(struct network *network, int ns_fd)
 {
 	fd_closep(&network->ns_fd);
 	network->ns_fd = ns_fd;
@@ -214,7 +214,7 @@ static int network_run(struct guest *guest, struct network_pass *p)
 	return ret;
 }
 
-int network_apply(struct guest *guest, struct network_config *wanted, struct err *e)
+int guest_network_apply(struct guest *guest, struct network_config *wanted, struct err *e)
 {
 	struct network *network = &guest->network;
 	struct network_pass p = {
@@ -266,7 +266,7 @@ static void stats_list(struct network *network, json_t *out)
 	netlink_close(&nl);
 }
 
-json_t *network_stats(struct guest *guest)
+json_t *guest_network_stats(struct guest *guest)
 {
 	json_t *out = json_array();
 	struct err e;

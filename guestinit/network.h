@@ -5,7 +5,7 @@
  * last one is done, so that what the container changed itself stays as it is.
  *
  * All of it is in the VM's first network namespace, which is the first container's, or (with a
- * user namespace, which would not own that) in the one that network_enter names.
+ * user namespace, which would not own that) in the one that guest_network_enter names.
  */
 #ifndef GUESTINIT_NETWORK_H
 #define GUESTINIT_NETWORK_H
@@ -29,23 +29,25 @@ struct network {
 	size_t n_devices;
 };
 
-void network_init(struct network *network);
-void network_fini(struct network *network);
+void guest_network_init(struct network *network);
+void guest_network_fini(struct network *network);
 
-/* From now on in this namespace (the descriptor is taken). Before the first network_apply only. */
-void network_enter(struct network *network, int ns_fd);
+/* From now on in this namespace (the descriptor is taken). Before the first guest_network_apply
+ * only. */
+void guest_network_enter(struct network *network, int ns_fd);
 
 /*
  * Makes the network what is wanted, which is taken. Goes on after a failure: the error is the
  * first one, with the name of its interface. The first time, waits up to a second for net devices.
  * IPv6 is left out, with a warning, where the kernel has none.
  */
-int network_apply(struct guest *guest, struct network_config *wanted, struct err *e) must_check;
+int guest_network_apply(
+	struct guest *guest, struct network_config *wanted, struct err *e) must_check;
 
 /*
  * The interfaces' counters as docs/protocol.md has them, a new reference; empty where there are
  * none. NULL without memory.
  */
-json_t *network_stats(struct guest *guest) must_check;
+json_t *guest_network_stats(struct guest *guest) must_check;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The links of network_apply; see network_pass.h. */
+/* The links of guest_network_apply; see network_pass.h. */
 #include "guestinit/network_pass.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The addresses, routes and neighbours of network_apply; see network_pass.h. */
+/* The addresses, routes and neighbours of guest_network_apply; see network_pass.h. */
 #include "guestinit/network_pass.h"
 
 #include <arpa/inet.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One run of network_apply: the steps from the state that was wanted to the one that is. */
+/* One run of guest_network_apply: the steps from the state that was wanted to the one that is. */
 #ifndef GUESTINIT_NETWORK_PASS_H
 #define GUESTINIT_NETWORK_PASS_H
 

@@ -165,7 +165,7 @@ static int network_change(struct container *c, const json_t *json, struct err *e
 	if (!json)
 		return err_set(e, EINVAL, "network: is missing");
 	struct network_config *wanted = network_config_decode(json, e);
-	return wanted ? network_apply(c->guest, wanted, e) : -e->code;
+	return wanted ? guest_network_apply(c->guest, wanted, e) : -e->code;
 }
 
 static void request_network(struct agent *agent, json_t *message)

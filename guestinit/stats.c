@@ -163,7 +163,7 @@ json_t *query_stats(struct container *c, struct err *e)
 	json_t *out = json_pack("{s{so so so so so so}}", "stats", "cpu",
 		stats_lines(dir, "cpu.stat"), "memory", stats_memory(dir), "pids", stats_pids(dir),
 		"io", stats_io(dir), "hugetlb", stats_hugetlb(dir), "network",
-		c->has_network ? network_stats(c->guest) : json_array());
+		c->has_network ? guest_network_stats(c->guest) : json_array());
 
 	if (!out)
 		err_set(e, ENOMEM, "out of memory");

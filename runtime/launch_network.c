@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -385,6 +386,11 @@ int launch_network_again(struct launch *l, struct err *e)
 
 void launch_network_close(struct launch_network *net)
 {
+	/* Those of a container that is over have ended; the others are left to whoever adopts them. */
+	if (net->passt > 0)
+		(void)!waitpid(net->passt, NULL, WNOHANG);
+	if (net->watcher > 0)
+		(void)!waitpid(net->watcher, NULL, WNOHANG);
 	for (unsigned i = 0; i < net->n_taps; i++)
 		net_tap_close(&net->taps[i]);
 	rtnl_close(&net->rt);

@@ -186,6 +186,30 @@ static pid_t start(const struct net_user *user, const char *path, const struct s
 	return spawn_start(&spawn, null, e);
 }
 
+/*
+ * passt knows the guest's address from what it sends, and delivers to nobody before that: it could
+ * wait for long, if it only serves. So it is announced (RFC 5227), as the guest would do it.
+ */
+static int announce(int sock, const uint8_t *mac)
+{
+	struct {
+		uint32_t len_bytes; /* the socket's framing */
+		uint8_t to[6], from[6], type[2];
+		uint8_t kinds[8], sender[6], ip[4], none[6], target[4];
+	} __attribute__((packed)) frame = {
+		.to = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+		.type = {8, 6},
+		.kinds = {0, 1, 8, 0, 6, 4, 0, 1},
+	};
+
+	frame.len_bytes = htonl(sizeof(frame) - sizeof(frame.len_bytes));
+	memcpy(frame.from, mac, sizeof(frame.from));
+	memcpy(frame.sender, mac, sizeof(frame.sender));
+	inet_pton(AF_INET, ADDRESS, frame.ip);
+	inet_pton(AF_INET, ADDRESS, frame.target);
+	return fd_write_all(sock, &frame, sizeof(frame));
+}
+
 int net_user_start(const struct net_user *user, const char *passt, const struct spawn *base,
 	int null, pid_t *pid, int *stream, struct err *e)
 {
@@ -212,8 +236,9 @@ int net_user_start(const struct net_user *user, const char *passt, const struct 
 	fd_closep(&tell);
 	struct pollfd poller = {.fd = ready, .events = POLLIN};
 	if (poll(&poller, 1, PATIENCE_MS) > 0 && read(ready, word, sizeof(word)) > 0) {
+		ret = announce(own, user->mac);
 		*stream = steal_fd(&own);
-		return 0;
+		return ret < 0 ? err_sys(e, -ret, "passt: its socket") : 0;
 	}
 	kill(*pid, SIGKILL);
 	waitpid(*pid, NULL, 0);

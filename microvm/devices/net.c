@@ -177,12 +177,14 @@ static void net_delete(struct net *net)
 		sum.tx_dropped += c->tx_dropped;
 		net_pair_free(net->pairs[i]);
 	}
-	log_debug("net: to the guest %llu frames, %llu bytes, %llu dropped; from the guest %llu "
-		  "frames, %llu bytes, %llu refused, %llu dropped",
-		(unsigned long long)sum.rx_frames, (unsigned long long)sum.rx_bytes,
-		(unsigned long long)sum.rx_dropped, (unsigned long long)sum.tx_frames,
-		(unsigned long long)sum.tx_bytes, (unsigned long long)sum.tx_refused,
-		(unsigned long long)sum.tx_dropped);
+	if (sum.rx_frames + sum.rx_dropped + sum.tx_frames + sum.tx_refused + sum.tx_dropped)
+		log_debug("net: to the guest %llu frames, %llu bytes, %llu dropped; from the guest "
+			  "%llu "
+			  "frames, %llu bytes, %llu refused, %llu dropped",
+			(unsigned long long)sum.rx_frames, (unsigned long long)sum.rx_bytes,
+			(unsigned long long)sum.rx_dropped, (unsigned long long)sum.tx_frames,
+			(unsigned long long)sum.tx_bytes, (unsigned long long)sum.tx_refused,
+			(unsigned long long)sum.tx_dropped);
 	virtio_device_fini(&net->dev);
 	free(net);
 }
@@ -194,7 +196,9 @@ int net_new(const struct net_config *config, struct net **out, struct err *e)
 	if (ret < 0)
 		return ret;
 	struct net *net = calloc(1, sizeof(*net));
-	ret = net ? virtio_device_init(&net->dev) : -ENOMEM;
+	if (!net)
+		return err_sys(e, ENOMEM, "network device");
+	ret = virtio_device_init(&net->dev);
 	if (ret < 0) {
 		free(net);
 		return err_sys(e, -ret, "network device");
@@ -219,10 +223,10 @@ int net_new(const struct net_config *config, struct net **out, struct err *e)
 
 int net_create(const struct net_config *config, struct virtio_device **out, struct err *e)
 {
-	struct net *net;
+	struct net *net = NULL;
 	int ret = net_new(config, &net, e);
 
-	if (ret < 0)
+	if (!net)
 		return ret;
 	for (unsigned i = 0; i < net->n_pairs && !ret && !config->idle; i++)
 		ret = net_pair_start_thread(net->pairs[i]);
@@ -244,9 +248,4 @@ void net_free(struct virtio_device *dev)
 	net_delete(net);
 	for (unsigned i = 0; i < config.n_fds; i++)
 		fd_closep(&config.fds[i]);
-}
-
-const struct net_config *net_made_of(struct virtio_device *dev)
-{
-	return &net_of(dev)->config;
 }

@@ -44,7 +44,4 @@ int net_create(
 	const struct net_config *config, struct virtio_device **out, struct err *e) must_check;
 void net_free(struct virtio_device *dev); /* NULL is fine; the transport has let go of it */
 
-/* What it was made of; the descriptors stay the device's. */
-const struct net_config *net_made_of(struct virtio_device *dev);
-
 #endif

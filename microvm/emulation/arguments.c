@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include "microvm/boot/cmdline.h"
-#include "microvm/devices/net.h"
 #include "microvm/emulation/clock.h"
 #include "microvm/vhost/frontend_fs.h"
 
@@ -94,13 +93,11 @@ static void add_memory(struct arguments *a, const struct vm_config *config, int 
 
 /*
  * QEMU's own network device, as ours is: queues of the same tap, or the same stream. vhost-net
- * would need privileges that nobody here has. What needs no header on the stream's wire is left to
- * QEMU, which offers no offloads then.
+ * would need privileges that nobody here has. On a stream QEMU offers no offloads by itself.
  */
-static void add_net(struct arguments *a, struct virtio_device *dev, unsigned index, unsigned bus)
+static void add_net(struct arguments *a, const struct vm_net *net, unsigned index, unsigned bus)
 {
-	const struct net_config *net = net_made_of(dev);
-	char fds[NET_PAIRS_MAX * 12] = "";
+	char fds[VM_NET_QUEUES_MAX * 12] = "";
 	size_t used = 0;
 
 	for (unsigned i = 0; i < net->n_fds; i++)
@@ -120,9 +117,10 @@ static void add_net(struct arguments *a, struct virtio_device *dev, unsigned ind
 }
 
 /* Devices that are ours speak vhost-user; the guest's log goes to a socket of ours. */
-static int add_device(struct arguments *a, struct virtio_device *dev, unsigned index, unsigned bus,
-	const struct arguments_fds *fds)
+static int add_device(struct arguments *a, const struct vm_config *config, unsigned index,
+	unsigned bus, const struct arguments_fds *fds)
 {
+	struct virtio_device *dev = config->devices[index];
 	int fd = fds->devices[index];
 
 	if (fd >= 0)
@@ -155,7 +153,7 @@ static int add_device(struct arguments *a, struct virtio_device *dev, unsigned i
 		add_option(a, "-device", "virtconsole,bus=ports.0,chardev=console");
 		return 0;
 	case VIRTIO_ID_NET:
-		add_net(a, dev, index, bus);
+		add_net(a, &config->nets[index], index, bus);
 		return 0;
 	default:
 		return -ENOTSUP;
@@ -217,7 +215,7 @@ int arguments_build(struct arguments *a, const struct vm_config *config,
 	for (unsigned i = 0; i < config->n_devices; i++) {
 		/* QEMU's ACPI tables list the buses from the last to the first. */
 		unsigned bus = config->discovery == VM_DISCOVERY_ACPI ? slots - 1 - i : i;
-		if (add_device(a, config->devices[i], i, bus, fds) < 0) {
+		if (add_device(a, config, i, bus, fds) < 0) {
 			arguments_fini(a);
 			return err_set(e, ENOTSUP, "emulation can't show a device of the kind %s",
 				config->devices[i]->name);

@@ -19,7 +19,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "microvm/boot/initramfs.h"
-#include "microvm/devices/net.h"
 #include "microvm/emulation/arguments.h"
 #include "microvm/emulation/child.h"
 #include "microvm/vhost/backend.h"
@@ -307,10 +306,9 @@ static unsigned keep_nets(const struct engine *engine, int *keep)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < engine->config.n_devices; i++) {
-		struct virtio_device *dev = engine->devices[i];
-		if (dev->id != VIRTIO_ID_NET)
+		if (engine->devices[i]->id != VIRTIO_ID_NET)
 			continue;
-		const struct net_config *net = net_made_of(dev);
+		const struct vm_net *net = &engine->config.nets[i];
 		for (unsigned q = 0; q < net->n_fds; q++)
 			keep[n++] = net->fds[q];
 	}
@@ -319,7 +317,7 @@ static unsigned keep_nets(const struct engine *engine, int *keep)
 
 static int emulation_start(struct engine *engine, struct err *e)
 {
-	int keep[VM_DEVICES_MAX * (1 + NET_PAIRS_MAX) + 5];
+	int keep[VM_DEVICES_MAX * (1 + VM_NET_QUEUES_MAX) + 5];
 	unsigned n = keep_nets(engine, keep);
 
 	for (unsigned i = 0; i < VM_DEVICES_MAX; i++)

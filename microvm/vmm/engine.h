@@ -23,6 +23,9 @@
 #define VM_VCPUS_MAX   64
 #define VM_DEVICES_MAX 20
 
+#define VM_NET_QUEUES_MAX 8
+#define VM_NET_MAC_BYTES  6
+
 /* How a guest kernel finds its CPUs and virtio devices. */
 enum vm_discovery {
 	VM_DISCOVERY_CMDLINE, /* virtio_mmio.device= words and an MP table: our own kernel */
@@ -34,6 +37,15 @@ struct vm_file {
 	const char *path;    /* relative, "init" or "modules/000-virtio.ko" */
 	unsigned mode_perms; /* permission bits: 0755 */
 	int fd;		     /* a regular file, read by offset; stays the caller's */
+};
+
+/* What a network device is made of, for an engine that has one of its own. */
+struct vm_net {
+	int fds[VM_NET_QUEUES_MAX]; /* the queues of a tap, or a stream socket; the device's */
+	unsigned n_fds;
+	bool stream;
+	uint8_t mac[VM_NET_MAC_BYTES];
+	uint16_t mtu;
 };
 
 enum engine_end {
@@ -59,6 +71,7 @@ struct vm_config {
 	unsigned n_initramfs;
 	struct virtio_device **devices; /* in the order in which the guest shall find them */
 	unsigned n_devices;
+	const struct vm_net *nets; /* by device, of those that are VIRTIO_ID_NET; NULL: none is */
 	struct loop *loop;
 	const char *qemu_path; /* emulation only */
 	bool debug;

@@ -107,9 +107,16 @@ static int add_net(struct machine *machine, const struct plan *plan, unsigned i,
 		.mtu = net->mtu,
 		.idle = plan->emulation, /* QEMU has a network device of its own */
 	};
+	struct vm_net *made = &machine->nets[machine->n_devices];
 
+	_Static_assert(NET_PAIRS_MAX == VM_NET_QUEUES_MAX, "as many as a device has");
 	memcpy(config.fds, net->fds, sizeof(config.fds));
 	memcpy(config.mac, net->mac, sizeof(config.mac));
+	memcpy(made->fds, net->fds, sizeof(made->fds));
+	memcpy(made->mac, net->mac, sizeof(made->mac));
+	made->n_fds = net->n_fds;
+	made->stream = net->stream;
+	made->mtu = net->mtu;
 	int ret = net_create(&config, &machine->devices[machine->n_devices], e);
 	return ret < 0 ? err_add(e, "plan: net[%u]", i) : 0;
 }
@@ -204,6 +211,7 @@ int machine_init(struct machine *machine, struct plan *plan, struct loop *loop,
 		.n_initramfs = plan->n_initramfs,
 		.devices = machine->devices,
 		.n_devices = machine->n_devices,
+		.nets = machine->nets,
 		.loop = loop,
 		.qemu_path = plan->qemu,
 		.debug = plan->debug,

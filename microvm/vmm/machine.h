@@ -28,6 +28,7 @@ struct machine {
 	/* In the order in which the guest finds them. */
 	struct virtio_device *devices[VM_DEVICES_MAX];
 	unsigned n_devices;
+	struct vm_net nets[VM_DEVICES_MAX]; /* by device */
 	struct virtio_device *vsock; /* one of devices */
 	const struct engine_ops *ops;
 	struct engine *engine;

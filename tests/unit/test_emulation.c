@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "microvm/devices/net_internal.h"
 #include "microvm/emulation/arguments.h"
 #include "microvm/emulation/child.h"
 #include "microvm/emulation/clock.h"
@@ -165,22 +164,21 @@ static void test_refusals(void **state)
 static void test_network(void **state)
 {
 	struct machine_fixture *f = *state;
-	struct net taps = {.config = {.fds = {40, 41},
-				   .n_fds = 2,
-				   .mac = {2, 0xa, 0, 0, 0, 0xff},
-				   .mtu = 1500,
-				   .idle = true}};
-	struct net stream = {.config = {.fds = {42},
-				     .n_fds = 1,
-				     .stream = true,
-				     .mac = {2, 0, 0, 0, 0, 1},
-				     .mtu = 65520,
-				     .idle = true}};
+	struct vm_net nets[VM_DEVICES_MAX] = {
+		[3] = {.fds = {40, 41}, .n_fds = 2, .mac = {2, 0xa, 0, 0, 0, 0xff}, .mtu = 1500},
+		[4] = {.fds = {42},
+			.n_fds = 1,
+			.stream = true,
+			.mac = {2, 0, 0, 0, 0, 1},
+			.mtu = 65520},
+	};
 	struct err e;
 
-	taps.dev.id = stream.dev.id = VIRTIO_ID_NET;
-	f->devices[3] = &taps.dev;
-	f->devices[4] = &stream.dev;
+	for (unsigned i = 3; i < 5; i++) {
+		f->disk[i].id = VIRTIO_ID_NET;
+		f->devices[i] = &f->disk[i];
+	}
+	f->config.nets = nets;
 	f->config.n_devices = 5;
 	assert_int_equal(arguments_build(&f->arguments, &f->config, &f->fds, &e), 0);
 	assert_true(has_word(&f->arguments, "tap,id=net3,fds=40:41,vhost=off"));
@@ -192,7 +190,7 @@ static void test_network(void **state)
 		"virtio-net-device,bus=virtio-mmio-bus.4,netdev=net4,mq=off,"
 		"mac=02:00:00:00:00:01,host_mtu=65520"));
 	arguments_fini(&f->arguments);
-	taps.config.n_fds = 1;
+	nets[3].n_fds = 1;
 	assert_int_equal(arguments_build(&f->arguments, &f->config, &f->fds, &e), 0);
 	assert_true(has_word(&f->arguments, "tap,id=net3,fd=40,vhost=off"));
 }

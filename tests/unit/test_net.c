@@ -371,6 +371,8 @@ static void test_commands(void **state)
 		net_driver_command(d, VIRTIO_NET_CTRL_MAC, 0, table, sizeof(table)), VIRTIO_NET_OK);
 	assert_int_equal(net_driver_command(d, VIRTIO_NET_CTRL_MAC, 0, table, sizeof(table) - 1),
 		VIRTIO_NET_ERR);
+	assert_int_equal(net_driver_command(d, VIRTIO_NET_CTRL_MAC, 0, "\0\0\0\0\0\0\0\0", 9),
+		VIRTIO_NET_ERR);
 	assert_int_equal(
 		net_driver_command(d, VIRTIO_NET_CTRL_MAC, 0, huge, sizeof(huge)), VIRTIO_NET_ERR);
 	assert_int_equal(net_driver_command(d, VIRTIO_NET_CTRL_MAC, 1, mac, 5), VIRTIO_NET_ERR);

@@ -326,6 +326,22 @@ static void test_queues(void **state)
 	assert_int_equal(net_driver_command(&f->d, VIRTIO_NET_CTRL_MQ, 0, &n, 2), VIRTIO_NET_ERR);
 }
 
+/* The tap goes while nobody looks: a driver that starts then finds its link down, no more. */
+static void test_queues_removed(void **state)
+{
+	struct fixture *f = fixture_of(state);
+	uint16_t n = 3;
+
+	assert_int_equal(net_driver_command(&f->d, VIRTIO_NET_CTRL_MQ, 0, &n, 2), VIRTIO_NET_OK);
+	fake_transport_stop(&f->d.fake);
+	assert_int_equal(system("ip link delete " TAP_NAME), 0);
+	assert_int_equal(fake_transport_start(&f->d.fake, f->d.dev->offered), 0);
+	net_driver_post(&f->d, 0, 8, 2000);
+	assert_true(net_driver_run(&f->d) < 10);
+	assert_false(f->d.dev->broken);
+	assert_false(net_driver_link(&f->d));
+}
+
 static void test_offloads(void **state)
 {
 	struct fixture *f = fixture_of(state);
@@ -380,6 +396,7 @@ int main(void)
 		T(test_down_at_first, setup_down),
 		T(test_removed, setup),
 		T(test_queues, setup_queues),
+		T(test_queues_removed, setup_queues),
 		T(test_offloads, setup),
 		cmocka_unit_test(test_wrong_taps),
 	};

@@ -307,8 +307,13 @@ static void box_loop(struct box *box, const struct guest_box_run *run, struct gu
 	if (!run->terminal)
 		box_read_stream(box->streams[2], r->err, &r->err_bytes);
 	box_read_ports(r);
-	if (!box->over)
+	if (!box->over) {
 		fprintf(stderr, "events:\n%s\nlog:\n%s\nout:\n%s\n", r->events, r->log, r->out);
+		/* One that waits for its start would wait for ever, and the test with it. */
+		for (struct container *c = box->guest.containers; c; c = c->next)
+			if (c->pid)
+				kill(c->pid, SIGKILL);
+	}
 	box_check(box->over);
 }
 

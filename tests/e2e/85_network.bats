@@ -1,0 +1,475 @@
+# SPDX-License-Identifier: Apache-2.0
+# The network of a container: namespaces with interfaces, changes to them, passt. Everything is in network
+# namespaces that a test makes, $NS-a for the container and $NS-b for whom it talks to.
+load lib
+
+setup() {
+	BUNDLE="$BATS_TEST_TMPDIR/bundle"
+	STATE="$BATS_TEST_TMPDIR/state"
+	ERR="$BATS_TEST_TMPDIR/stderr"
+	OUT="$BATS_TEST_TMPDIR/stdout"
+	NS="hvt$$-$BATS_TEST_NUMBER"
+	BOXES=()
+	PIDS=()
+	mkdir -p "$BUNDLE" "$STATE"
+	new_bundle "$FIXTURES/rootfs"
+	# What Debian's base system lacks: ping, nc.
+	bind /bin/busybox /usr/local/bin/busybox rbind,ro
+	grant CAP_NET_RAW CAP_NET_ADMIN
+	for side in a b; do
+		ip netns add "$NS-$side"
+		ip -n "$NS-$side" link set lo up
+	done
+}
+
+teardown() {
+	local box pid name
+	for box in ${BOXES[@]+"${BOXES[@]}"}; do
+		hv delete --force "$box" >/dev/null 2>&1 || true
+	done
+	for pid in ${PIDS[@]+"${PIDS[@]}"}; do
+		kill -KILL "$pid" 2>/dev/null || true
+	done
+	for name in $(ip netns list | awk -v ns="$NS-" 'index($1, ns) == 1 { print $1 }'); do
+		ip netns del "$name"
+	done
+}
+
+# inside of a namespace, without `ip netns exec`, which would hide the host's cgroups
+at() {
+	local side=$1
+	shift
+	nsenter "--net=/run/netns/$NS-$side" "$@"
+}
+
+# veth NAME NUMBER [MTU]: an interface of the container's namespace, 10.85.NUMBER.2 and fd85:NUMBER::2; its other
+# end is pNUMBER in the other, with .1 and ::1
+veth() {
+	local mtu=${3:-1500}
+	ip -n "$NS-a" link add "$1" mtu "$mtu" type veth peer name "p$2" mtu "$mtu" netns "$NS-b"
+	ip -n "$NS-b" addr add "10.85.$2.1/24" dev "p$2"
+	ip -n "$NS-b" addr add "fd85:$2::1/64" dev "p$2" nodad
+	ip -n "$NS-b" link set "p$2" up
+	ip -n "$NS-a" addr add "10.85.$2.2/24" brd + dev "$1"
+	ip -n "$NS-a" addr add "fd85:$2::2/64" dev "$1" nodad
+	ip -n "$NS-a" link set "$1" up
+}
+
+# The container joins a namespace.
+join() {
+	config '(.linux.namespaces[] | select(.type == "network")).path = $path' --arg path "/run/netns/$1"
+}
+
+# The host's configuration allows annotations: allow NAME VALUE...
+allow() {
+	local names=()
+	while [ $# -gt 0 ]; do
+		names+=("$1")
+		config '.annotations["dev.hvrun." + $name] = $value' --arg name "$1" --arg value "$2"
+		shift 2
+	done
+	jq -n '{annotations: $ARGS.positional}' --args "${names[@]}" >"$BATS_TEST_TMPDIR/hvrun.json"
+}
+
+hvc() {
+	hv --config "$BATS_TEST_TMPDIR/hvrun.json" "$@"
+}
+
+# box ID: a container of the bundle that sleeps, in the background.
+box() {
+	BOXES+=("$1")
+	args sleep 100000
+	status=0
+	${HVC:-hv} run --detach --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" "$1" </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
+	expect_status 0
+}
+
+ex() {
+	local id=$1
+	shift
+	hv exec "$id" "$@" </dev/null
+}
+
+eventually() {
+	local tenths=100
+	until "$@" >/dev/null 2>&1; do
+		((tenths-- > 0)) || fail "waited in vain for: $*" || return 1
+		sleep 0.1
+	done
+}
+
+pings() {
+	at b busybox ping -c 1 -w 5 "$1"
+}
+
+# Text in what the container shows of an interface.
+shows() {
+	ex "$1" ip addr show dev "$2" | grep -qF -- "$3"
+}
+
+# A program that prints what http://HOST:PORT/PATH is, by bash alone: get HOST PORT PATH
+GET='exec 3<>"/dev/tcp/$0/$1"; printf "GET %s HTTP/1.0\r\n\r\n" "$2" >&3; sed "1,/^\r*\$/d" <&3'
+
+# serve SIDE PORT DIR: a web server in a namespace
+serve() {
+	at "$1" busybox httpd -f -p "$2" -h "$3" 3>&- &
+	PIDS+=($!)
+	sleep 0.3
+}
+
+# What may be seen of this test's runs but mounts, which others make, too.
+leftovers() {
+	local pid
+	for pid in $(grep -lzxF -- "BATS_RUN_TMPDIR=$BATS_RUN_TMPDIR" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
+		grep -E '^(hvrun|qemu-system|passt)' "/proc/$pid/comm"
+	done 2>/dev/null | sort | uniq -c
+	ls -A "$STATE" | grep -v kvm-works || true
+	grep -F -- "$STATE" /proc/net/unix || true
+}
+
+alive() {
+	[[ $(ps -o stat= -p "$1") != @(|Z*) ]]
+}
+
+no_qdiscs() {
+	! at a tc qdisc show | grep -qE 'ingress|clsact|tbf'
+}
+
+no_taps() {
+	! ip -n "$NS-a" -o link | grep -qE ': hv[0-9]'
+}
+
+nothing_left() {
+	no_qdiscs || fail "qdiscs are left: $(at a tc qdisc show)"
+	no_taps || fail "taps are left"
+	[ -z "$(leftovers)" ] || [ "$(leftovers)" = "$BEFORE" ] || fail "$(diff <(echo "$BEFORE") <(leftovers))"
+}
+
+@test "a namespace by its path: names, addresses, routes, MAC, both ways" {
+	BEFORE=$(leftovers)
+	veth eth0 1
+	ip -n "$NS-a" link set eth0 address 02:85:00:00:00:01
+	ip -n "$NS-a" route add default via 10.85.1.1
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	ip -n "$NS-a" route add 192.0.2.0/24 via 10.85.1.1 metric 7
+	ip -n "$NS-b" addr add 192.0.2.9/32 dev lo
+	join "$NS-a"
+	box one
+	shows one eth0 'link/ether 02:85:00:00:00:01'
+	shows one eth0 'inet 10.85.1.2/24 brd 10.85.1.255'
+	shows one eth0 'inet6 fd85:1::2/64'
+	shows one eth0 'UP'
+	[ "$(ex one ip route show default)" = "default via 10.85.1.1 dev eth0 " ]
+	ex one ip -6 route show default | grep -q 'via fd85:1::1 dev eth0'
+	ex one ip route show 192.0.2.0/24 | grep -q 'metric 7'
+	pings 10.85.1.2
+	pings fd85:1::2
+	ex one busybox ping -c 1 -w 5 10.85.1.1
+	ex one busybox ping -c 1 -w 5 192.0.2.9
+	ex one busybox ping -6 -c 1 -w 5 fd85:1::1
+	# The monitor is where callers look for it.
+	[ "$(stat -L -c %i "/proc/$(hv state one | jq .pid)/ns/net")" = "$(stat -L -c %i "/run/netns/$NS-a")" ]
+	hv delete --force one
+	nothing_left
+}
+
+@test "TCP: files arrive whole, in and out, IPv4 and IPv6" {
+	veth eth0 1
+	join "$NS-a"
+	head -c 20000000 /dev/urandom >"$BATS_TEST_TMPDIR/file"
+	bind "$BATS_TEST_TMPDIR/file" /file rbind,ro
+	box one
+	sum=$(sha256sum <"$BATS_TEST_TMPDIR/file")
+	mkdir "$BATS_TEST_TMPDIR/www"
+	ln "$BATS_TEST_TMPDIR/file" "$BATS_TEST_TMPDIR/www/file"
+	serve b 5000 "$BATS_TEST_TMPDIR/www"
+	[ "$(ex one bash -c "$GET" 10.85.1.1 5000 /file | sha256sum)" = "$sum" ]
+	[ "$(ex one bash -c "$GET" fd85:1::1 5000 /file | sha256sum)" = "$sum" ]
+	ex one busybox httpd -f -p 5001 -h / 3>&- &
+	PIDS+=($!)
+	get() { [ "$(at b timeout 60 bash -c "$GET" fd85:1::2 5001 /file | sha256sum)" = "$sum" ]; }
+	eventually get
+	[ "$(at b timeout 60 bash -c "$GET" 10.85.1.2 5001 /file | sha256sum)" = "$sum" ]
+	hv events --stats one | jq -e '.data.network_interfaces[] | select(.Name == "eth0")
+		| .RxBytes > 40000000 and .TxBytes > 40000000'
+}
+
+@test "interfaces that come between create and start, and later, and go" {
+	veth eth0 1
+	join "$NS-a"
+	BOXES+=(one)
+	args sh -c 'ip -o link; exec sleep 100000'
+	hv create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" one </dev/null >"$OUT" 2>"$ERR" 3>&-
+	veth net1 2
+	hv start one
+	eventually grep -q ' net1: ' "$OUT" # for the process from its first moment on
+	pings 10.85.1.2
+	pings 10.85.2.2
+	veth net2 3
+	eventually pings 10.85.3.2
+	shows one net2 'inet6 fd85:3::2/64'
+	ip -n "$NS-a" addr add 10.85.3.77/24 dev net2
+	eventually shows one net2 10.85.3.77
+	ip -n "$NS-a" addr del 10.85.3.2/24 dev net2
+	gone() { ! shows one net2 10.85.3.2/24; }
+	eventually gone
+	ip -n "$NS-a" route add 198.51.100.0/24 via 10.85.1.1
+	routed() { ex one ip route show 198.51.100.0/24 | grep -q 'via 10.85.1.1'; }
+	eventually routed
+	ip -n "$NS-a" link del net1
+	removed() { ! ex one ip link show dev net1; }
+	eventually removed
+	pings 10.85.1.2
+	# Its net device serves again.
+	veth again 4
+	eventually pings 10.85.4.2
+}
+
+@test "a hook and linux.netDevices bring interfaces" {
+	cat >"$BATS_TEST_TMPDIR/hook" <<-END
+		#!/bin/sh
+		pid=\$(jq .pid)
+		ip -n $NS-b link add h0 type veth peer name eth5
+		ip -n $NS-b link set eth5 netns \$pid
+		ip -n $NS-b addr add 10.85.5.1/24 dev h0
+		ip -n $NS-b link set h0 up
+		nsenter --net=/proc/\$pid/ns/net sh -c 'ip addr add 10.85.5.2/24 dev eth5; ip link set eth5 up'
+	END
+	chmod +x "$BATS_TEST_TMPDIR/hook"
+	config '.hooks.createRuntime = [{path: $hook, env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]}]' --arg hook "$BATS_TEST_TMPDIR/hook"
+	args busybox ping -c 1 -w 5 10.85.5.1
+	run_bundle </dev/null
+	expect_status 0
+	# Of the namespace that hvrun is called in.
+	config 'del(.hooks) | .linux.netDevices = {p6: {name: "eth6"}}'
+	ip -n "$NS-a" link add p6 type veth peer name q6 netns "$NS-b"
+	ip -n "$NS-a" addr add 10.85.6.2/24 dev p6
+	ip -n "$NS-b" addr add 10.85.6.1/24 dev q6
+	ip -n "$NS-b" link set q6 up
+	args sh -c 'ip -o link show eth6 && busybox ping -c 1 -w 5 10.85.6.1'
+	status=0
+	at a "$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" devices </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_status 0
+	# The namespace ended, and a virtual interface with it.
+	no_device() { ! ip -n "$NS-b" link show q6; }
+	eventually no_device
+	status=0
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" devices </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal 'config.json: linux.netDevices.p6: the host has no such network device'
+}
+
+@test "MTU 9000 and 1280, and a change" {
+	veth eth0 1 9000
+	veth eth1 2 1280
+	join "$NS-a"
+	box one
+	shows one eth0 'mtu 9000'
+	shows one eth1 'mtu 1280'
+	at b busybox ping -c 1 -w 5 -s 8900 10.85.1.2
+	at b busybox ping -c 1 -w 5 -s 1200 10.85.2.2
+	at b busybox ping -c 1 -w 5 -s 4000 fd85:2::2
+	ip -n "$NS-a" link set eth0 mtu 1400
+	eventually shows one eth0 'mtu 1400'
+	ip -n "$NS-a" link set eth1 mtu 9000
+	ip -n "$NS-b" link set p2 mtu 9000
+	eventually shows one eth1 'mtu 9000'
+	eventually at b busybox ping -c 1 -w 5 -s 8900 10.85.2.2
+}
+
+@test "an interface that goes down and up; the tap, too" {
+	veth eth0 1
+	join "$NS-a"
+	box one
+	pings 10.85.1.2
+	ip -n "$NS-a" link set eth0 down
+	down() { ! ex one ip -o link show up | grep -q ' eth0: '; }
+	eventually down
+	ip -n "$NS-a" link set eth0 up
+	eventually pings 10.85.1.2
+	ip -n "$NS-a" link set hv0 down
+	! at b busybox ping -c 1 -w 1 10.85.1.2 || false
+	ip -n "$NS-a" link set hv0 up
+	eventually pings 10.85.1.2
+}
+
+@test "a namespace whose name is deleted under a running container" {
+	veth eth0 1
+	join "$NS-a"
+	box one
+	ip netns del "$NS-a"
+	pings 10.85.1.2
+	hv kill one KILL
+	stopped() { [ "$(hv state one | jq -r .status)" = stopped ]; }
+	eventually stopped
+	# Nobody keeps it any longer.
+	peer_gone() { ! ip -n "$NS-b" link show p1; }
+	eventually peer_gone
+	hv delete one
+}
+
+@test "two containers in two namespaces on one bridge; one namespace is not for two" {
+	ip netns add "$NS-c"
+	ip -n "$NS-b" link add br0 type bridge
+	ip -n "$NS-b" link set br0 up
+	for side in a c; do
+		ip -n "$NS-$side" link add eth0 type veth peer name "v$side" netns "$NS-b"
+		ip -n "$NS-b" link set "v$side" master br0 up
+		ip -n "$NS-$side" link set eth0 up
+	done
+	ip -n "$NS-a" addr add 10.85.0.1/24 dev eth0
+	ip -n "$NS-c" addr add 10.85.0.2/24 dev eth0
+	join "$NS-a"
+	box one
+	join "$NS-c"
+	box two
+	ex one busybox ping -c 2 -w 9 10.85.0.2
+	ex two busybox ping -c 2 -w 9 10.85.0.1
+	ex two busybox httpd -f -p 7000 -h /etc 3>&- &
+	PIDS+=($!)
+	said() { [ "$(ex one timeout 5 bash -c "$GET" 10.85.0.2 7000 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
+	eventually said
+	status=0
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" three </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal 'eth0: is in use by another virtual machine'
+	pings_two() { ex one busybox ping -c 1 -w 5 10.85.0.2; }
+	pings_two
+}
+
+@test "no network, and those that are refused" {
+	args sh -c 'cat /proc/net/route | wc -l; busybox ping -c 1 -w 5 127.0.0.1 >/dev/null && echo loopback'
+	run_bundle </dev/null
+	expect_status 0
+	expect_out "1
+loopback"
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	run_bundle </dev/null
+	expect_refusal 'config.json: linux.namespaces: no network namespace: .*--network=user'
+	run_bundle --network=none </dev/null
+	expect_status 0
+	run_bundle --network=host </dev/null
+	expect_refusal '--network: "host" is not a network: there are namespace, user and none'
+	run_bundle --network=none --publish 80:80 </dev/null
+	expect_refusal '--publish: ports are published with --network=user only'
+	config '.linux.namespaces += [{type: "network", path: "/no/such/netns"}]'
+	run_bundle </dev/null
+	expect_refusal 'config.json: linux.namespaces\[[0-9]\].path: /no/such/netns: No such file'
+	config '(.linux.namespaces[] | select(.type == "network")).path = "/proc/self/ns/uts"'
+	run_bundle </dev/null
+	expect_refusal 'config.json: linux.namespaces\[[0-9]\].path: /proc/self/ns/uts: is not a network namespace'
+	# A bundle does not choose it for itself.
+	new_bundle "$FIXTURES/rootfs"
+	config '.annotations["dev.hvrun.network"] = "user"'
+	run_bundle </dev/null
+	expect_refusal 'annotations\["dev.hvrun.network"\]: not allowed by this host'
+}
+
+# hvrun itself, its caller's network being that of the namespace.
+user_run() {
+	status=0
+	at a timeout --foreground -s KILL "${HVRUN_PATIENCE:-60}" "$HVRUN" --root "$STATE" run --network=user "$@" --accel "$HVRUN_ACCEL" \
+		--bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
+}
+
+@test "--network=user: connections out, published ports in, names" {
+	command -v passt >/dev/null || skip 'no passt'
+	BEFORE=$(leftovers)
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	mkdir "$BATS_TEST_TMPDIR/www"
+	echo from outside >"$BATS_TEST_TMPDIR/www/file"
+	serve b 6000 "$BATS_TEST_TMPDIR/www"
+	args bash -c "cat /etc/resolv.conf; $GET" 10.85.1.1 6000 /file
+	user_run
+	expect_status 0
+	expect_out "nameserver 10.0.2.3
+from outside"
+	BOXES+=(user)
+	args busybox httpd -f -p 80 -h /etc
+	user_run --detach --publish 8080:80
+	expect_status 0
+	got() { [ "$(at b timeout 5 bash -c "$GET" 10.85.1.2 8080 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
+	eventually got
+	# One end takes the other along.
+	passt=$(jq .passt.pid "$STATE/user/state.json")
+	alive "$passt"
+	kill -KILL "$(jq .monitor.pid "$STATE/user/state.json")"
+	ended() { ! alive "$passt"; }
+	eventually ended
+	hv delete --force user
+	# What can't be had is said.
+	serve a 8080 /
+	user_run --publish 8080:80
+	expect_refusal '--network=user: passt: .*8080'
+	echo '{"passt": "/no/passt"}' >"$BATS_TEST_TMPDIR/hvrun.json"
+	status=0
+	hvc run --network=user --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal 'needs passt \(Debian: passt\): /no/passt: No such file'
+	nothing_left
+}
+
+@test "rates, and who the guest may say that it is" {
+	veth eth0 1
+	join "$NS-a"
+	allow net.antiSpoof true net.rxBytesPerSecond 1000000 net.txBytesPerSecond 2000000
+	HVC=hvc box one
+	at a tc qdisc show dev hv0 | grep -q 'tbf .*rate 8Mbit'
+	at a tc qdisc show dev eth0 | grep -q 'tbf .*rate 16Mbit'
+	pings 10.85.1.2
+	ex one busybox ping -c 1 -w 5 10.85.1.1
+	pings fd85:1::2
+	# Another address: nothing of it gets out.
+	seen() { at b cat /proc/net/snmp | awk '$1 == "Icmp:" { for (i in name) if (name[i] == "InEchos") print $i; split($0, name, " ") }'; }
+	ex one ip addr add 10.85.1.99/24 dev eth0
+	ex one ip neigh replace 10.85.1.1 lladdr "$(ip -n "$NS-b" -j link show p1 | jq -r '.[0].address')" dev eth0
+	ip -n "$NS-b" neigh replace 10.85.1.2 lladdr "$(ip -n "$NS-a" -j link show eth0 | jq -r '.[0].address')" dev p1
+	before=$(seen)
+	! ex one busybox ping -I 10.85.1.99 -c 3 -w 3 10.85.1.1 || false
+	[ "$(seen)" -eq "$before" ]
+	ex one busybox ping -c 3 -w 9 10.85.1.1
+	[ "$(seen)" -ge $((before + 3)) ]
+	# Its own new address counts as soon as the host gives it.
+	ip -n "$NS-a" addr add 10.85.1.99/24 dev eth0
+	allowed() { ex one busybox ping -I 10.85.1.99 -c 1 -w 2 10.85.1.1; }
+	eventually allowed
+	# And the MAC.
+	ex one sh -c 'ip link set eth0 down; ip link set eth0 address 02:66:66:66:66:66; ip link set eth0 up'
+	before=$(seen)
+	! ex one busybox ping -c 2 -w 2 10.85.1.1 || false
+	[ "$(seen)" -eq "$before" ]
+	hv delete --force one
+	no_qdiscs
+}
+
+@test "nothing is left, whoever is killed, and after many runs" {
+	BEFORE=$(leftovers)
+	veth eth0 1
+	join "$NS-a"
+	args true
+	for ((i = 0; i < ${HVRUN_RUNS:-8}; i++)); do
+		run_bundle </dev/null
+		expect_status 0
+		nothing_left
+	done
+	for victim in monitor watcher fs; do
+		box "k$victim"
+		kill -KILL "$(jq ".$victim.pid" "$STATE/k$victim/state.json")"
+		# Without its wires' end the interface is the host's again.
+		[ "$victim" = watcher ] || eventually no_qdiscs
+		[ "$victim" = watcher ] || eventually no_taps
+		hv delete --force "k$victim"
+		nothing_left
+	done
+	# The creator itself, while the container runs.
+	args sleep 100000
+	"$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" killed </dev/null >"$OUT" 2>"$ERR" 3>&- &
+	pid=$!
+	running() { [ "$(hv state killed | jq -r .status)" = running ]; }
+	eventually running
+	kill -KILL "$pid"
+	eventually no_qdiscs
+	eventually no_taps
+	away() { ! hv state killed; }
+	eventually away
+	eventually nothing_left
+}
