@@ -238,7 +238,7 @@ static json_t *stats_of(const struct link_info *info)
 {
 	const struct rtnl_link_stats64 *s = &info->stats;
 
-	return json_pack("{so sI sI sI sI sI sI sI sI}", "name", agent_text(info->name), "rxBytes",
+	return json_pack("{so sI sI sI sI sI sI sI sI}", "name", json_text(info->name), "rxBytes",
 		(json_int_t)(s->rx_bytes & INT64_MAX), "rxPackets",
 		(json_int_t)(s->rx_packets & INT64_MAX), "rxErrors",
 		(json_int_t)(s->rx_errors & INT64_MAX), "rxDropped",

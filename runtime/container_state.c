@@ -92,18 +92,42 @@ bool container_process_alive(const struct container_process *process)
 		start_ticks == process->start_ticks && letter != 'Z' && letter != 'X';
 }
 
-void container_process_kill(const struct container_process *process)
+/* A descriptor of the process, or -1 when it lives no longer. */
+static int open_process(const struct container_process *process)
 {
 	if (!process->pid)
-		return;
+		return -1;
 	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+
+	/* It is of the process that has the pid now: is it the one that is meant? */
+	if (pidfd < 0 || !container_process_alive(process))
+		return -1;
+	return steal_fd(&pidfd);
+}
+
+static void await_end(int pidfd)
+{
 	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
 
-	/* The descriptor is of the process that has the pid now: is it the one that is meant? */
-	if (pidfd < 0 || !container_process_alive(process))
-		return;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
-		(void)!poll(&poller, 1, DEATH_PATIENCE_MS);
+	(void)!poll(&poller, 1, DEATH_PATIENCE_MS);
+}
+
+void container_process_kill(const struct container_process *process)
+{
+	cleanup_close int pidfd = open_process(process);
+
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
+		await_end(pidfd);
+}
+
+/* The container is over; who hears so may rely on the end of the process that stands for it. */
+static enum container_status stopped(const struct container_process *monitor)
+{
+	cleanup_close int pidfd = open_process(monitor);
+
+	if (pidfd >= 0)
+		await_end(pidfd);
+	return CONTAINER_STOPPED;
 }
 
 enum container_status container_status(const struct container *c)
@@ -121,11 +145,12 @@ enum container_status container_status(const struct container *c)
 	const char *word = json_string_value(json_object_get(reply, "status"));
 	for (unsigned i = 0; ret == 0 && word && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(word, names[i]) == 0)
-			return (enum container_status)i;
+			return i == CONTAINER_STOPPED ? stopped(&monitor)
+						      : (enum container_status)i;
 	/* One that hangs, or has no place for another client, is not stopped for that. */
 	if ((ret == -ETIMEDOUT || ret == -EINVAL) && container_process_alive(&monitor))
 		return CONTAINER_RUNNING;
-	return CONTAINER_STOPPED;
+	return stopped(&monitor);
 }
 
 json_t *container_oci_state(const struct container *c, enum container_status status)
