@@ -140,8 +140,8 @@ enum container_status container_status(const struct container *c)
 		return CONTAINER_CREATING;
 	if (!container_process_alive(&monitor))
 		return CONTAINER_STOPPED;
-	int ret = monitor_request(c->dir, json_pack("{s:s}", "op", "state"), STATUS_PATIENCE_MS,
-		&reply, NULL, &e);
+	int ret = monitor_request(
+		c->dir, json_pack("{s:s}", "op", "state"), STATUS_PATIENCE_MS, &reply, NULL, &e);
 	const char *word = json_string_value(json_object_get(reply, "status"));
 	for (unsigned i = 0; ret == 0 && word && i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(word, names[i]) == 0)
