@@ -65,6 +65,7 @@ static void destroy(struct box *box)
 	char command[128];
 
 	exports_close(&box->exports);
+	json_decref(box->plan.message);
 	oci_config_fini(&box->config);
 	close(box->dir);
 	free(box->kernel);
@@ -402,8 +403,7 @@ static void test_detached(void **state)
 	assert_true(json_is_true(oci_lookup(json, "forwardSignals")));
 	const json_t *relay = json_array_get(oci_lookup(json, "sockets"), 0);
 	assert_int_equal(json_integer_value(json_object_get(relay, "port")), 2050);
-	assert_int_equal(
-		json_integer_value(json_object_get(relay, "fd")), box.exports.list[2].fd);
+	assert_int_equal(json_integer_value(json_object_get(relay, "fd")), box.exports.list[2].fd);
 	assert_int_equal(json_array_size(oci_lookup(files, "exports")), 2);
 	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	assert_true(fd >= 0);
@@ -427,11 +427,6 @@ static void test_detached(void **state)
 static void test_image(void **state)
 {
 	struct box box = {0};
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
-	struct streams streams;
-	struct plan plan;
 	struct err e = {0};
 	char image[] = "/tmp/plan-image-XXXXXX", text[512];
 
@@ -447,27 +442,27 @@ static void test_image(void **state)
 	assert_int_equal(mkdir(text, 0755), 0);
 	open_exports(&box);
 	assert_true(box.exports.list[0].readonly);
-	fill(&plan, &box, &settings, &sizing, kernel, &streams);
+	fill(&box);
 	assert_int_equal(flock(file, LOCK_SH), 0);
-	assert_int_equal(plan_open_disks(&plan, &e), -EBUSY);
+	assert_int_equal(plan_open_disks(&box.plan, &e), -EBUSY);
 	assert_non_null(strstr(e.text, "vm.image.path: "));
 	assert_int_equal(flock(file, LOCK_UN), 0);
-	assert_int_equal(plan_open_disks(&plan, &e), 0);
+	assert_int_equal(plan_open_disks(&box.plan, &e), 0);
 	assert_int_equal(flock(file, LOCK_SH | LOCK_NB), -1);
-	assert_int_equal(plan.n_disks, 1);
-	cleanup_close int vmm = plan_vmm_file(&plan, &e), fd = plan_container_file(&plan, &e);
+	assert_int_equal(box.plan.n_disks, 1);
+	cleanup_close int vmm = plan_vmm_file(&box.plan, &e),
+			  fd = plan_container_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *message = read_json(fd, MSG_HEADER_BYTES);
 	const json_t *disk = json_array_get(oci_lookup(json, "disks"), 0);
 	assert_true(json_is_false(json_object_get(disk, "readonly")));
-	assert_int_equal(json_integer_value(json_object_get(disk, "fd")), plan.disks[0].fd);
+	assert_int_equal(json_integer_value(json_object_get(disk, "fd")), box.plan.disks[0].fd);
 	assert_int_equal(json_array_size(oci_lookup(message, "devices")), 0);
 	struct create *create = create_decode(message, &e);
 	assert_non_null(create);
 	assert_true(create->root_disk.set && !create->root_disk.value && !create->root_export);
 	create_free(create);
-	plan_close_disks(&plan);
+	plan_close_disks(&box.plan);
 	unlink(image);
-	free(kernel);
 	destroy(&box);
 }
 
