@@ -25,6 +25,9 @@
 /* What a tap can carry: an interface's MTU may grow, and a spare's is not known yet. */
 #define DEVICE_MTU 65521
 
+/* Of QEMU's eight virtio-mmio devices, those that are left for disks and net devices. */
+#define EMULATION_ROOM 4
+
 void launch_network_init(struct launch_network *net)
 {
 	*net = (struct launch_network){.ns = -1, .rt = {.fd = -1}, .stream = -1};
@@ -204,7 +207,15 @@ static int add_device(struct launch *l, struct err *e)
 	return ret < 0 ? err_sys(e, -ret, "a net device's address") : 0;
 }
 
-/* One for each interface that is there, and the spares. */
+/* How many net devices the machine has room for; disks are no fewer for spares. */
+static unsigned room_of(const struct launch *l)
+{
+	if (l->settings.accel != ACCEL_EMULATION || strcmp(l->kernel.discovery, "cmdline") != 0)
+		return NET_INTERFACES_MAX;
+	return l->plan.n_disks < EMULATION_ROOM ? EMULATION_ROOM - l->plan.n_disks : 0;
+}
+
+/* One for each interface that is there, and the spares, as far as there is room. */
 static int add_devices(struct launch *l, struct err *e)
 {
 	struct launch_network *net = &l->network;
@@ -213,8 +224,8 @@ static int add_devices(struct launch *l, struct err *e)
 
 	int ret = net_scan(&net->rt, &wanted, &scan, e);
 	unsigned n = scan.n + l->settings.spare_interfaces;
-	if (n > NET_INTERFACES_MAX)
-		n = NET_INTERFACES_MAX;
+	if (n > room_of(l))
+		n = room_of(l) > scan.n ? room_of(l) : scan.n;
 	while (ret == 0 && net->n_taps < n) {
 		ret = add_device(l, e);
 		if (ret < 0 && net->n_taps >= scan.n) {

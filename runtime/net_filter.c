@@ -30,13 +30,14 @@
 
 enum priority { PRIORITY_ARP, PRIORITY_IP4, PRIORITY_IP6, PRIORITY_REST };
 
-struct u32 {
+/* The keys lie behind the head, in its flexible array. */
+union u32 {
 	struct tc_u32_sel head;
-	struct tc_u32_key keys[KEYS_MAX];
+	char bytes[sizeof(struct tc_u32_sel) + KEYS_MAX * sizeof(struct tc_u32_key)];
 };
 
 /* Bytes at an offset, `len` of them, as keys of one word each. */
-static void match(struct u32 *u, int offset, const void *bytes, size_t len)
+static void match(union u32 *u, int offset, const void *bytes, size_t len)
 {
 	const uint8_t *at = bytes;
 
@@ -45,7 +46,7 @@ static void match(struct u32 *u, int offset, const void *bytes, size_t len)
 		size_t n = len < 4 ? len : 4;
 		memcpy(value, at, n);
 		memset(mask, 0xff, n);
-		struct tc_u32_key *key = &u->keys[u->head.nkeys++];
+		struct tc_u32_key *key = &u->head.keys[u->head.nkeys++];
 		key->off = offset;
 		memcpy(&key->val, value, 4);
 		memcpy(&key->mask, mask, 4);
@@ -72,7 +73,7 @@ static struct nlmsghdr *begin(char *buf, unsigned index, enum priority priority,
 
 /* What matches goes out on `to`. */
 static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
-	uint16_t protocol, struct u32 *u)
+	uint16_t protocol, union u32 *u)
 {
 	const struct tc_mirred mirred = {
 		.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = to};
@@ -81,7 +82,7 @@ static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority p
 
 	if (!u->head.nkeys) { /* all */
 		u->head.nkeys = 1;
-		u->keys[0] = (struct tc_u32_key){.off = 0};
+		u->head.keys[0] = (struct tc_u32_key){.off = 0};
 	}
 	u->head.flags = TC_U32_TERMINAL;
 	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
@@ -94,14 +95,14 @@ static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority p
 	mnl_attr_nest_end(message, one);
 	mnl_attr_nest_end(message, act);
 	mnl_attr_put(message, TCA_U32_SEL,
-		sizeof(u->head) + u->head.nkeys * sizeof(u->keys[0]), u);
+		sizeof(u->head) + u->head.nkeys * sizeof(u->head.keys[0]), u);
 	mnl_attr_nest_end(message, options);
 	return rtnl_ack(rt, message);
 }
 
 int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to)
 {
-	struct u32 all = {0};
+	union u32 all = {0};
 
 	return redirect(rt, from, to, PRIORITY_REST, ETH_P_ALL, &all);
 }
@@ -144,7 +145,7 @@ static int drop_rest(struct rtnl *rt, unsigned index)
 static int allow(struct rtnl *rt, unsigned tap, const struct net_interface *interface, int family,
 	const void *address)
 {
-	struct u32 ip = {0}, arp = {0};
+	union u32 ip = {0}, arp = {0};
 	uint8_t sender[NET_MAC_BYTES + 4];
 	unsigned to = interface->index;
 

@@ -316,26 +316,35 @@ int network_part(const struct network *net, struct rtnl *rt)
 	return net_wire_part_all(rt, taps, net->n);
 }
 
-void network_clean(int dir)
+static void clean(const struct network *net)
 {
-	cleanup_network struct network net = {0};
 	cleanup_rtnl struct rtnl rt = {.fd = -1};
 	struct netns_id id;
 	struct err e;
 
-	if (network_load(&net, dir, &e) < 0 || !net.path)
-		return;
-	cleanup_close int ns = netns_open(net.path, &e);
+	cleanup_close int ns = netns_open(net->path, &e);
 	/* A namespace that is gone has taken everything along. */
-	if (ns < 0 || netns_identify(ns, &id) < 0 || !netns_same(&id, &net.id))
+	if (ns < 0 || netns_identify(ns, &id) < 0 || !netns_same(&id, &net->id))
 		return;
 	int ret = rtnl_open(&rt, ns, &e);
 	if (ret < 0) {
 		log_warn("%s", e.text);
 		return;
 	}
-	ret = network_part(&net, &rt);
+	ret = network_part(net, &rt);
 	if (ret < 0)
-		log_warn("%s: taking the virtual machine's wires away: %s", net.path,
+		log_warn("%s: taking the virtual machine's wires away: %s", net->path,
 			strerror(-ret));
+}
+
+void network_clean(int dir)
+{
+	struct network net;
+	struct err e;
+
+	if (network_load(&net, dir, &e) < 0)
+		return;
+	if (net.path)
+		clean(&net);
+	network_fini(&net);
 }

@@ -261,7 +261,7 @@ static void test_network(void **state)
 	cleanup_json json_t *reply = fake_guest_reply(g, client);
 	assert_false(json_is_true(json_object_get(reply, "ok")));
 	fake_guest_ask_fds(g, client, "{'op':'network'}", &g->agent, 1);
-	assert_refused(g, client, "network: the request's descriptor: Invalid argument");
+	assert_refused(g, client, "network: the request's descriptor: invalid argument");
 	fake_guest_ask(g, client, "{'op':'pause'}");
 	assert_ok(g, client, "pause");
 	fake_guest_ask(g, client, "{'op':'network','network':{}}");

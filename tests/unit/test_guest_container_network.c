@@ -107,7 +107,7 @@ static void test_change(void **state)
 		assert_int_equal(json_is_true(json_object_get(answer, "ok")), ok[i]);
 	}
 	assert_non_null(strstr(result.log,
-		"network: net3: the VM's net device 02:00:00:00:00:03: No such device"));
+		"network: net3: the VM's net device 02:00:00:00:00:03: no such device"));
 	assert_non_null(strstr(result.events, "network.interfaces[0].device: is missing"));
 	assert_non_null(strstr(result.events, "network: is missing"));
 	cleanup_json json_t *stats = find_event("\"seq\":6");
@@ -174,7 +174,7 @@ static void test_user_namespace(void **state)
 		NULL, 0);
 	assert_true(result.failed);
 	assert_string_equal(result.message,
-		"network: net0: the VM's net device 02:00:00:00:00:04: No such device");
+		"network: net0: the VM's net device 02:00:00:00:00:04: no such device");
 	assert_string_equal(result.out, "");
 }
 
@@ -187,7 +187,7 @@ static void test_failures(void **state)
 	assert_int_equal(result.code, 1);
 	assert_string_equal(result.message,
 		"network: net0: can't add the route to 0.0.0.0/0 (Nexthop has invalid gateway): "
-		"Network is unreachable");
+		"network is unreachable");
 	assert_string_equal(result.out, "");
 	run_network(CONFIG("echo no", "", ""), ",\"network\":{\"routes\":1}", false, NULL, 0);
 	assert_true(result.failed);

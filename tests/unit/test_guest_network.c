@@ -379,7 +379,7 @@ static void test_failures(void **state)
 	(void)state;
 	assert_int_equal(try(wanted), -ENODEV);
 	assert_string_equal(
-		e.text, "network: eth5: the VM's net device 02:00:00:00:00:07: No such device");
+		e.text, "network: eth5: the VM's net device 02:00:00:00:00:07: no such device");
 	/* The others are there. */
 	expect("ip -4 route",
 		"10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n"
@@ -393,7 +393,7 @@ static void test_failures(void **state)
 		-ENETUNREACH);
 	assert_string_equal(e.text,
 		"network: eth0: can't add the route to 10.9.0.0/16 (Nexthop has invalid gateway): "
-		"Network is unreachable");
+		"network is unreachable");
 	/* After a failure all is tried again. */
 	shell("ip route del 10.8.0.0/16; ip addr add 172.16.0.2/24 dev eth0");
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),

@@ -275,7 +275,7 @@ static const struct net_interface *named(const struct net_scan *found, const cha
 		if (strcmp(found->list[i].name, name) == 0)
 			return &found->list[i];
 	fail_msg("no %s", name);
-	return NULL;
+	abort();
 }
 
 /* Nothing but what we send is on it. */
@@ -291,7 +291,7 @@ static void test_wire(void **state)
 	struct net_scan found;
 	struct net_tap tap, other;
 	struct err e;
-	uint8_t buf[2048];
+	uint8_t buf[2048] = {0};
 
 	(void)state;
 	NEED_ROOT();
@@ -369,25 +369,23 @@ static void test_guard(void **state)
 	static const uint8_t bad_arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 1};
 	static const uint8_t bad_arp_mac[] = {2, 0, 0, 0, 0, 9, 10, 1, 2, 3};
 	static const struct {
-		const uint8_t *mac;
-		uint16_t type;
-		size_t at;
-		const uint8_t *source;
-		size_t len;
+		const uint8_t *mac, *source;
+		size_t at, len;
 		unsigned passes;
+		uint16_t type;
 	} cases[] = {
-		{mac, 0x800, 12, ip, 4, 1},
-		{mac, 0x800, 12, bad_ip, 4, 0},
-		{bad_mac, 0x800, 12, ip, 4, 0},
-		{mac, 0x86dd, 8, ip6, 16, 1},
-		{mac, 0x86dd, 8, bad_ip6, 16, 0},
-		{bad_mac, 0x86dd, 8, ip6, 16, 0},
-		{mac, 0x806, 8, arp, 10, 1},
-		{mac, 0x806, 8, bad_arp, 10, 0},
-		{mac, 0x806, 8, bad_arp_mac, 10, 0},
-		{bad_mac, 0x806, 8, arp, 10, 0},
-		{mac, 0x8100, 8, arp, 10, 0},
-		{mac, 0x1234, 0, ip, 4, 0},
+		{mac, ip, 12, 4, 1, 0x800},
+		{mac, bad_ip, 12, 4, 0, 0x800},
+		{bad_mac, ip, 12, 4, 0, 0x800},
+		{mac, ip6, 8, 16, 1, 0x86dd},
+		{mac, bad_ip6, 8, 16, 0, 0x86dd},
+		{bad_mac, ip6, 8, 16, 0, 0x86dd},
+		{mac, arp, 8, 10, 1, 0x806},
+		{mac, bad_arp, 8, 10, 0, 0x806},
+		{mac, bad_arp_mac, 8, 10, 0, 0x806},
+		{bad_mac, arp, 8, 10, 0, 0x806},
+		{mac, arp, 8, 10, 0, 0x8100},
+		{mac, ip, 0, 4, 0, 0x1234},
 	};
 	struct place p;
 	struct net_scan found;
