@@ -352,7 +352,7 @@ loopback"
 	expect_refusal '--publish: ports are published with --network=user only'
 	config '.linux.namespaces += [{type: "network", path: "/no/such/netns"}]'
 	run_bundle </dev/null
-	expect_refusal 'config.json: linux.namespaces\[[0-9]\].path: /no/such/netns: No such file'
+	expect_refusal 'config.json: linux.namespaces\[[0-9]\].path: /no/such/netns: no such file'
 	config '(.linux.namespaces[] | select(.type == "network")).path = "/proc/self/ns/uts"'
 	run_bundle </dev/null
 	expect_refusal 'config.json: linux.namespaces\[[0-9]\].path: /proc/self/ns/uts: is not a network namespace'
@@ -404,7 +404,7 @@ from outside"
 	echo '{"passt": "/no/passt"}' >"$BATS_TEST_TMPDIR/hvrun.json"
 	status=0
 	hvc run --network=user --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" || status=$?
-	expect_refusal 'needs passt \(Debian: passt\): /no/passt: No such file'
+	expect_refusal 'needs passt \(Debian: passt\): /no/passt: no such file'
 	nothing_left
 }
 

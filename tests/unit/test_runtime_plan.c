@@ -282,11 +282,6 @@ static void test_create_message(void **state)
 	assert_null(create->os.resources.cpu.cpus);
 	assert_true(create->os.resources.cpu.shares.set);
 	create_free(create);
-<<<<<<< HEAD
-=======
-	json_decref(plan.message);
-	free(kernel);
->>>>>>> network
 	destroy(&box);
 }
 
@@ -309,12 +304,7 @@ static void test_terminal_message(void **state)
 	assert_true(create->stdio.terminal);
 	assert_int_equal(create->stdio.rows, 24);
 	create_free(create);
-<<<<<<< HEAD
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e);
-=======
-	json_decref(plan.message);
-	cleanup_close int vmm = plan_vmm_file(&plan, &e);
->>>>>>> network
 	cleanup_json json_t *json = read_json(vmm, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "stdio.terminal")), 7);
 	destroy(&box);
@@ -326,30 +316,28 @@ static void test_network(void **state)
 	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
 	static const int taps[] = {30, 31};
 	struct box box = {0};
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel = calloc(1, sizeof(*kernel));
-	struct streams streams;
-	struct plan plan;
 	struct err e;
 
 	(void)state;
-	make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{"
-		   "'namespaces':[{'type':'network','path':'/run/netns/x'}]}");
+	make(&box,
+		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{"
+		"'namespaces':[{'type':'network','path':'/run/netns/x'}]}");
 	open_exports(&box);
-	fill(&plan, &box, &settings, &sizing, kernel, &streams);
-	plan.nets[0] = (struct plan_net){.taps = taps, .n_taps = 2, .mac = macs[0], .mtu = 9000};
-	plan.nets[1] = (struct plan_net){.stream = 32, .mac = macs[1], .mtu = 1500};
-	plan.n_nets = 2;
-	cleanup_json json_t *first = json_pack("{s:[{s:s, s:s}, {s:s, s:s}]}", "interfaces", "device",
-		"02:00:00:00:00:01", "name", "eth0", "device", "02:00:00:00:00:02", "name", "eth1");
+	fill(&box);
+	box.plan.nets[0] =
+		(struct plan_net){.taps = taps, .n_taps = 2, .mac = macs[0], .mtu = 9000};
+	box.plan.nets[1] = (struct plan_net){.stream = 32, .mac = macs[1], .mtu = 1500};
+	box.plan.n_nets = 2;
+	cleanup_json json_t *first = json_pack("{s:[{s:s, s:s}, {s:s, s:s}]}", "interfaces",
+		"device", "02:00:00:00:00:01", "name", "eth0", "device", "02:00:00:00:00:02",
+		"name", "eth1");
 	cleanup_json json_t *second = json_pack("{s:[]}", "interfaces");
-	plan.network = first;
-	cleanup_close int fd = plan_container_file(&plan, &e);
+	box.plan.network = first;
+	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	if (fd < 0)
 		fail_msg("%s", e.text);
-	plan.network = second;
-	assert_int_equal(plan_container_again(&plan, fd, &e), 0);
+	box.plan.network = second;
+	assert_int_equal(plan_container_again(&box.plan, fd, &e), 0);
 	/* Shorter now, and whole for whoever reads it from the beginning. */
 	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
 	assert_true(json_equal(json_object_get(message, "network"), second));
@@ -359,14 +347,12 @@ static void test_network(void **state)
 	if (!create)
 		fail_msg("%s", e.text);
 	create_free(create);
-	cleanup_close int vmm = plan_vmm_file(&plan, &e);
+	cleanup_close int vmm = plan_vmm_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0);
 	cleanup_json json_t *want = json_pack("[{s:s, s:i, s:[i, i]}, {s:s, s:i, s:i}]", "mac",
 		"02:00:00:00:00:01", "mtu", 9000, "taps", 30, 31, "mac", "02:00:00:00:00:02", "mtu",
 		1500, "stream", 32);
 	assert_true(json_equal(json_object_get(json, "net"), want));
-	json_decref(plan.message);
-	free(kernel);
 	destroy(&box);
 }
 
@@ -474,7 +460,6 @@ static void test_detached(void **state)
 	const json_t *mounts = oci_lookup(message, "config.mounts");
 	assert_string_equal(
 		json_string_value(json_object_get(json_array_get(mounts, 0), "export")), "mount-0");
-<<<<<<< HEAD
 	const json_t *mount = json_array_get(mounts, 1);
 	assert_int_equal(json_integer_value(json_object_get(mount, "socket")), 2050);
 	/* Open to whom the host's is open to. */
@@ -524,12 +509,6 @@ static void test_image(void **state)
 	create_free(create);
 	plan_close_disks(&box.plan);
 	unlink(image);
-=======
-	assert_int_equal(
-		json_integer_value(json_object_get(json_array_get(mounts, 1), "socket")), 2050);
-	free(kernel);
-	json_decref(plan.message);
->>>>>>> network
 	destroy(&box);
 }
 
