@@ -32,7 +32,10 @@ static int write_line(int dir, const char *name, const char *text)
 {
 	cleanup_close int fd = openat(dir, name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
 
-	return fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
+	if (fd < 0)
+		return -errno;
+	/* Writing nothing is no write; an empty line is one, of nothing. */
+	return *text ? fd_write_all(fd, text, strlen(text)) : fd_write_all(fd, "\n", 1);
 }
 
 void saved_files_read(struct saved_files *saved, int dir, const char *const *names, size_t n)

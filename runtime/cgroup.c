@@ -190,12 +190,22 @@ static int open_procs(struct cgroup_place *place, struct err *e)
  * Until its first processes are in, a cgroup looks unused to everybody else: whoever makes it has
  * it locked for that time, by the very descriptor that they go in through.
  */
-static int lock_place(const struct cgroup_place *place, struct err *e)
+static int lock_place(struct cgroup_place *place, struct err *e)
 {
-	if (flock(place->procs_fd, LOCK_EX | LOCK_NB) == 0)
-		return 0;
+	struct stat locked, named;
+	char path[PATH_MAX];
+
+	if (flock(place->procs_fd, LOCK_EX | LOCK_NB) == 0) {
+		/* Whoever had the lock before may have removed the cgroup. */
+		snprintf(path, sizeof(path), "%s/cgroup.procs", place->path);
+		if (fstat(place->procs_fd, &locked) == 0 && stat(path, &named) == 0 &&
+			locked.st_ino == named.st_ino)
+			return 0;
+		return err_set(e, EBUSY, "cgroup: %s: was removed meanwhile", place->path);
+	}
 	if (errno != EWOULDBLOCK)
 		return err_sys(e, errno, "cgroup: %s: can't lock it", place->path);
+	place->made = 0; /* it is the other one's now, though there may be no process in it yet */
 	return err_set(e, EBUSY,
 		"container's cgroup is not empty: another container is being created in %s",
 		place->path);

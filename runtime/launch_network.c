@@ -137,6 +137,12 @@ int launch_network_choose(struct launch *l, struct err *e)
 				index, path);
 		net->by_user = false;
 	}
+	if (json_object_size(devices_of(l)) &&
+		(net->by_user || l->settings.network == NETWORK_NONE))
+		return err_set(e, EINVAL,
+			"config.json: linux.netDevices: there is no place for them with "
+			"--network=%s",
+			net->by_user ? "user" : "none");
 	if (!net->by_user) {
 		if (l->options->publish.n || l->settings.ports)
 			return err_set(e, EINVAL,
@@ -176,12 +182,15 @@ static int open_namespace(struct launch *l, struct err *e)
 			"config.json: linux.netDevices: moving network devices takes root");
 	if (geteuid() != 0 || !may_get_interfaces(l) || (!entry && !l->hooks))
 		return 0;
-	net->ns = netns_new(e);
-	if (net->ns == -EPERM && !json_object_size(devices_of(l))) {
+	int ns = netns_new(e);
+	if (ns == -EPERM && !json_object_size(devices_of(l))) {
 		log_info("%s: the container has no network", e->text);
-		net->ns = -1;
+		return 0;
 	}
-	return net->ns < -1 ? net->ns : 0;
+	if (ns < 0)
+		return ns;
+	net->ns = ns;
+	return 0;
 }
 
 static unsigned queues_of(const struct launch *l)
@@ -201,8 +210,10 @@ static int add_device(struct launch *l, struct err *e)
 	*device = (struct network_device){.tap = tap->index};
 	memcpy(device->tap_name, tap->name, sizeof(device->tap_name));
 	ret = network_make_mac(device->mac);
-	l->plan.nets[net->n_taps] = (struct plan_net){
-		.taps = tap->queues, .n_taps = tap->n_queues, .mac = device->mac, .mtu = DEVICE_MTU};
+	l->plan.nets[net->n_taps] = (struct plan_net){.taps = tap->queues,
+		.n_taps = tap->n_queues,
+		.mac = device->mac,
+		.mtu = DEVICE_MTU};
 	net->state.n = l->plan.n_nets = ++net->n_taps;
 	return ret < 0 ? err_sys(e, -ret, "a net device's address") : 0;
 }
@@ -342,12 +353,12 @@ int launch_network_start(struct launch *l, struct err *e)
 		.cgroup_may_fail = l->cgroup.attach_late,
 		.session = l->detached,
 	};
-	int ret = net_user_start(&net->user, l->settings.passt, &spawn, l->null, &net->passt,
-		&net->stream, e);
+	int ret = net_user_start(
+		&net->user, l->settings.passt, &spawn, l->null, &net->passt, &net->stream, e);
 	if (ret < 0)
 		return ret;
-	l->plan.nets[0] = (struct plan_net){
-		.stream = net->stream, .mac = net->user.mac, .mtu = NET_USER_MTU};
+	l->plan.nets[0] =
+		(struct plan_net){.stream = net->stream, .mac = net->user.mac, .mtu = NET_USER_MTU};
 	l->plan.n_nets = 1;
 	return 0;
 }
@@ -397,7 +408,8 @@ int launch_network_again(struct launch *l, struct err *e)
 
 void launch_network_close(struct launch_network *net)
 {
-	/* Those of a container that is over have ended; the others are left to whoever adopts them. */
+	/* Those of a container that is over have ended; the others are left to whoever adopts them.
+	 */
 	if (net->passt > 0)
 		(void)!waitpid(net->passt, NULL, WNOHANG);
 	if (net->watcher > 0)

@@ -70,8 +70,7 @@ struct cgroup_spec launch_cgroup_spec(const struct launch *l)
 	};
 }
 
-int launch_hooks(
-	struct launch *l, const char *kind, enum container_status status, struct err *e)
+int launch_hooks(struct launch *l, const char *kind, enum container_status status, struct err *e)
 {
 	struct hooks_env env = {
 		.bundle = l->bundle_path, .netns = -1, .report = &l->context->report};
@@ -174,8 +173,7 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 		return file;
 	const int single[] = {socket, control, l->create_file, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->container.run,
-		l->plan.listen, l->plan.keep, l->plan.oom,
-		l->network.stream};
+		l->plan.listen, l->plan.keep, l->plan.oom, l->network.stream};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)
@@ -229,7 +227,6 @@ static int start_programs(struct launch *l, struct err *e)
 	return ret;
 }
 
-
 /* Those of the host that come before the container's process. */
 static int run_early_hooks(struct launch *l, struct err *e)
 {
@@ -275,6 +272,8 @@ static int attach_late(struct launch *l, struct err *e)
 			ret = cgroup_attach(&l->cgroup, l->supervise.fs, e);
 		if (ret == 0 && l->witness)
 			ret = cgroup_attach(&l->cgroup, l->witness, e);
+		if (ret == 0 && l->network.passt)
+			ret = cgroup_attach(&l->cgroup, l->network.passt, e);
 	}
 	cgroup_settle(&l->cgroup);
 	return ret;
@@ -293,7 +292,8 @@ static void close_files(struct launch *l)
 	fd_closep(&l->log);
 }
 
-/* What is recorded is what was made: a cgroup that turns out to be another's is not ours to remove. */
+/* What is recorded is what was made: a cgroup that turns out to be another's is not ours to remove.
+ */
 static int make_cgroup(struct launch *l, struct err *e)
 {
 	struct cgroup_spec spec = launch_cgroup_spec(l);
@@ -314,8 +314,8 @@ static int make_cgroup(struct launch *l, struct err *e)
 
 static int start_witness(struct launch *l, struct err *e)
 {
-	pid_t pid = witness_start(
-		&l->cgroup, l->log >= 0 ? l->log : STDERR_FILENO, &l->plan.oom, e);
+	pid_t pid =
+		witness_start(&l->cgroup, l->log >= 0 ? l->log : STDERR_FILENO, &l->plan.oom, e);
 
 	if (pid < 0)
 		return pid;

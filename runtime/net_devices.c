@@ -35,9 +35,8 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 	const struct nlattr *attr;
 	uint32_t flags = fixed->ifa_flags;
 
-	mnl_attr_for_each(attr, message, sizeof(*fixed))
-		if (mnl_attr_get_type(attr) == IFA_FLAGS)
-			flags = mnl_attr_get_u32(attr);
+	mnl_attr_for_each(attr, message, sizeof(*fixed)) if (mnl_attr_get_type(attr) == IFA_FLAGS)
+		flags = mnl_attr_get_u32(attr);
 	if (fixed->ifa_index != addresses->index || fixed->ifa_scope != RT_SCOPE_UNIVERSE ||
 		!(flags & IFA_F_PERMANENT))
 		return 0;
@@ -45,7 +44,8 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 		return -E2BIG;
 	struct address *address = &addresses->list[addresses->n++];
 	address->fixed = *fixed;
-	mnl_attr_for_each(attr, message, sizeof(*fixed)) {
+	mnl_attr_for_each(attr, message, sizeof(*fixed))
+	{
 		unsigned type = mnl_attr_get_type(attr);
 		size_t len = MNL_ALIGN(attr->nla_len);
 		if (type != IFA_LOCAL && type != IFA_ADDRESS && type != IFA_BROADCAST)
@@ -79,8 +79,8 @@ static int add_address(struct rtnl *rt, unsigned index, const struct address *ad
 {
 	char buf[RTNL_BYTES];
 	void *fixed;
-	struct nlmsghdr *message = rtnl_begin(buf, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE,
-		&fixed, sizeof(struct ifaddrmsg));
+	struct nlmsghdr *message = rtnl_begin(
+		buf, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &fixed, sizeof(struct ifaddrmsg));
 	struct ifaddrmsg *to = fixed;
 
 	*to = address->fixed;
@@ -129,10 +129,10 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, message, sizeof(*link))
-		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-			strcmp(mnl_attr_get_str(attr), want->name) == 0)
-			want->index = (unsigned)link->ifi_index;
+	mnl_attr_for_each(
+		attr, message, sizeof(*link)) if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+		strcmp(mnl_attr_get_str(attr), want->name) == 0) want->index =
+		(unsigned)link->ifi_index;
 	return 0;
 }
 
@@ -158,8 +158,7 @@ static int move_one(struct rtnl *here, struct rtnl *there, int ns, const char *n
 		return err_set(e, EEXIST,
 			"the container's network namespace has a device \"%s\" already", inside);
 	int ret = list_addresses(here, &addresses);
-	if (ret == 0)
-		ret = link_up(here, addresses.index, false);
+	/* The kernel takes it down, after it has found that it can be moved. */
 	if (ret == 0)
 		ret = move_link(here, addresses.index, ns, inside);
 	if (ret < 0)

@@ -26,15 +26,16 @@
 #include "runtime/netns.h"
 #include "runtime/rtnl.h"
 
-#define DEBOUNCE_MS  20	  /* changes come in bunches */
-#define RETRY_MIN_MS 100  /* the guest is not up yet, paused, or can't */
+#define DEBOUNCE_MS  20	 /* changes come in bunches */
+#define RETRY_MIN_MS 100 /* the guest is not up yet, paused, or can't */
 #define RETRY_MAX_MS 5000
 
 struct watch {
 	int dir, monitor, events;
 	struct rtnl rt;
 	json_t *asked; /* what the monitor has been asked to tell and has not answered yet */
-	int64_t due_ms; /* when to look, 0: nothing has happened */
+	char said[sizeof(((struct err *)0)->text)]; /* what went wrong last: it is logged once */
+	int64_t due_ms;				    /* when to look, 0: nothing has happened */
 	int retry_ms;
 };
 
@@ -102,12 +103,15 @@ static void look(struct watch *w)
 	if (ret == 0 && todo)
 		ret = network_send(w->monitor, todo, &e);
 	if (ret < 0) {
-		log_warn("network: %s", e.text);
+		if (strcmp(w->said, e.text) != 0)
+			log_warn("network: %s", e.text);
+		snprintf(w->said, sizeof(w->said), "%s", e.text);
 		later(w);
 	} else if (todo) {
 		w->asked = steal_ptr(&todo);
 	} else {
 		w->retry_ms = 0;
+		w->said[0] = '\0';
 	}
 }
 

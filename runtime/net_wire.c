@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "runtime/net_filter.h"
 #include "runtime/net_rate.h"
 #include "runtime/net_tap.h"
@@ -50,20 +51,15 @@ static unsigned mirred_target(const struct nlattr *options)
 {
 	const struct nlattr *act, *one, *inner, *parms;
 
-	mnl_attr_for_each_nested(act, options)
-		if (mnl_attr_get_type(act) == TCA_U32_ACT)
-			mnl_attr_for_each_nested(one, act)
-				mnl_attr_for_each_nested(inner, one)
-					if (mnl_attr_get_type(inner) == TCA_ACT_OPTIONS)
-						mnl_attr_for_each_nested(parms, inner)
-							if (mnl_attr_get_type(parms) ==
-									TCA_MIRRED_PARMS &&
-								mnl_attr_get_payload_len(parms) >=
-									sizeof(struct tc_mirred))
-								return ((const struct tc_mirred *)
-										mnl_attr_get_payload(
-											parms))
-									->ifindex;
+	mnl_attr_for_each_nested(act,
+		options) if (mnl_attr_get_type(act) == TCA_U32_ACT) mnl_attr_for_each_nested(one,
+		act) mnl_attr_for_each_nested(inner, one) if (mnl_attr_get_type(inner) ==
+		TCA_ACT_OPTIONS) mnl_attr_for_each_nested(parms,
+		inner) if (mnl_attr_get_type(parms) == TCA_MIRRED_PARMS &&
+		mnl_attr_get_payload_len(parms) >=
+			sizeof(struct tc_mirred)) return ((const struct tc_mirred *)
+								  mnl_attr_get_payload(parms))
+		->ifindex;
 	return 0;
 }
 
@@ -81,9 +77,8 @@ static int take_filter(const struct nlmsghdr *message, void *arg)
 		return 0;
 	}
 	found->ours++;
-	mnl_attr_for_each(attr, message, sizeof(*tc))
-		if (mnl_attr_get_type(attr) == TCA_OPTIONS && mirred_target(attr))
-			found->target = mirred_target(attr);
+	mnl_attr_for_each(attr, message, sizeof(*tc)) if (mnl_attr_get_type(attr) == TCA_OPTIONS &&
+		mirred_target(attr)) found->target = mirred_target(attr);
 	return 0;
 }
 
@@ -91,8 +86,7 @@ static int find_filters(struct rtnl *rt, unsigned index, struct found *found)
 {
 	char buf[RTNL_BYTES];
 	void *fixed;
-	struct nlmsghdr *message =
-		rtnl_begin(buf, RTM_GETTFILTER, 0, &fixed, sizeof(struct tcmsg));
+	struct nlmsghdr *message = rtnl_begin(buf, RTM_GETTFILTER, 0, &fixed, sizeof(struct tcmsg));
 	struct tcmsg *tc = fixed;
 
 	*found = (struct found){.index = index};
@@ -151,11 +145,17 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 			"%s: is in use by another virtual machine: two containers can't share one "
 			"network namespace",
 			interface->name);
+	/* A wire that is there stays: only what the tap lets through is made anew, while it is
+	 * down. */
+	bool joined = ret == 0 && found.ours && found.target == wire->tap;
 	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
+		ret = net_tap_set(rt, wire->tap, 0, false);
+	if (ret == 0 && !joined)
 		ret = clear_interface(rt, interface->index);
 	if (ret == 0)
 		ret = clear(rt, wire->tap);
-	/* The tap comes up when nothing of it can reach the host, and before anything goes there. */
+	/* The tap comes up when nothing of it can reach the host, and before anything goes there.
+	 */
 	if (ret == 0)
 		ret = add_ingress(rt, wire->tap);
 	if (ret == 0)
@@ -163,9 +163,9 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 				  : net_filter_redirect(rt, wire->tap, interface->index);
 	if (ret == 0)
 		ret = net_tap_set(rt, wire->tap, interface->mtu, true);
-	if (ret == 0)
+	if (ret == 0 && !joined)
 		ret = add_ingress(rt, interface->index);
-	if (ret == 0)
+	if (ret == 0 && !joined)
 		ret = net_filter_redirect(rt, interface->index, wire->tap);
 	if (ret < 0) {
 		int undo = clear_interface(rt, interface->index);
@@ -180,9 +180,15 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	ret = net_rate_set(rt, wire->tap, wire->rx_bytes);
 	if (ret == 0)
 		ret = net_rate_set(rt, interface->index, wire->tx_bytes);
-	if (ret < 0)
+	if (ret < 0) {
+		/* None rather than one without limits. */
+		if (net_tap_set(rt, wire->tap, 0, false) < 0 ||
+			clear_interface(rt, interface->index) < 0)
+			log_warn("network: %s: can't be parted from the virtual machine",
+				interface->name);
 		return err_sys(e, -ret, "%s: limiting its rate (the kernel needs sch_tbf)",
 			interface->name);
+	}
 	return 0;
 }
 

@@ -25,8 +25,8 @@
 
 int network_lock(int dir, struct err *e)
 {
-	cleanup_close int fd = openat(dir, LOCK_NAME,
-		O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	cleanup_close int fd = openat(
+		dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
 
 	if (fd < 0)
 		return err_sys(e, errno, LOCK_NAME);
@@ -60,8 +60,7 @@ static int read_devices(struct network *net, const json_t *list)
 		device->tap = index_of(entry, "tap");
 		device->interface = index_of(entry, "interface");
 		snprintf(device->tap_name, sizeof(device->tap_name), "%s", name);
-		if (!net_mac_parse(
-			    json_string_value(json_object_get(entry, "mac")), device->mac))
+		if (!net_mac_parse(json_string_value(json_object_get(entry, "mac")), device->mac))
 			return -EINVAL;
 	}
 	return 0;
@@ -73,8 +72,7 @@ int network_load(struct network *net, int dir, struct err *e)
 	cleanup_close int fd = openat(dir, FILE_NAME, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : err_sys(e, errno, FILE_NAME);
-	cleanup_json json_t *json =
-		json_parse_fd(fd, FILE_MAX_BYTES, FILE_MAX_DEPTH, FILE_NAME, e);
+	cleanup_json json_t *json = json_parse_fd(fd, FILE_MAX_BYTES, FILE_MAX_DEPTH, FILE_NAME, e);
 	if (!json)
 		return -EINVAL;
 	const char *path = json_string_value(json_object_get(json, "path"));
@@ -87,8 +85,8 @@ int network_load(struct network *net, int dir, struct err *e)
 	net->now = json_incref(json_object_get(json, "now"));
 	net->sent = json_incref(json_object_get(json, "sent"));
 	net->path = path ? strdup(path) : NULL;
-	int ret = path && !net->path ? -ENOMEM
-				     : read_devices(net, json_object_get(json, "devices"));
+	int ret =
+		path && !net->path ? -ENOMEM : read_devices(net, json_object_get(json, "devices"));
 	if (ret == 0)
 		return 0;
 	network_fini(net);
@@ -97,11 +95,12 @@ int network_load(struct network *net, int dir, struct err *e)
 
 static json_t *to_json(const struct network *net)
 {
-	cleanup_json json_t *json = json_pack("{s:I, s:I, s:b, s:I, s:I, s:[], s:s*, s:O*, s:O*, s:O*}",
-		"device", (json_int_t)net->id.device, "inode", (json_int_t)net->id.inode, "guard",
-		(int)net->guard, "rxBytes", (json_int_t)net->rx_bytes, "txBytes",
-		(json_int_t)net->tx_bytes, "devices", "path", net->path, "wanted", net->wanted,
-		"now", net->now, "sent", net->sent);
+	cleanup_json json_t *json =
+		json_pack("{s:I, s:I, s:b, s:I, s:I, s:[], s:s*, s:O*, s:O*, s:O*}", "device",
+			(json_int_t)net->id.device, "inode", (json_int_t)net->id.inode, "guard",
+			(int)net->guard, "rxBytes", (json_int_t)net->rx_bytes, "txBytes",
+			(json_int_t)net->tx_bytes, "devices", "path", net->path, "wanted",
+			net->wanted, "now", net->now, "sent", net->sent);
 	json_t *list = json_object_get(json, "devices");
 
 	for (unsigned i = 0; i < net->n; i++) {
@@ -124,8 +123,8 @@ int network_save(const struct network *net, int dir, struct err *e)
 
 	if (!text)
 		return err_sys(e, ENOMEM, FILE_NAME);
-	cleanup_close int fd = openat(dir, FILE_NAME ".new",
-		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	cleanup_close int fd = openat(
+		dir, FILE_NAME ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int ret = fd < 0 ? -errno : fd_write_all(fd, text, strlen(text));
 	if (ret == 0 && renameat(dir, FILE_NAME ".new", dir, FILE_NAME) < 0)
 		ret = -errno;
@@ -185,17 +184,19 @@ static void drop_gone(struct network *net, struct rtnl *rt, const struct net_sca
 		struct network_device *device = &net->devices[i];
 		if (!device->interface || net_scan_find(scan, device->interface))
 			continue;
-		int ret = net_wire_part(rt, device->interface, device->tap);
+		/* Down first: nothing of the guest's reaches the namespace's own stack. */
+		int ret = net_tap_set(rt, device->tap, 0, false);
+		int parted = net_wire_part(rt, device->interface, device->tap);
 		if (ret == 0)
-			ret = net_tap_set(rt, device->tap, 0, false);
+			ret = parted;
 		if (ret < 0)
 			log_warn("network: %s: %s", device->tap_name, strerror(-ret));
 		device->interface = 0;
 	}
 }
 
-static int add_new(struct network *net, struct rtnl *rt, const struct net_interface *interface,
-	struct err *e)
+static int add_new(
+	struct network *net, struct rtnl *rt, const struct net_interface *interface, struct err *e)
 {
 	struct network_device *device = device_of(net, 0);
 
@@ -263,6 +264,11 @@ int network_scan(struct network *net, struct rtnl *rt, struct err *e)
 		const struct network_device *device = device_of(net, scan.list[i].index);
 		if (device)
 			ret = follow(net, rt, &scan.list[i], device, before, e);
+	}
+	if (ret < 0) {
+		/* So that the next look finds the difference again. */
+		json_decref(net->now);
+		net->now = steal_ptr(&before);
 	}
 	return ret;
 }

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "runtime/support.h"
 
+#define OPEN_TRIES    64
 #define NO_PRIVILEGES (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 /* A mount of its own of what fd names, with what is mounted below it. */
@@ -44,8 +45,12 @@ static int attach(int tree, int root, const char *destination, struct err *e)
 		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
-	cleanup_close int place = (int)syscall(SYS_openat2, root, destination, &how, sizeof(how));
+	cleanup_close int place = -1;
 
+	/* EAGAIN: something was renamed somewhere while it looked at a "..". */
+	for (int tries = 0; place < 0 && tries < OPEN_TRIES && (tries == 0 || errno == EAGAIN);
+		tries++)
+		place = (int)syscall(SYS_openat2, root, destination, &how, sizeof(how));
 	if (place < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
 		return 0;
 	if (place < 0 ||
@@ -73,9 +78,11 @@ static int clone_all(struct trees *trees, const struct oci_config *config, struc
 		const struct export *export = &exports->list[i];
 		if (export->socket)
 			continue;
-		trees->binds[i] = clone_tree(export->fd, export->readonly, e);
-		if (trees->binds[i] < 0)
+		int tree = clone_tree(export->fd, export->readonly, e);
+		/* What is mounted in no namespace, or in another one, has no place in this one. */
+		if (tree < 0 && tree != -EINVAL)
 			return err_add(e, "%s", export->path);
+		trees->binds[i] = tree < 0 ? -1 : tree;
 	}
 	trees->empty = emptyfs_new(e);
 	return trees->empty < 0 ? trees->empty : 0;

@@ -305,6 +305,7 @@ static _Noreturn void witness_run(const struct cgroup *cg, int log, int sock)
 	char word;
 
 	setsid();
+	(void)!chdir("/");
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	sigaction(SIGCHLD, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
