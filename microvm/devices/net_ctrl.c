@@ -7,11 +7,15 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "microvm/devices/net_internal.h"
 
-#define TURN_COMMANDS 64u /* then whatever else waits has its turn */
+#define TURN_COMMANDS	64u /* then whatever else waits has its turn */
+#define CHANGES_AT_ONCE 32u
+#define CHANGE_NS	125000000ull
+#define WARNINGS_MAX	8u
 
 struct command {
 	struct virtio_net_ctrl_hdr header;
@@ -114,14 +118,50 @@ static bool handle(struct net *net, const struct virtq_chain *chain)
 	}
 }
 
+/*
+ * Whether the guest may have the tap changed once more: that takes a lock of the whole host's
+ * network (rtnl), so there are bursts of CHANGES_AT_ONCE, then one in CHANGE_NS.
+ */
+static bool may_change(struct net *net)
+{
+	struct timespec clock;
+
+	clock_gettime(CLOCK_MONOTONIC, &clock);
+	uint64_t now = (uint64_t)clock.tv_sec * 1000000000 + (uint64_t)clock.tv_nsec;
+	if (net->changes_ns + CHANGES_AT_ONCE * CHANGE_NS < now)
+		net->changes_ns = now - CHANGES_AT_ONCE * CHANGE_NS;
+	if (net->changes_ns + CHANGE_NS > now)
+		return false;
+	net->changes_ns += CHANGE_NS;
+	return true;
+}
+
+/* Of what a guest can bring about at will. */
+static bool may_warn(struct net *net)
+{
+	return net->n_warnings < WARNINGS_MAX && ++net->n_warnings;
+}
+
 int net_set_pairs(struct net *net, unsigned n)
 {
 	int ret = 0;
 
+	if (n == net->n_active)
+		return 0;
+	if (!may_change(net))
+		return -EBUSY;
 	for (unsigned i = 1; i < net->n_pairs && !ret; i++)
 		ret = net_pair_set_active(net->pairs[i], i < n);
-	if (ret < 0)
+	if (ret == 0) {
+		net->n_active = n;
+		return 0;
+	}
+	if (may_warn(net))
 		log_warn("net: %u queue pairs: %s", n, strerror(-ret));
+	/* The tap must not give frames to pairs that the guest does not use. */
+	for (unsigned i = net->n_active ? net->n_active : 1; i < net->n_pairs; i++)
+		(void)!net_pair_set_active(net->pairs[i], false);
+	net->n_active = 0; /* not known */
 	return ret;
 }
 
@@ -131,16 +171,20 @@ int net_set_offloads(struct net *net, uint64_t offloads)
 	struct net_pair *pair = net->pairs[0];
 	int ret = 0;
 
+	if (offloads == net->offloads)
+		return 0;
+	if (!may_change(net))
+		return -EBUSY;
 	pthread_mutex_lock(&pair->lock);
 	if (net->ops->set_offloads && !pair->gone)
 		ret = net->ops->set_offloads(pair, offloads);
 	pthread_mutex_unlock(&pair->lock);
 	if (ret == -EBADFD)
 		ret = 0; /* the tap is no more, which is not the driver's fault */
-	if (ret < 0)
-		log_warn("net: offloads of the tap: %s", strerror(-ret));
-	else
+	if (ret == 0)
 		net->offloads = offloads;
+	else if (may_warn(net))
+		log_warn("net: offloads of the tap: %s", strerror(-ret));
 	return ret;
 }
 

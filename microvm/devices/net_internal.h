@@ -164,6 +164,9 @@ struct net {
 	unsigned generation; /* of starts */
 	uint64_t features;   /* copy of dev.features for the threads, fixed while running */
 	uint64_t offloads;   /* what the guest takes at this time */
+	unsigned n_active;   /* pairs in use; 0: not known */
+	uint64_t changes_ns; /* when the changes of the tap that were made are paid for */
+	unsigned n_warnings; /* that the guest brought about */
 	struct virtq_chain ctrl_chain;
 	atomic_bool ctrl_kicked, quit;
 };

@@ -213,7 +213,9 @@ int net_pair_set_active(struct net_pair *pair, bool active)
 	int ret = 0;
 
 	pthread_mutex_lock(&pair->lock);
-	if (active != pair->active && !pair->gone) {
+	if (pair->gone) {
+		pair->active = active;
+	} else if (active != pair->active) {
 		ret = ops->set_active ? ops->set_active(pair, active) : 0;
 		if (!ret)
 			pair->active = active;

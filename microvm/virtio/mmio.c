@@ -394,11 +394,14 @@ void virtio_mmio_fini(struct virtio_mmio *mmio)
 
 	if (!dev)
 		return;
+	/* A device with threads of its own may be about to tell the driver something. */
+	pthread_mutex_lock(&dev->lock);
 	if (dev->transport_data == mmio) {
-		virtio_mmio_reset(mmio);
+		reset_locked(mmio);
 		dev->transport = NULL;
 		dev->transport_data = NULL;
 	}
+	pthread_mutex_unlock(&dev->lock);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		loop_del(dev->loop, &mmio->queues[i].kicked);
 		fd_closep(&mmio->queues[i].kick_fd);

@@ -38,6 +38,7 @@ struct monitor {
 	struct oom oom;
 	int tty_fd; /* the controlling terminal, -1: none */
 	bool console_ready, session_ready;
+	bool own_root; /* the mount namespace is its own */
 	int exit_code;
 };
 
@@ -225,16 +226,23 @@ static int set_up_clients(struct monitor *m, struct err *e)
  * Whoever enters this process' namespace must not find the host's files there. Without privileges
  * there is no other; and nobody else could enter it either.
  */
-static void leave_root(struct monitor *m)
+static int own_root(struct monitor *m, struct err *e)
 {
-	struct err e;
-	int ret = root_leave(&e);
+	int ret = root_own(e);
 
-	m->relays.in_root = ret == 0;
+	m->own_root = ret == 0;
 	if (ret == -EPERM)
-		log_debug("the host's root directory stays: %s", e.text);
-	else if (ret < 0)
-		log_warn("can't leave the host's root directory: %s", e.text);
+		log_debug("the host's root directory stays: %s", e->text);
+	return ret == -EPERM ? 0 : ret;
+}
+
+static int leave_root(struct monitor *m, struct err *e)
+{
+	if (!m->own_root)
+		return 0;
+	int ret = root_leave(e);
+	m->relays.in_root = ret == 0;
+	return ret < 0 ? err_add(e, "can't leave the host's root directory") : 0;
 }
 
 static int set_up(struct monitor *m, int plan_fd, struct err *e)
@@ -270,24 +278,28 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		ret = signals_init(&m->signals, &m->loop, m->plan.forward_signals,
 			m->plan.controlling, on_signal, m, e);
 	if (!ret)
-		ret = oom_init(
-			&m->oom, &m->loop, steal_fd(&m->plan.oom_fd), on_oom_told, m, e);
+		ret = oom_init(&m->oom, &m->loop, steal_fd(&m->plan.oom_fd), on_oom_told, m, e);
 	if (!ret)
 		ret = set_up_clients(m, e);
 	if (!ret && m->tty_fd >= 0)
 		tell_size(m);
+	/* While it is the only thread: those of devices and vCPUs will share it. */
+	if (!ret && !m->plan.emulation)
+		ret = own_root(m, e);
 	if (!ret)
 		ret = machine_init(
 			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
 	if (!ret)
 		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, e);
-	/* Threads inherit it; QEMU has yet to open its files. */
+	/* QEMU has yet to open its files. */
 	if (!ret && !m->plan.emulation)
-		leave_root(m);
+		ret = leave_root(m, e);
 	if (!ret)
 		ret = machine_start(&m->machine, e);
 	if (!ret && m->plan.emulation)
-		leave_root(m);
+		ret = own_root(m, e);
+	if (!ret && m->plan.emulation)
+		ret = leave_root(m, e);
 	return ret;
 }
 

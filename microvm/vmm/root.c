@@ -27,6 +27,11 @@ static int replace_root(int empty, struct err *e)
 	return 0;
 }
 
+int root_own(struct err *e)
+{
+	return unshare(CLONE_NEWNS) < 0 ? err_sys(e, errno, "mount namespace") : 0;
+}
+
 int root_leave(struct err *e)
 {
 	cleanup_close int fds =
@@ -34,8 +39,6 @@ int root_leave(struct err *e)
 
 	if (fds < 0)
 		return err_sys(e, errno, "/proc/self/fd");
-	if (unshare(CLONE_NEWNS) < 0)
-		return err_sys(e, errno, "mount namespace");
 	cleanup_close int empty = emptyfs_new(e);
 	if (empty < 0)
 		return empty;

@@ -12,9 +12,15 @@
 #include "base/err.h"
 
 /*
- * Leaves the host's mount namespace and root directory; from then on the calling thread and those
- * that it starts can open no file by name. 0, -EPERM without the right to (nothing has changed), or
- * another -errno with e (part of it may have happened).
+ * A mount namespace of the calling thread's own, a copy of the host's. Threads that it starts
+ * afterwards share it, and what root_leave does to it. 0 or -errno, with nothing changed: -EPERM
+ * without the right to.
+ */
+int root_own(struct err *e) must_check;
+
+/*
+ * After root_own: empties the namespace, and leaves the host's root directory. From then on no file
+ * can be opened by name. 0, or -errno with e (part of it may have happened).
  */
 int root_leave(struct err *e) must_check;
 
