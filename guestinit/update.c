@@ -44,7 +44,10 @@ static void update_remember(struct container *c)
 	static const char *const names[] = {"memory.max", "memory.swap.max", "memory.low",
 		"memory.high", "memory.min", "memory.swap.high", "cpu.max", "cpu.max.burst",
 		"cpu.idle", "cpu.weight", "pids.max", "hugetlb.2MB.max", "hugetlb.2MB.rsvd.max",
-		"hugetlb.1GB.max", "hugetlb.1GB.rsvd.max", "io.weight", "io.bfq.weight"};
+		"hugetlb.1GB.max", "hugetlb.1GB.rsvd.max", "io.weight", "io.bfq.weight",
+		/* what "unified" alone sets */
+		"memory.oom.group", "memory.zswap.max", "memory.zswap.writeback", "cpu.uclamp.min",
+		"cpu.uclamp.max", "misc.max"};
 	const struct cfg_resources *r = &c->create->os.resources;
 
 	c->before_update = (struct update_before){

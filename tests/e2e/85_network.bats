@@ -473,3 +473,18 @@ from outside"
 	eventually away
 	eventually nothing_left
 }
+
+@test "no thread of the monitor is where the host's files are" {
+	local pid task tasks
+	veth eth0 1
+	join "$NS-a"
+	box c
+	pid=$(hv state c | jq .pid)
+	tasks=("/proc/$pid/task"/*)
+	# QEMU's files are its own; the monitor's other threads there have begun before it.
+	[ "$HVRUN_ACCEL" = kvm ] || tasks=("/proc/$pid/task/$pid")
+	for task in "${tasks[@]}"; do
+		[ "$(readlink "$task/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ] || fail "$(cat "$task/comm"): in the host's mount namespace"
+		[ ! -e "$task/root/etc" ] || fail "$(cat "$task/comm"): the host's root directory"
+	done
+}
