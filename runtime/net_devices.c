@@ -91,20 +91,6 @@ static int add_address(struct rtnl *rt, unsigned index, const struct address *ad
 	return rtnl_ack(rt, message);
 }
 
-static int link_up(struct rtnl *rt, unsigned index, bool up)
-{
-	char buf[RTNL_BYTES];
-	void *fixed;
-	struct nlmsghdr *message =
-		rtnl_begin(buf, RTM_NEWLINK, 0, &fixed, sizeof(struct ifinfomsg));
-	struct ifinfomsg *link = fixed;
-
-	link->ifi_index = (int)index;
-	link->ifi_change = IFF_UP;
-	link->ifi_flags = up ? IFF_UP : 0;
-	return rtnl_ack(rt, message);
-}
-
 static int move_link(struct rtnl *rt, unsigned index, int ns, const char *name)
 {
 	char buf[RTNL_BYTES];
@@ -167,7 +153,7 @@ static int move_one(struct rtnl *here, struct rtnl *there, int ns, const char *n
 	for (unsigned i = 0; ret == 0 && i < addresses.n; i++)
 		ret = add_address(there, index, &addresses.list[i]);
 	if (ret == 0)
-		ret = link_up(there, index, true);
+		ret = rtnl_link_set(there, index, 0, true);
 	return ret < 0 ? err_sys(e, -ret, "setting it up as \"%s\"", inside) : 0;
 }
 

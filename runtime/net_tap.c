@@ -28,8 +28,9 @@ static int attach(struct net_tap *tap, struct err *e)
 		request.ifr_flags = (short)flags;
 		if (ioctl(tap->queues[i], TUNSETIFF, &request) < 0)
 			return err_sys(e, errno, "making a tap%s",
-				errno == EPERM ? " (it takes CAP_NET_ADMIN in the network namespace)"
-					       : "");
+				errno == EPERM
+					? " (it takes CAP_NET_ADMIN in the network namespace)"
+					: "");
 	}
 	snprintf(tap->name, sizeof(tap->name), "%s", request.ifr_name);
 	return 0;
@@ -41,10 +42,10 @@ static int keep_index(const struct nlmsghdr *message, void *arg)
 	struct net_tap *tap = arg;
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, message, sizeof(*link))
-		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-			strcmp(mnl_attr_get_str(attr), tap->name) == 0)
-			tap->index = (unsigned)link->ifi_index;
+	mnl_attr_for_each(
+		attr, message, sizeof(*link)) if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+		strcmp(mnl_attr_get_str(attr), tap->name) == 0) tap->index =
+		(unsigned)link->ifi_index;
 	return 0;
 }
 
@@ -79,22 +80,6 @@ static int silence(struct rtnl *rt, unsigned index)
 	int ret = rtnl_ack(rt, message);
 	/* A host without IPv6 has nothing to be silenced. */
 	return ret == -EAFNOSUPPORT || ret == -EOPNOTSUPP ? 0 : ret;
-}
-
-int net_tap_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up)
-{
-	char buf[RTNL_BYTES];
-	void *fixed;
-	struct nlmsghdr *message =
-		rtnl_begin(buf, RTM_NEWLINK, 0, &fixed, sizeof(struct ifinfomsg));
-	struct ifinfomsg *link = fixed;
-
-	link->ifi_index = (int)index;
-	link->ifi_change = IFF_UP;
-	link->ifi_flags = up ? IFF_UP : 0;
-	if (mtu)
-		mnl_attr_put_u32(message, IFLA_MTU, mtu);
-	return rtnl_ack(rt, message);
 }
 
 int net_tap_make(struct net_tap *tap, int ns, struct rtnl *rt, unsigned n_queues, struct err *e)

@@ -27,7 +27,4 @@ int net_tap_make(
 	struct net_tap *tap, int ns, struct rtnl *rt, unsigned n_queues, struct err *e) must_check;
 void net_tap_close(struct net_tap *tap);
 
-/* Sets MTU and up or down. 0 or -errno. */
-int net_tap_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up) must_check;
-
 #endif

@@ -149,7 +149,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	 * down. */
 	bool joined = ret == 0 && found.ours && found.target == wire->tap;
 	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
-		ret = net_tap_set(rt, wire->tap, 0, false);
+		ret = rtnl_link_set(rt, wire->tap, 0, false);
 	if (ret == 0 && !joined)
 		ret = clear_interface(rt, interface->index);
 	if (ret == 0)
@@ -162,7 +162,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 		ret = wire->guard ? net_filter_guard(rt, wire->tap, interface)
 				  : net_filter_redirect(rt, wire->tap, interface->index);
 	if (ret == 0)
-		ret = net_tap_set(rt, wire->tap, interface->mtu, true);
+		ret = rtnl_link_set(rt, wire->tap, interface->mtu, true);
 	if (ret == 0 && !joined)
 		ret = add_ingress(rt, interface->index);
 	if (ret == 0 && !joined)
@@ -182,7 +182,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 		ret = net_rate_set(rt, interface->index, wire->tx_bytes);
 	if (ret < 0) {
 		/* None rather than one without limits. */
-		if (net_tap_set(rt, wire->tap, 0, false) < 0 ||
+		if (rtnl_link_set(rt, wire->tap, 0, false) < 0 ||
 			clear_interface(rt, interface->index) < 0)
 			log_warn("network: %s: can't be parted from the virtual machine",
 				interface->name);

@@ -185,7 +185,7 @@ static void drop_gone(struct network *net, struct rtnl *rt, const struct net_sca
 		if (!device->interface || net_scan_find(scan, device->interface))
 			continue;
 		/* Down first: nothing of the guest's reaches the namespace's own stack. */
-		int ret = net_tap_set(rt, device->tap, 0, false);
+		int ret = rtnl_link_set(rt, device->tap, 0, false);
 		int parted = net_wire_part(rt, device->interface, device->tap);
 		if (ret == 0)
 			ret = parted;
@@ -221,7 +221,7 @@ static int follow(struct network *net, struct rtnl *rt, const struct net_interfa
 	if (!was || !is)
 		return 0;
 	if (!json_equal(json_object_get(was, "mtu"), json_object_get(is, "mtu"))) {
-		int ret = net_tap_set(rt, device->tap, interface->mtu, true);
+		int ret = rtnl_link_set(rt, device->tap, interface->mtu, true);
 		if (ret < 0)
 			return err_sys(e, -ret, "%s: setting the MTU to %u", device->tap_name,
 				interface->mtu);

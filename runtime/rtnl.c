@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,8 +43,8 @@ int rtnl_open(struct rtnl *rt, int ns, struct err *e)
 	return 0;
 }
 
-struct nlmsghdr *rtnl_begin(char *buf, uint16_t type, uint16_t flags, void **extra,
-	size_t extra_bytes)
+struct nlmsghdr *rtnl_begin(
+	char *buf, uint16_t type, uint16_t flags, void **extra, size_t extra_bytes)
 {
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buf);
 
@@ -58,8 +59,8 @@ static int send_message(struct rtnl *rt, struct nlmsghdr *message)
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 
 	message->nlmsg_seq = ++rt->seq;
-	ssize_t n = sendto(rt->fd, message, message->nlmsg_len, 0, (struct sockaddr *)&kernel,
-		sizeof(kernel));
+	ssize_t n = sendto(
+		rt->fd, message, message->nlmsg_len, 0, (struct sockaddr *)&kernel, sizeof(kernel));
 	return n < 0 ? -errno : 0;
 }
 
@@ -142,4 +143,20 @@ int rtnl_dump(struct rtnl *rt, struct nlmsghdr *message,
 				result = take(at, arg);
 		}
 	}
+}
+
+int rtnl_link_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up)
+{
+	char buf[RTNL_BYTES];
+	void *fixed;
+	struct nlmsghdr *message =
+		rtnl_begin(buf, RTM_NEWLINK, 0, &fixed, sizeof(struct ifinfomsg));
+	struct ifinfomsg *link = fixed;
+
+	link->ifi_index = (int)index;
+	link->ifi_change = IFF_UP;
+	link->ifi_flags = up ? IFF_UP : 0;
+	if (mtu)
+		mnl_attr_put_u32(message, IFLA_MTU, mtu);
+	return rtnl_ack(rt, message);
 }

@@ -7,6 +7,7 @@
 #define RUNTIME_RTNL_H
 
 #include <libmnl/libmnl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -28,8 +29,8 @@ void rtnl_close(struct rtnl *rt);
 int rtnl_open(struct rtnl *rt, int ns, struct err *e) must_check;
 
 /* Begins a message in buf (RTNL_BYTES) with extra_bytes for its fixed part, which is zeroed. */
-struct nlmsghdr *rtnl_begin(char *buf, uint16_t type, uint16_t flags, void **extra,
-	size_t extra_bytes);
+struct nlmsghdr *rtnl_begin(
+	char *buf, uint16_t type, uint16_t flags, void **extra, size_t extra_bytes);
 
 /* Sends it and waits for the kernel's word: 0 or -errno as the kernel says. */
 int rtnl_ack(struct rtnl *rt, struct nlmsghdr *message) must_check;
@@ -40,5 +41,8 @@ int rtnl_ack(struct rtnl *rt, struct nlmsghdr *message) must_check;
  */
 int rtnl_dump(struct rtnl *rt, struct nlmsghdr *message,
 	int (*take)(const struct nlmsghdr *entry, void *arg), void *arg) must_check;
+
+/* Up or down, and its MTU in bytes (0: as it is). 0 or -errno. */
+int rtnl_link_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up) must_check;
 
 #endif

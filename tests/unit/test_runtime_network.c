@@ -23,84 +23,19 @@
 #include "oci/config.h"
 #include "runtime/net_devices.h"
 #include "runtime/net_message.h"
-#include "runtime/net_rate.h"
 #include "runtime/net_tap.h"
 #include "runtime/net_user.h"
 #include "runtime/net_wire.h"
 #include "runtime/network.h"
+#include "tests/unit/support/net_place.h"
 
-#define NEED_ROOT()                      \
-	do {                             \
-		if (geteuid() != 0)      \
-			skip();          \
-	} while (0)
-
-struct place {
-	int ns;
-	struct rtnl rt;
-};
-
-/* A shell inside the namespace; its output, the caller's until the next call. */
-static const char *in(const struct place *p, const char *script)
-{
-	static char out[16384];
-	char command[2048];
-
-	assert_true(snprintf(command, sizeof(command),
-			    "exec nsenter --net=/proc/%d/fd/%d sh -euc '%s' 2>&1", (int)getpid(),
-			    p->ns, script) < (int)sizeof(command));
-	FILE *f = popen(command, "r"); /* NOLINT */
-	assert_non_null(f);
-	size_t n = fread(out, 1, sizeof(out) - 1, f);
-	out[n] = '\0';
-	int status = pclose(f);
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		fail_msg("%s: %s", script, out);
-	return out;
-}
-
-static void enter(struct place *p, const char *script)
-{
-	struct err e;
-
-	p->ns = netns_new(&e);
-	if (p->ns < 0)
-		fail_msg("%s", e.text);
-	if (rtnl_open(&p->rt, p->ns, &e) < 0)
-		fail_msg("%s", e.text);
-	in(p, script);
-}
-
-static void leave(struct place *p)
-{
-	rtnl_close(&p->rt);
-	fd_closep(&p->ns);
-}
-
-#define VETH                                                                         \
-	"ip link add eth0 address 02:11:22:33:44:55 type veth peer name out;"        \
-	"ip link set out up; ip link set lo up; ip link set eth0 mtu 9000 up;"       \
-	"ip addr add 10.1.2.3/24 brd + dev eth0; ip addr add fd00:1::2/64 dev eth0;" \
-	"ip route add default via 10.1.2.1; ip -6 route add default via fd00:1::1;"  \
-	"ip route add 10.9.0.0/16 via 10.1.2.9 metric 5 table 77;"                   \
+#define VETH                                                                                       \
+	"ip link add eth0 address 02:11:22:33:44:55 type veth peer name out;"                      \
+	"ip link set out up; ip link set lo up; ip link set eth0 mtu 9000 up;"                     \
+	"ip addr add 10.1.2.3/24 brd + dev eth0; ip addr add fd00:1::2/64 dev eth0;"               \
+	"ip route add default via 10.1.2.1; ip -6 route add default via fd00:1::1;"                \
+	"ip route add 10.9.0.0/16 via 10.1.2.9 metric 5 table 77;"                                 \
 	"ip neigh add 10.1.2.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent"
-
-static void scan(struct place *p, struct net_scan *found)
-{
-	struct net_wanted none = {.n = 0};
-	struct err e;
-
-	if (net_scan(&p->rt, &none, found, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static void make_tap(struct place *p, struct net_tap *tap, unsigned queues)
-{
-	struct err e;
-
-	if (net_tap_make(tap, p->ns, &p->rt, queues, &e) < 0)
-		fail_msg("%s", e.text);
-}
 
 static void test_netns(void **state)
 {
@@ -113,7 +48,7 @@ static void test_netns(void **state)
 	assert_non_null(strstr(e.text, "/no/such"));
 	assert_int_equal(netns_open("/proc/self/ns/uts", &e), -EINVAL);
 	assert_int_equal(netns_open("/dev/null", &e), -EINVAL);
-	NEED_ROOT();
+	NET_PLACE_NEEDS_ROOT();
 	cleanup_close int one = netns_new(&e), two = netns_new(&e);
 	cleanup_close int own = netns_open("/proc/self/ns/net", &e);
 	assert_true(one >= 0 && two >= 0 && own >= 0);
@@ -155,17 +90,18 @@ static const char *text_of(const json_t *object, const char *path)
 
 static void test_scan(void **state)
 {
-	struct place p;
+	struct net_place p;
 	struct net_scan found;
 	struct net_tap tap;
 
 	(void)state;
-	NEED_ROOT();
-	enter(&p, VETH "; ip link add idle type veth peer name idle2");
-	make_tap(&p, &tap, 1);
-	in(&p, "ip addr add 10.7.0.1/24 dev hv0; ip link set hv0 up");
-	scan(&p, &found);
-	/* Neither lo nor our tap, nor what has no address; the veth's other end has one by itself. */
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p, VETH "; ip link add idle type veth peer name idle2");
+	net_place_tap(&p, &tap, 1);
+	net_place_run(&p, "ip addr add 10.7.0.1/24 dev hv0; ip link set hv0 up");
+	net_place_scan(&p, &found);
+	/* Neither lo nor our tap, nor what has no address; the veth's other end has one by itself.
+	 */
 	assert_int_equal(found.n, 2);
 	const struct net_interface *eth0 =
 		strcmp(found.list[0].name, "eth0") == 0 ? &found.list[0] : &found.list[1];
@@ -198,25 +134,26 @@ static void test_scan(void **state)
 	assert_int_equal(net_scan(&p.rt, &wanted, &found, &e), 0);
 	assert_int_equal(found.n, 3);
 	net_scan_fini(&found);
-	in(&p, "for i in 1 2 3 4 5 6 7 8; do ip link add a$i type veth peer name b$i;"
-	       "ip addr add 10.3.$i.1/24 dev a$i; done");
+	net_place_run(&p,
+		"for i in 1 2 3 4 5 6 7 8; do ip link add a$i type veth peer name b$i;"
+		"ip addr add 10.3.$i.1/24 dev a$i; done");
 	assert_int_equal(net_scan(&p.rt, &wanted, &found, &e), -E2BIG);
 	assert_non_null(strstr(e.text, "8 interfaces"));
 	net_tap_close(&tap);
-	leave(&p);
+	net_place_leave(&p);
 }
 
 static void test_message(void **state)
 {
-	struct place p;
+	struct net_place p;
 	struct net_scan found;
 	struct network_device devices[3] = {{.mac = {2, 0, 0, 0, 0, 1}},
 		{.mac = {2, 0, 0, 0, 0, 2}}, {.mac = {2, 0, 0, 0, 0, 3}}};
 
 	(void)state;
-	NEED_ROOT();
-	enter(&p, VETH);
-	scan(&p, &found);
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p, VETH);
+	net_place_scan(&p, &found);
 	for (unsigned i = 0; i < found.n; i++)
 		if (strcmp(found.list[i].name, "eth0") == 0)
 			devices[1].interface = found.list[i].index;
@@ -224,8 +161,7 @@ static void test_message(void **state)
 	const json_t *interfaces = json_object_get(message, "interfaces");
 	const json_t *routes = json_object_get(message, "routes");
 	assert_int_equal(json_array_size(interfaces), 1);
-	assert_string_equal(
-		text_of(json_array_get(interfaces, 0), "device"), "02:00:00:00:00:02");
+	assert_string_equal(text_of(json_array_get(interfaces, 0), "device"), "02:00:00:00:00:02");
 	assert_string_equal(text_of(json_array_get(interfaces, 0), "mac"), "02:11:22:33:44:55");
 	bool gateways = false;
 	for (size_t i = 0; i < json_array_size(routes); i++) {
@@ -238,214 +174,11 @@ static void test_message(void **state)
 	}
 	assert_true(gateways);
 	net_scan_fini(&found);
-	leave(&p);
-}
-
-/* Frames that "out" has got so far: what is told by the kernel there. */
-static unsigned long received(const struct place *p, const char *name)
-{
-	char script[128];
-
-	snprintf(script, sizeof(script), "sed -n \"s/^ *%s: *[0-9]* *\\([0-9]*\\) .*/\\1/p\" /proc/net/dev",
-		name);
-	return strtoul(in(p, script), NULL, 10);
-}
-
-struct frame {
-	uint8_t header[10]; /* virtio_net_hdr */
-	uint8_t to[6], from[6], type[2], rest[46];
-};
-
-static void inject(const struct net_tap *tap, const uint8_t *from, uint16_t type, size_t at,
-	const uint8_t *source, size_t source_len)
-{
-	struct frame frame = {.to = {2, 9, 9, 9, 9, 9}};
-
-	memcpy(frame.from, from, 6);
-	frame.type[0] = (uint8_t)(type >> 8);
-	frame.type[1] = (uint8_t)type;
-	frame.rest[0] = type == 0x800 ? 0x45 : type == 0x86dd ? 0x60 : 0;
-	memcpy(frame.rest + at, source, source_len);
-	assert_int_equal(write(tap->queues[0], &frame, sizeof(frame)), sizeof(frame));
-}
-
-static const struct net_interface *named(const struct net_scan *found, const char *name)
-{
-	for (unsigned i = 0; i < found->n; i++)
-		if (strcmp(found->list[i].name, name) == 0)
-			return &found->list[i];
-	fail_msg("no %s", name);
-	abort();
-}
-
-/* Nothing but what we send is on it. */
-#define QUIET                                                                             \
-	"ip link add eth0 address 02:11:22:33:44:55 type veth peer name out;"             \
-	"ip link set eth0 addrgenmode none; ip link set out addrgenmode none;"            \
-	"ip link set out up; ip link set eth0 up; ip addr add 10.1.2.3/24 dev eth0;"      \
-	"ip addr add fd00:1::2/64 dev eth0 nodad; sleep 0.1"
-
-static void test_wire(void **state)
-{
-	struct place p;
-	struct net_scan found;
-	struct net_tap tap, other;
-	struct err e;
-	uint8_t buf[2048] = {0};
-
-	(void)state;
-	NEED_ROOT();
-	enter(&p, QUIET);
-	make_tap(&p, &tap, 2);
-	make_tap(&p, &other, 1);
-	assert_string_equal(tap.name, "hv0");
-	assert_string_equal(other.name, "hv1");
-	scan(&p, &found);
-	struct net_wire wire = {.interface = named(&found, "eth0"), .tap = tap.index};
-	for (int twice = 0; twice < 2; twice++)
-		if (net_wire_join(&p.rt, &wire, &e) < 0)
-			fail_msg("%s", e.text);
-	assert_non_null(strstr(in(&p, "ip link show hv0"), ",UP"));
-	unsigned long before = received(&p, "out");
-	inject(&tap, (const uint8_t *)"\2\7\7\7\7\7", 0x800, 12, (const uint8_t *)"\1\2\3\4", 4);
-	assert_int_equal(received(&p, "out"), before + 1);
-	/* And the other way: an ARP request of somebody out there. */
-	in(&p, "ip addr add 10.1.2.4/24 dev out; ip neigh flush all;"
-	       "busybox arping -q -c 1 -w 1 -I out 10.1.2.200 || true");
-	ssize_t n = -1;
-	for (unsigned q = 0; q < tap.n_queues && n < 0; q++)
-		n = read(tap.queues[q], buf, sizeof(buf));
-	assert_true(n >= 10 + 42);
-	assert_int_equal(buf[10 + 12] << 8 | buf[10 + 13], 0x806);
-	/* It is taken as long as its tap is there, and then free. */
-	wire.tap = other.index;
-	assert_int_equal(net_wire_join(&p.rt, &wire, &e), -EBUSY);
-	assert_non_null(strstr(e.text, "eth0: is in use by another virtual machine"));
-	net_tap_close(&tap);
-	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
-	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, 12345), 0);
-	assert_non_null(strstr(in(&p, "tc filter show dev eth0 ingress"), "mirred"));
-	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, other.index), 0);
-	assert_string_equal(in(&p, "tc qdisc show dev eth0"), "qdisc noqueue 0: root refcnt 2 \n");
-	net_tap_close(&other);
-	assert_null(strstr(in(&p, "ip -br link"), "hv"));
-	net_scan_fini(&found);
-	leave(&p);
-}
-
-static void test_callers_filters(void **state)
-{
-	struct place p;
-	struct net_scan found;
-	struct net_tap tap;
-	struct err e;
-
-	(void)state;
-	NEED_ROOT();
-	enter(&p, QUIET "; tc qdisc add dev eth0 clsact;"
-			"tc filter add dev eth0 ingress prio 7 protocol ip u32 match ip src 192.0.2.7 "
-			"action mirred egress redirect dev eth0");
-	make_tap(&p, &tap, 1);
-	scan(&p, &found);
-	struct net_wire wire = {.interface = named(&found, "eth0"), .tap = tap.index};
-	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
-	unsigned taps[] = {tap.index};
-	assert_int_equal(net_wire_part_all(&p.rt, taps, 1), 0);
-	const char *left = in(&p, "tc qdisc show dev eth0; tc filter show dev eth0 ingress");
-	assert_non_null(strstr(left, "clsact"));
-	assert_non_null(strstr(left, "pref 7 "));
-	assert_null(strstr(left, "hv0"));
-	net_tap_close(&tap);
-	net_scan_fini(&found);
-	leave(&p);
-}
-
-static void test_guard(void **state)
-{
-	static const uint8_t mac[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55}, bad_mac[] = {2, 0, 0, 0, 0, 9};
-	static const uint8_t ip[] = {10, 1, 2, 3}, bad_ip[] = {10, 1, 2, 4};
-	static const uint8_t ip6[16] = {0xfd, 0, 0, 1, [15] = 2}, bad_ip6[16] = {0xfd, 0, 0, 1, [15] = 3};
-	static const uint8_t arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 3};
-	static const uint8_t bad_arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 1};
-	static const uint8_t bad_arp_mac[] = {2, 0, 0, 0, 0, 9, 10, 1, 2, 3};
-	static const struct {
-		const uint8_t *mac, *source;
-		size_t at, len;
-		unsigned passes;
-		uint16_t type;
-	} cases[] = {
-		{mac, ip, 12, 4, 1, 0x800},
-		{mac, bad_ip, 12, 4, 0, 0x800},
-		{bad_mac, ip, 12, 4, 0, 0x800},
-		{mac, ip6, 8, 16, 1, 0x86dd},
-		{mac, bad_ip6, 8, 16, 0, 0x86dd},
-		{bad_mac, ip6, 8, 16, 0, 0x86dd},
-		{mac, arp, 8, 10, 1, 0x806},
-		{mac, bad_arp, 8, 10, 0, 0x806},
-		{mac, bad_arp_mac, 8, 10, 0, 0x806},
-		{bad_mac, arp, 8, 10, 0, 0x806},
-		{mac, arp, 8, 10, 0, 0x8100},
-		{mac, ip, 0, 4, 0, 0x1234},
-	};
-	struct place p;
-	struct net_scan found;
-	struct net_tap tap;
-	struct err e;
-
-	(void)state;
-	NEED_ROOT();
-	enter(&p, QUIET);
-	make_tap(&p, &tap, 1);
-	scan(&p, &found);
-	struct net_wire wire = {
-		.interface = named(&found, "eth0"), .tap = tap.index, .guard = true};
-	for (int twice = 0; twice < 2; twice++)
-		if (net_wire_join(&p.rt, &wire, &e) < 0)
-			fail_msg("%s", e.text);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		unsigned long before = received(&p, "out");
-		inject(&tap, cases[i].mac, cases[i].type, cases[i].at, cases[i].source,
-			cases[i].len);
-		if (received(&p, "out") != before + cases[i].passes)
-			fail_msg("case %zu", i);
-	}
-	net_tap_close(&tap);
-	assert_int_equal(net_wire_part_all(&p.rt, NULL, 0), 0);
-	assert_null(strstr(in(&p, "tc qdisc show"), "ingress"));
-	net_scan_fini(&found);
-	leave(&p);
-}
-
-static void test_rate(void **state)
-{
-	struct place p;
-	struct net_scan found;
-	struct net_tap tap;
-	struct err e;
-
-	(void)state;
-	NEED_ROOT();
-	enter(&p, QUIET);
-	make_tap(&p, &tap, 1);
-	scan(&p, &found);
-	struct net_wire wire = {.interface = named(&found, "eth0"),
-		.tap = tap.index,
-		.rx_bytes = 125000,
-		.tx_bytes = 10000000000};
-	if (net_wire_join(&p.rt, &wire, &e) < 0)
-		fail_msg("%s", e.text);
-	const char *text = in(&p, "tc qdisc show dev hv0; tc qdisc show dev eth0");
-	assert_non_null(strstr(text, "rate 1Mbit"));
-	assert_non_null(strstr(text, "rate 80Gbit"));
-	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, tap.index), 0);
-	assert_null(strstr(in(&p, "tc qdisc show dev eth0"), "tbf"));
-	net_tap_close(&tap);
-	net_scan_fini(&found);
-	leave(&p);
+	net_place_leave(&p);
 }
 
 /* A network with a state directory, two net devices and nothing to wire yet. */
-static void make_network(struct place *p, struct network *net, struct net_tap taps[2], int dir)
+static void make_network(struct net_place *p, struct network *net, struct net_tap taps[2], int dir)
 {
 	struct err e;
 
@@ -453,7 +186,7 @@ static void make_network(struct place *p, struct network *net, struct net_tap ta
 	assert_int_equal(netns_identify(p->ns, &net->id), 0);
 	for (net->n = 0; net->n < 2; net->n++) {
 		struct network_device *device = &net->devices[net->n];
-		make_tap(p, &taps[net->n], 1);
+		net_place_tap(p, &taps[net->n], 1);
 		device->tap = taps[net->n].index;
 		memcpy(device->tap_name, taps[net->n].name, sizeof(device->tap_name));
 		assert_int_equal(network_make_mac(device->mac), 0);
@@ -461,7 +194,7 @@ static void make_network(struct place *p, struct network *net, struct net_tap ta
 	assert_int_equal(network_save(net, dir, &e), 0);
 }
 
-static json_t *sync_now(struct place *p, int dir)
+static json_t *sync_now(struct net_place *p, int dir)
 {
 	json_t *todo = NULL;
 	struct err e;
@@ -482,27 +215,27 @@ static void told(int dir, json_t *todo)
 static void test_sync(void **state)
 {
 	char path[] = "/tmp/hvrun-network-XXXXXX";
-	struct place p;
+	struct net_place p;
 	struct network net;
 	struct net_tap taps[2];
 	struct err e;
 
 	(void)state;
-	NEED_ROOT();
+	NET_PLACE_NEEDS_ROOT();
 	assert_non_null(mkdtemp(path));
 	cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(network_load(&net, dir, &e), -ENOENT);
-	enter(&p, "true");
+	net_place_enter(&p, "true");
 	make_network(&p, &net, taps, dir);
 	/* Nothing is there; that, too, is something to be told once. */
 	json_t *todo = sync_now(&p, dir);
 	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 0);
 	told(dir, todo);
 	assert_null(sync_now(&p, dir));
-	in(&p, QUIET);
+	net_place_run(&p, NET_PLACE_QUIET);
 	todo = sync_now(&p, dir);
-	assert_string_equal(text_of(json_array_get(json_object_get(todo, "interfaces"), 0), "name"),
-		"eth0");
+	assert_string_equal(
+		text_of(json_array_get(json_object_get(todo, "interfaces"), 0), "name"), "eth0");
 	/* Until the guest has it, it is still to be told. */
 	json_t *same = sync_now(&p, dir);
 	assert_true(json_equal(todo, same));
@@ -510,20 +243,21 @@ static void test_sync(void **state)
 	told(dir, todo);
 	assert_null(sync_now(&p, dir));
 	/* The address goes, the device stays; the MTU is the tap's as well. */
-	in(&p, "ip addr flush dev eth0; ip link set eth0 mtu 1280");
+	net_place_run(&p, "ip addr flush dev eth0; ip link set eth0 mtu 1280");
 	todo = sync_now(&p, dir);
 	const json_t *entry = json_array_get(json_object_get(todo, "interfaces"), 0);
 	assert_int_equal(json_array_size(json_object_get(entry, "addresses")), 0);
 	assert_int_equal(json_integer_value(json_object_get(entry, "mtu")), 1280);
-	assert_non_null(strstr(in(&p, "ip link show hv0"), "mtu 1280"));
+	assert_non_null(strstr(net_place_run(&p, "ip link show hv0"), "mtu 1280"));
 	told(dir, todo);
 	/* Two more are one too many. */
-	in(&p, "for i in 1 2; do ip link add e$i type veth peer name f$i;"
-	       "ip addr add 10.3.$i.1/24 dev e$i; done");
+	net_place_run(&p,
+		"for i in 1 2; do ip link add e$i type veth peer name f$i;"
+		"ip addr add 10.3.$i.1/24 dev e$i; done");
 	todo = sync_now(&p, dir);
 	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 2);
 	told(dir, todo);
-	in(&p, "ip link del eth0");
+	net_place_run(&p, "ip link del eth0");
 	todo = sync_now(&p, dir);
 	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 2);
 	for (size_t i = 0; i < 2; i++)
@@ -539,8 +273,8 @@ static void test_sync(void **state)
 	network_fini(&net);
 	net_tap_close(&taps[0]);
 	net_tap_close(&taps[1]);
-	assert_null(strstr(in(&p, "tc qdisc show"), "ingress"));
-	leave(&p);
+	assert_null(strstr(net_place_run(&p, "tc qdisc show"), "ingress"));
+	net_place_leave(&p);
 	unlinkat(dir, "network.json", 0);
 	unlinkat(dir, "network.lock", 0);
 	assert_int_equal(rmdir(path), 0);
@@ -548,16 +282,17 @@ static void test_sync(void **state)
 
 static void test_net_devices(void **state)
 {
-	struct place p, host;
+	struct net_place p, host;
 	struct err e;
 	json_t *names;
 
 	(void)state;
-	NEED_ROOT();
-	enter(&host, "ip link add phys0 type veth peer name phys1; ip addr add 10.5.0.1/24 dev phys0;"
-		     "ip addr add fd05::1/64 dev phys0 nodad; ip addr add 10.6.0.1/24 scope link "
-		     "dev phys0; ip link set phys0 up");
-	enter(&p, "ip link add taken type veth peer name taken2");
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&host,
+		"ip link add phys0 type veth peer name phys1; ip addr add 10.5.0.1/24 dev phys0;"
+		"ip addr add fd05::1/64 dev phys0 nodad; ip addr add 10.6.0.1/24 scope link "
+		"dev phys0; ip link set phys0 up");
+	net_place_enter(&p, "ip link add taken type veth peer name taken2");
 	cleanup_json json_t *devices = json_pack("{s:{s:s}}", "phys0", "name", "eth7");
 	cleanup_json json_t *missing = json_pack("{s:{}}", "no0");
 	cleanup_json json_t *taken = json_pack("{s:{s:s}}", "phys0", "name", "taken");
@@ -576,14 +311,14 @@ static void test_net_devices(void **state)
 	int status;
 	waitpid(pid, &status, 0);
 	assert_int_equal(status, 0);
-	const char *text = in(&p, "ip addr show eth7");
+	const char *text = net_place_run(&p, "ip addr show eth7");
 	assert_non_null(strstr(text, "10.5.0.1/24"));
 	assert_non_null(strstr(text, "fd05::1/64"));
 	assert_null(strstr(text, "10.6.0.1"));
 	assert_non_null(strstr(text, ",UP"));
-	assert_null(strstr(in(&host, "ip -br link"), "phys0"));
-	leave(&host);
-	leave(&p);
+	assert_null(strstr(net_place_run(&host, "ip -br link"), "phys0"));
+	net_place_leave(&host);
+	net_place_leave(&p);
 }
 
 static void test_user(void **state)
@@ -608,8 +343,8 @@ static void test_user(void **state)
 		assert_int_equal(net_user_publish(user, "9:9", &e), 0);
 	assert_int_equal(net_user_publish(user, "9:9", &e), -E2BIG);
 	cleanup_json json_t *message = net_user_message(user);
-	assert_string_equal(text_of(json_array_get(json_object_get(message, "routes"), 0),
-				    "destination"),
+	assert_string_equal(
+		text_of(json_array_get(json_object_get(message, "routes"), 0), "destination"),
 		"0.0.0.0/0");
 	free(user);
 }
@@ -620,10 +355,6 @@ int main(void)
 		cmocka_unit_test(test_netns),
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_message),
-		cmocka_unit_test(test_wire),
-		cmocka_unit_test(test_callers_filters),
-		cmocka_unit_test(test_guard),
-		cmocka_unit_test(test_rate),
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_net_devices),
 		cmocka_unit_test(test_user),

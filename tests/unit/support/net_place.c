@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See net_place.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "runtime/netns.h"
+#include "tests/unit/support/net_place.h"
+
+const char *net_place_run(const struct net_place *p, const char *script)
+{
+	static char out[16384];
+	char command[2048];
+
+	assert_true(snprintf(command, sizeof(command),
+			    "exec nsenter --net=/proc/%d/fd/%d sh -euc '%s' 2>&1", (int)getpid(),
+			    p->ns, script) < (int)sizeof(command));
+	FILE *f = popen(command, "r"); /* NOLINT */
+	assert_non_null(f);
+	size_t n = fread(out, 1, sizeof(out) - 1, f);
+	out[n] = '\0';
+	int status = pclose(f);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		fail_msg("%s: %s", script, out);
+	return out;
+}
+
+void net_place_enter(struct net_place *p, const char *script)
+{
+	struct err e;
+
+	p->ns = netns_new(&e);
+	if (p->ns < 0)
+		fail_msg("%s", e.text);
+	if (rtnl_open(&p->rt, p->ns, &e) < 0)
+		fail_msg("%s", e.text);
+	net_place_run(p, script);
+}
+
+void net_place_leave(struct net_place *p)
+{
+	rtnl_close(&p->rt);
+	fd_closep(&p->ns);
+}
+
+void net_place_scan(struct net_place *p, struct net_scan *found)
+{
+	struct net_wanted none = {.n = 0};
+	struct err e;
+
+	if (net_scan(&p->rt, &none, found, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+void net_place_tap(struct net_place *p, struct net_tap *tap, unsigned queues)
+{
+	struct err e;
+
+	if (net_tap_make(tap, p->ns, &p->rt, queues, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+const struct net_interface *net_place_interface(const struct net_scan *found, const char *name)
+{
+	for (unsigned i = 0; i < found->n; i++)
+		if (strcmp(found->list[i].name, name) == 0)
+			return &found->list[i];
+	fail_msg("no %s", name);
+	abort();
+}

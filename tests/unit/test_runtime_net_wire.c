@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Wires between interfaces and taps, with frames: in namespaces that the test makes, so it needs
+ * root (else it is skipped), /dev/net/tun and iproute2.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/net_wire.h"
+#include "tests/unit/support/net_place.h"
+
+/* Frames that "out" has got so far: what is told by the kernel there. */
+static unsigned long received(const struct net_place *p, const char *name)
+{
+	char script[128];
+
+	snprintf(script, sizeof(script),
+		"sed -n \"s/^ *%s: *[0-9]* *\\([0-9]*\\) .*/\\1/p\" /proc/net/dev", name);
+	return strtoul(net_place_run(p, script), NULL, 10);
+}
+
+/* Frames take their way at a time of the kernel's choosing: waits until there are so many. */
+static void expect_received(const struct net_place *p, const char *name, unsigned long n, size_t i)
+{
+	for (int tries = 0; tries < 500 && received(p, name) < n; tries++)
+		usleep(10000);
+	if (received(p, name) != n)
+		fail_msg("case %zu: %lu frames, not %lu", i, received(p, name), n);
+}
+
+struct frame {
+	uint8_t header[10]; /* virtio_net_hdr */
+	uint8_t to[6], from[6], type[2], rest[46];
+};
+
+static void inject(const struct net_tap *tap, const uint8_t *from, uint16_t type, size_t at,
+	const uint8_t *source, size_t source_len)
+{
+	struct frame frame = {.to = {2, 9, 9, 9, 9, 9}};
+
+	memcpy(frame.from, from, 6);
+	frame.type[0] = (uint8_t)(type >> 8);
+	frame.type[1] = (uint8_t)type;
+	frame.rest[0] = type == 0x800 ? 0x45 : type == 0x86dd ? 0x60 : 0;
+	memcpy(frame.rest + at, source, source_len);
+	assert_int_equal(write(tap->queues[0], &frame, sizeof(frame)), sizeof(frame));
+}
+
+static void test_wire(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+	struct net_tap tap, other;
+	struct err e;
+	uint8_t buf[2048] = {0};
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p, NET_PLACE_QUIET);
+	net_place_tap(&p, &tap, 2);
+	net_place_tap(&p, &other, 1);
+	assert_string_equal(tap.name, "hv0");
+	assert_string_equal(other.name, "hv1");
+	net_place_scan(&p, &found);
+	struct net_wire wire = {.interface = net_place_interface(&found, "eth0"), .tap = tap.index};
+	for (int twice = 0; twice < 2; twice++)
+		if (net_wire_join(&p.rt, &wire, &e) < 0)
+			fail_msg("%s", e.text);
+	assert_non_null(strstr(net_place_run(&p, "ip link show hv0"), ",UP"));
+	unsigned long before = received(&p, "out");
+	inject(&tap, (const uint8_t *)"\2\7\7\7\7\7", 0x800, 12, (const uint8_t *)"\1\2\3\4", 4);
+	expect_received(&p, "out", before + 1, 0);
+	/* And the other way: an ARP request of somebody out there. */
+	net_place_run(&p,
+		"ip addr add 10.1.2.4/24 dev out; ip neigh flush all;"
+		"busybox arping -q -c 1 -w 1 -I out 10.1.2.200 || true");
+	ssize_t n = -1;
+	for (unsigned q = 0; q < tap.n_queues && n < 0; q++)
+		n = read(tap.queues[q], buf, sizeof(buf));
+	assert_true(n >= 10 + 42);
+	assert_int_equal(buf[10 + 12] << 8 | buf[10 + 13], 0x806);
+	/* It is taken as long as its tap is there, and then free. */
+	wire.tap = other.index;
+	assert_int_equal(net_wire_join(&p.rt, &wire, &e), -EBUSY);
+	assert_non_null(strstr(e.text, "eth0: is in use by another virtual machine"));
+	net_tap_close(&tap);
+	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
+	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, 12345), 0);
+	assert_non_null(strstr(net_place_run(&p, "tc filter show dev eth0 ingress"), "mirred"));
+	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, other.index), 0);
+	assert_string_equal(
+		net_place_run(&p, "tc qdisc show dev eth0"), "qdisc noqueue 0: root refcnt 2 \n");
+	net_tap_close(&other);
+	assert_null(strstr(net_place_run(&p, "ip -br link"), "hv"));
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
+static void test_callers_filters(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+	struct net_tap tap;
+	struct err e;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p,
+		NET_PLACE_QUIET
+		"; tc qdisc add dev eth0 clsact;"
+		"tc filter add dev eth0 ingress prio 7 protocol ip u32 match ip src 192.0.2.7 "
+		"action mirred egress redirect dev eth0");
+	net_place_tap(&p, &tap, 1);
+	net_place_scan(&p, &found);
+	struct net_wire wire = {.interface = net_place_interface(&found, "eth0"), .tap = tap.index};
+	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
+	unsigned taps[] = {tap.index};
+	assert_int_equal(net_wire_part_all(&p.rt, taps, 1), 0);
+	const char *left =
+		net_place_run(&p, "tc qdisc show dev eth0; tc filter show dev eth0 ingress");
+	assert_non_null(strstr(left, "clsact"));
+	assert_non_null(strstr(left, "pref 7 "));
+	assert_null(strstr(left, "hv0"));
+	net_tap_close(&tap);
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
+static void test_guard(void **state)
+{
+	static const uint8_t mac[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55},
+			     bad_mac[] = {2, 0, 0, 0, 0, 9};
+	static const uint8_t ip[] = {10, 1, 2, 3}, bad_ip[] = {10, 1, 2, 4};
+	static const uint8_t ip6[16] = {0xfd, 0, 0, 1, [15] = 2},
+			     bad_ip6[16] = {0xfd, 0, 0, 1, [15] = 3};
+	static const uint8_t arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 3};
+	static const uint8_t bad_arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 1};
+	static const uint8_t bad_arp_mac[] = {2, 0, 0, 0, 0, 9, 10, 1, 2, 3};
+	static const struct {
+		const uint8_t *mac, *source;
+		size_t at, len;
+		unsigned passes;
+		uint16_t type;
+	} cases[] = {
+		{mac, ip, 12, 4, 1, 0x800},
+		{mac, bad_ip, 12, 4, 0, 0x800},
+		{bad_mac, ip, 12, 4, 0, 0x800},
+		{mac, ip6, 8, 16, 1, 0x86dd},
+		{mac, bad_ip6, 8, 16, 0, 0x86dd},
+		{bad_mac, ip6, 8, 16, 0, 0x86dd},
+		{mac, arp, 8, 10, 1, 0x806},
+		{mac, bad_arp, 8, 10, 0, 0x806},
+		{mac, bad_arp_mac, 8, 10, 0, 0x806},
+		{bad_mac, arp, 8, 10, 0, 0x806},
+		{mac, arp, 8, 10, 0, 0x8100},
+		{mac, ip, 0, 4, 0, 0x1234},
+	};
+	struct net_place p;
+	struct net_scan found;
+	struct net_tap tap;
+	struct err e;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p, NET_PLACE_QUIET);
+	net_place_tap(&p, &tap, 1);
+	net_place_scan(&p, &found);
+	struct net_wire wire = {
+		.interface = net_place_interface(&found, "eth0"), .tap = tap.index, .guard = true};
+	for (int twice = 0; twice < 2; twice++)
+		if (net_wire_join(&p.rt, &wire, &e) < 0)
+			fail_msg("%s", e.text);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		unsigned long before = received(&p, "out");
+		inject(&tap, cases[i].mac, cases[i].type, cases[i].at, cases[i].source,
+			cases[i].len);
+		/* One behind it that passes tells that it has had its turn. */
+		inject(&tap, mac, 0x800, 12, ip, 4);
+		expect_received(&p, "out", before + cases[i].passes + 1, i);
+	}
+	net_tap_close(&tap);
+	assert_int_equal(net_wire_part_all(&p.rt, NULL, 0), 0);
+	assert_null(strstr(net_place_run(&p, "tc qdisc show"), "ingress"));
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
+static void test_rate(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+	struct net_tap tap;
+	struct err e;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p, NET_PLACE_QUIET);
+	net_place_tap(&p, &tap, 1);
+	net_place_scan(&p, &found);
+	struct net_wire wire = {.interface = net_place_interface(&found, "eth0"),
+		.tap = tap.index,
+		.rx_bytes = 125000,
+		.tx_bytes = 10000000000};
+	if (net_wire_join(&p.rt, &wire, &e) < 0)
+		fail_msg("%s", e.text);
+	const char *text = net_place_run(&p, "tc qdisc show dev hv0; tc qdisc show dev eth0");
+	assert_non_null(strstr(text, "rate 1Mbit"));
+	assert_non_null(strstr(text, "rate 80Gbit"));
+	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, tap.index), 0);
+	assert_null(strstr(net_place_run(&p, "tc qdisc show dev eth0"), "tbf"));
+	net_tap_close(&tap);
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_callers_filters),
+		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_rate),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
