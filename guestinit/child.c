@@ -33,14 +33,15 @@ int child_become_root(struct err *e)
 	return 0;
 }
 
-/* In a new user namespace: become its root, once guestinit has written the maps. */
-static int child_enter_user(const struct child *ch, struct err *e)
+/* Once guestinit has written the maps and moved the net devices; then root of a user namespace. */
+static int child_wait_outside(const struct child *ch, struct err *e)
 {
-	if (!ch->user_ns)
+	if (!ch->user_ns && !ch->net_devices)
 		return 0;
-	int ret = report_ask(ch->report_fd, CHILD_NEED_MAPS, e);
-	if (ret == 0)
-		ret = child_become_root(e);
+	int ret = report_ask(ch->report_fd, CHILD_NEED_OUTSIDE, e);
+	if (ret < 0 || !ch->user_ns)
+		return ret;
+	ret = child_become_root(e);
 	/* The change of user took it its own files in /proc, of which clock offsets are one. */
 	if (ret == 0 && (ch->create->os.clone_flags & CLONE_NEWTIME) &&
 		prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
@@ -136,7 +137,7 @@ static int child_set_up(const struct child *ch, struct err *e)
 	struct rootfs r;
 
 	umask(0);
-	int ret = child_enter_user(ch, e);
+	int ret = child_wait_outside(ch, e);
 	if (ret < 0)
 		return ret;
 	if (setsid() < 0)

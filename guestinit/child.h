@@ -29,7 +29,8 @@ struct child {
 	int root_tree;
 	const int *mount_trees; /* of each bind mount; -1 for the others */
 	struct devices *devices;
-	bool network_ns; /* made at the clone */
+	bool network_ns;  /* made at the clone */
+	bool net_devices; /* come into it then */
 };
 
 _Noreturn void child_main(const struct child *child);

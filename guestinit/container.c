@@ -126,8 +126,8 @@ static void container_report(struct container *c, const struct child_report *rep
 	int ret;
 
 	switch (report->kind) {
-	case CHILD_NEED_MAPS:
-		ret = launch_write_maps(c, &e);
+	case CHILD_NEED_OUTSIDE:
+		ret = launch_outside(c, &e);
 		container_answer(c, ret, &e);
 		break;
 	case CHILD_NEED_LIMITS:

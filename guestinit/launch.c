@@ -198,19 +198,22 @@ static int launch_apply_network(struct container *c, struct err *e)
 
 /*
  * The VM is a network stack of its own: the first container that asks for a new network namespace
- * gets the VM's. With a user namespace it would not own it, so that makes a new one, to which the
- * net devices are moved once it is there (launch_enter_network).
+ * gets the VM's. Not with a user namespace, which would not own it, nor where there are interfaces
+ * of the host's, because it would see the net devices that are to spare: those get a new one, to
+ * which net devices are moved once it is there (launch_enter_network).
  */
 static int launch_network(struct container *c, uint64_t *clone_flags, struct err *e)
 {
 	struct guest *guest = c->guest;
-	bool wants = *clone_flags & CLONE_NEWNET, user = *clone_flags & CLONE_NEWUSER;
+	bool wants = *clone_flags & CLONE_NEWNET;
+	bool own = *clone_flags & CLONE_NEWUSER || c->create->network;
 	bool unused = !guest->network_taken && !guest->network.wanted && guest->network.ns_fd < 0;
 
 	if (c->create->network && !unused)
 		return err_set(e, EBUSY, "network: the VM's is another container's already");
-	if (wants && (user || guest->network_taken)) {
-		c->network_later = user && unused;
+	if (wants && (own || guest->network_taken)) {
+		c->network_later = own && unused;
+		guest->network_taken |= own;
 		return 0;
 	}
 	*clone_flags &= ~(uint64_t)CLONE_NEWNET;
@@ -283,6 +286,7 @@ static int launch_clone(struct container *c, struct child *ch, struct err *e)
 	}
 	ch->user_ns = flags & CLONE_NEWUSER;
 	ch->network_ns = flags & CLONE_NEWNET;
+	ch->net_devices = c->network_later;
 	c->ns_flags = (c->create->os.clone_flags & late) | (flags & ~(uint64_t)CLONE_INTO_CGROUP);
 	c->pid = sys_clone3(&args);
 	if (c->pid < 0) {
@@ -346,15 +350,12 @@ int launch_container(struct container *c, struct err *e)
 	return ret;
 }
 
-int launch_write_maps(struct container *c, struct err *e)
+static int launch_write_maps(struct container *c, int proc, struct err *e)
 {
 	const struct create *create = c->create;
 	const struct opt_i64 *adj = &create->process.oom_score_adj;
 	char path[64];
-	int proc = guest_proc(c->guest, e);
 
-	if (proc < 0)
-		return proc;
 	if (adj->set && adj->value) {
 		snprintf(path, sizeof(path), "%d/oom_score_adj", (int)c->pid);
 		int ret = sysfile_writef(proc, path, "%" PRId64, adj->value);
@@ -362,7 +363,17 @@ int launch_write_maps(struct container *c, struct err *e)
 			return err_sys(e, -ret, "config.process.oomScoreAdj");
 	}
 	int ret = ns_write_maps(proc, c->pid, &create->os.uid_maps, &create->os.gid_maps, e);
-	return ret < 0 ? err_add(e, "config.linux") : launch_enter_network(c, proc, e);
+	return ret < 0 ? err_add(e, "config.linux") : 0;
+}
+
+int launch_outside(struct container *c, struct err *e)
+{
+	int proc = guest_proc(c->guest, e);
+	int ret = proc < 0 ? proc : 0;
+
+	if (ret == 0 && (c->create->os.clone_flags & CLONE_NEWUSER))
+		ret = launch_write_maps(c, proc, e);
+	return ret < 0 ? ret : launch_enter_network(c, proc, e);
 }
 
 int launch_set_limits(struct container *c, struct err *e)

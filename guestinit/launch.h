@@ -16,8 +16,8 @@ struct container;
  */
 int launch_container(struct container *c, struct err *e) must_check;
 
-/* Answers CHILD_NEED_MAPS and CHILD_NEED_LIMITS. */
-int launch_write_maps(struct container *c, struct err *e) must_check;
+/* Answers CHILD_NEED_OUTSIDE and CHILD_NEED_LIMITS. */
+int launch_outside(struct container *c, struct err *e) must_check;
 int launch_set_limits(struct container *c, struct err *e) must_check;
 
 #endif

@@ -4,8 +4,8 @@
  * the interfaces that they stand for. Every message says the whole state; what differs from the
  * last one is done, so that what the container changed itself stays as it is.
  *
- * All of it is in the VM's first network namespace, which is the first container's, or (with a
- * user namespace, which would not own that) in the one that guest_network_enter names.
+ * All of it is in the network namespace that guest_network_enter names, of the container's own: the
+ * net devices that are to spare stay in the VM's first, out of its sight.
  */
 #ifndef GUESTINIT_NETWORK_H
 #define GUESTINIT_NETWORK_H

@@ -159,6 +159,8 @@ nothing_left() {
 	shows one eth0 'inet 10.85.1.2/24 brd 10.85.1.255'
 	shows one eth0 'inet6 fd85:1::2/64'
 	shows one eth0 'UP'
+	# Net devices to spare are not in sight.
+	[ "$(ex one ls /sys/class/net | sort | tr '\n' ' ')" = "eth0 lo " ]
 	[ "$(ex one ip route show default)" = "default via 10.85.1.1 dev eth0 " ]
 	ex one ip -6 route show default | grep -q 'via fd85:1::1 dev eth0'
 	ex one ip route show 192.0.2.0/24 | grep -q 'metric 7'
