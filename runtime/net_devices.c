@@ -35,8 +35,9 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 	const struct nlattr *attr;
 	uint32_t flags = fixed->ifa_flags;
 
-	mnl_attr_for_each(attr, message, sizeof(*fixed)) if (mnl_attr_get_type(attr) == IFA_FLAGS)
-		flags = mnl_attr_get_u32(attr);
+	mnl_attr_for_each (attr, message, sizeof(*fixed))
+		if (mnl_attr_get_type(attr) == IFA_FLAGS)
+			flags = mnl_attr_get_u32(attr);
 	if (fixed->ifa_index != addresses->index || fixed->ifa_scope != RT_SCOPE_UNIVERSE ||
 		!(flags & IFA_F_PERMANENT))
 		return 0;
@@ -44,8 +45,7 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 		return -E2BIG;
 	struct address *address = &addresses->list[addresses->n++];
 	address->fixed = *fixed;
-	mnl_attr_for_each(attr, message, sizeof(*fixed))
-	{
+	mnl_attr_for_each (attr, message, sizeof(*fixed)) {
 		unsigned type = mnl_attr_get_type(attr);
 		size_t len = MNL_ALIGN(attr->nla_len);
 		if (type != IFA_LOCAL && type != IFA_ADDRESS && type != IFA_BROADCAST)
@@ -115,10 +115,10 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(
-		attr, message, sizeof(*link)) if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-		strcmp(mnl_attr_get_str(attr), want->name) == 0) want->index =
-		(unsigned)link->ifi_index;
+	mnl_attr_for_each (attr, message, sizeof(*link))
+		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+			strcmp(mnl_attr_get_str(attr), want->name) == 0)
+			want->index = (unsigned)link->ifi_index;
 	return 0;
 }
 

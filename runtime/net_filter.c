@@ -23,10 +23,10 @@
 #define KEYS_MAX 8
 
 /* Where things lie in a frame, from its network header. */
-#define AT_SOURCE_MAC  (-8)
-#define AT_ARP_SENDER  8 /* six bytes of MAC, four of IPv4 address */
-#define AT_IP4_SOURCE  12
-#define AT_IP6_SOURCE  8
+#define AT_SOURCE_MAC (-8)
+#define AT_ARP_SENDER 8 /* six bytes of MAC, four of IPv4 address */
+#define AT_IP4_SOURCE 12
+#define AT_IP6_SOURCE 8
 
 enum priority { PRIORITY_ARP, PRIORITY_IP4, PRIORITY_IP6, PRIORITY_REST };
 
@@ -55,8 +55,8 @@ static void match(union u32 *u, int offset, const void *bytes, size_t len)
 	}
 }
 
-static struct nlmsghdr *begin(char *buf, unsigned index, enum priority priority, uint16_t protocol,
-	const char *kind)
+static struct nlmsghdr *begin(
+	char *buf, unsigned index, enum priority priority, uint16_t protocol, const char *kind)
 {
 	void *fixed;
 	struct nlmsghdr *message = rtnl_begin(
@@ -65,8 +65,7 @@ static struct nlmsghdr *begin(char *buf, unsigned index, enum priority priority,
 
 	tc->tcm_ifindex = (int)index;
 	tc->tcm_parent = NET_FILTER_PARENT;
-	tc->tcm_info =
-		TC_H_MAKE((NET_WIRE_PRIORITY + (unsigned)priority) << 16, htons(protocol));
+	tc->tcm_info = TC_H_MAKE((NET_WIRE_PRIORITY + (unsigned)priority) << 16, htons(protocol));
 	mnl_attr_put_strz(message, TCA_KIND, kind);
 	return message;
 }
@@ -94,8 +93,8 @@ static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority p
 	mnl_attr_nest_end(message, inner);
 	mnl_attr_nest_end(message, one);
 	mnl_attr_nest_end(message, act);
-	mnl_attr_put(message, TCA_U32_SEL,
-		sizeof(u->head) + u->head.nkeys * sizeof(u->head.keys[0]), u);
+	mnl_attr_put(
+		message, TCA_U32_SEL, sizeof(u->head) + u->head.nkeys * sizeof(u->head.keys[0]), u);
 	mnl_attr_nest_end(message, options);
 	return rtnl_ack(rt, message);
 }
@@ -190,8 +189,7 @@ int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n)
 {
 	char buf[RTNL_BYTES];
 	void *fixed;
-	struct nlmsghdr *message =
-		rtnl_begin(buf, RTM_DELTFILTER, 0, &fixed, sizeof(struct tcmsg));
+	struct nlmsghdr *message = rtnl_begin(buf, RTM_DELTFILTER, 0, &fixed, sizeof(struct tcmsg));
 	struct tcmsg *tc = fixed;
 	static const uint16_t protocols[NET_FILTER_PRIORITIES] = {
 		ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_ALL};

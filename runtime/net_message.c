@@ -24,8 +24,8 @@ static bool has_interface(const json_t *interfaces, const json_t *entry)
 	const char *name = json_string_value(json_object_get(entry, "interface"));
 
 	for (size_t i = 0; i < json_array_size(interfaces); i++)
-		if (strcmp(json_string_value(json_object_get(
-				   json_array_get(interfaces, i), "name")),
+		if (strcmp(json_string_value(
+				   json_object_get(json_array_get(interfaces, i), "name")),
 			    name) == 0)
 			return true;
 	return false;
@@ -58,8 +58,9 @@ json_t *net_message(
 	for (unsigned i = 0; i < n_devices; i++) {
 		const struct net_interface *interface =
 			devices[i].interface ? net_scan_find(scan, devices[i].interface) : NULL;
-		if (interface && json_array_append_new(interfaces,
-					 interface_json(interface, &devices[i])) < 0)
+		if (interface &&
+			json_array_append_new(interfaces, interface_json(interface, &devices[i])) <
+				0)
 			return NULL;
 	}
 	if (!message || copy(routes, interfaces, scan->routes, DIRECT) < 0 ||

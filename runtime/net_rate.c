@@ -39,8 +39,8 @@ int net_rate_set(struct rtnl *rt, unsigned index, uint64_t bytes)
 		burst = INT_MAX / 2;
 	parms.rate.rate = bytes >= UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
 	parms.limit = (uint32_t)burst + QUEUE_BYTES;
-	struct nlmsghdr *message = begin(
-		buf, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, NET_RATE_HANDLE);
+	struct nlmsghdr *message =
+		begin(buf, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, NET_RATE_HANDLE);
 	mnl_attr_put_strz(message, TCA_KIND, "tbf");
 	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
 	mnl_attr_put(message, TCA_TBF_PARMS, sizeof(parms), &parms);

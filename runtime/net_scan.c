@@ -14,9 +14,9 @@
 #include "base/json.h"
 #include "base/log.h"
 
-#define TRIES	   16	/* while others change what is read */
-#define LINKS_MAX  4096 /* interfaces of a namespace, ours or not */
-#define ATTRS_MAX  64
+#define TRIES	  16   /* while others change what is read */
+#define LINKS_MAX 4096 /* interfaces of a namespace, ours or not */
+#define ATTRS_MAX 64
 
 /* All Ethernet interfaces; those without an address are dropped in the end. */
 struct scanner {
@@ -97,7 +97,7 @@ static bool is_tap(const char *name, const struct nlattr *info)
 	if (!info || strncmp(name, NET_TAP_PREFIX, n) != 0 || !name[n] ||
 		name[n + strspn(name + n, "0123456789")])
 		return false;
-	mnl_attr_for_each_nested(attr, info)
+	mnl_attr_for_each_nested (attr, info)
 		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 			return strncmp(mnl_attr_get_str(attr), "tun",
 				       mnl_attr_get_payload_len(attr)) == 0;
@@ -142,14 +142,14 @@ static struct net_interface *find(const struct scanner *s, unsigned index)
 
 static size_t address_bytes(int family)
 {
-	return family == AF_INET ? sizeof(struct in_addr)
+	return family == AF_INET     ? sizeof(struct in_addr)
 		: family == AF_INET6 ? sizeof(struct in6_addr)
 				     : 0;
 }
 
 /* The address in an attribute as text; NULL when there is none. */
-static const char *text_of(const struct attrs *attrs, unsigned type, int family,
-	char text[INET6_ADDRSTRLEN])
+static const char *text_of(
+	const struct attrs *attrs, unsigned type, int family, char text[INET6_ADDRSTRLEN])
 {
 	if (!has(attrs, type, address_bytes(family)))
 		return NULL;
@@ -243,10 +243,10 @@ static int take_route(const struct nlmsghdr *message, void *arg)
 	if (json_array_size(s->routes) == NET_ROUTES_MAX)
 		return -E2BIG;
 	json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:i}", "family",
-		family == AF_INET ? 4 : 6, "destination", destination, "interface",
-		interface->name, "table", (json_int_t)table, "metric",
-		(json_int_t)number(&attrs, RTA_PRIORITY, 0), "scope", (int)route->rtm_scope,
-		"type", (int)route->rtm_type, "protocol", (int)route->rtm_protocol);
+		family == AF_INET ? 4 : 6, "destination", destination, "interface", interface->name,
+		"table", (json_int_t)table, "metric", (json_int_t)number(&attrs, RTA_PRIORITY, 0),
+		"scope", (int)route->rtm_scope, "type", (int)route->rtm_type, "protocol",
+		(int)route->rtm_protocol);
 	int ret = json_array_append_new(s->routes, json);
 	if (ret == 0 && gateway)
 		ret = json_object_set_new(json, "gateway", json_string(gateway));
@@ -307,8 +307,7 @@ static int keep(struct scanner *s, struct net_scan *scan)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		struct net_interface *interface = &s->list[i];
-		if (!json_array_size(interface->addresses) &&
-			!is_wanted(s->wanted, interface))
+		if (!json_array_size(interface->addresses) && !is_wanted(s->wanted, interface))
 			continue;
 		if (scan->n == NET_INTERFACES_MAX)
 			return -E2BIG;
@@ -336,8 +335,7 @@ static int look(struct rtnl *rt, struct scanner *s)
 	return ret;
 }
 
-int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *scan,
-	struct err *e)
+int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *scan, struct err *e)
 {
 	struct scanner s = {.wanted = wanted};
 	int ret = -EINTR;

@@ -42,10 +42,10 @@ static int keep_index(const struct nlmsghdr *message, void *arg)
 	struct net_tap *tap = arg;
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(
-		attr, message, sizeof(*link)) if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-		strcmp(mnl_attr_get_str(attr), tap->name) == 0) tap->index =
-		(unsigned)link->ifi_index;
+	mnl_attr_for_each (attr, message, sizeof(*link))
+		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
+			strcmp(mnl_attr_get_str(attr), tap->name) == 0)
+			tap->index = (unsigned)link->ifi_index;
 	return 0;
 }
 

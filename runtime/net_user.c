@@ -24,15 +24,15 @@
 #include "runtime/programs.h"
 #include "runtime/spawn.h"
 
-#define ADDRESS	   "10.0.2.15"
-#define BROADCAST  "10.0.2.255"
-#define GATEWAY	   "10.0.2.2"
-#define RESOLVER   "10.0.2.3"
-#define OWN_MAC	   "02:00:00:00:00:02" /* passt's end of the wire */
-#define PORT_MAX   65535
-#define LOG_BYTES  4096
+#define ADDRESS	    "10.0.2.15"
+#define BROADCAST   "10.0.2.255"
+#define GATEWAY	    "10.0.2.2"
+#define RESOLVER    "10.0.2.3"
+#define OWN_MAC	    "02:00:00:00:00:02" /* passt's end of the wire */
+#define PORT_MAX    65535
+#define LOG_BYTES   4096
 #define PATIENCE_MS 20000
-#define WORDS_MAX  (40 + 2 * NET_USER_PORTS_MAX)
+#define WORDS_MAX   (40 + 2 * NET_USER_PORTS_MAX)
 
 static int bad_port(const char *text, struct err *e)
 {
@@ -127,7 +127,8 @@ static void last_words(int log, char *out, size_t cap)
 			snprintf(out, cap, "%s", line);
 }
 
-/* It writes its pid, when it is ready, into a file that is the pipe: as root it is nobody by then. */
+/* It writes its pid, when it is ready, into a file that is the pipe: as root it is nobody by then.
+ */
 static int open_ready(int ends[2])
 {
 	const struct passwd *nobody = geteuid() == 0 ? getpwnam("nobody") : NULL;

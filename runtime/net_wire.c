@@ -46,20 +46,39 @@ struct found {
 	unsigned ours, others;
 };
 
+/* The device of one mirred action, 0. */
+static unsigned action_target(const struct nlattr *action)
+{
+	const struct nlattr *inner, *parms;
+
+	mnl_attr_for_each_nested (inner, action) {
+		if (mnl_attr_get_type(inner) != TCA_ACT_OPTIONS)
+			continue;
+		mnl_attr_for_each_nested (parms, inner) {
+			const struct tc_mirred *mirred = mnl_attr_get_payload(parms);
+			if (mnl_attr_get_type(parms) == TCA_MIRRED_PARMS &&
+				mnl_attr_get_payload_len(parms) >= sizeof(*mirred))
+				return mirred->ifindex;
+		}
+	}
+	return 0;
+}
+
 /* The device of a mirred action among the options of a u32 filter, 0. */
 static unsigned mirred_target(const struct nlattr *options)
 {
-	const struct nlattr *act, *one, *inner, *parms;
+	const struct nlattr *act, *one;
+	unsigned target = 0;
 
-	mnl_attr_for_each_nested(act,
-		options) if (mnl_attr_get_type(act) == TCA_U32_ACT) mnl_attr_for_each_nested(one,
-		act) mnl_attr_for_each_nested(inner, one) if (mnl_attr_get_type(inner) ==
-		TCA_ACT_OPTIONS) mnl_attr_for_each_nested(parms,
-		inner) if (mnl_attr_get_type(parms) == TCA_MIRRED_PARMS &&
-		mnl_attr_get_payload_len(parms) >=
-			sizeof(struct tc_mirred)) return ((const struct tc_mirred *)
-								  mnl_attr_get_payload(parms))
-		->ifindex;
+	mnl_attr_for_each_nested (act, options) {
+		if (mnl_attr_get_type(act) != TCA_U32_ACT)
+			continue;
+		mnl_attr_for_each_nested (one, act) {
+			target = action_target(one);
+			if (target)
+				return target;
+		}
+	}
 	return 0;
 }
 
@@ -77,8 +96,9 @@ static int take_filter(const struct nlmsghdr *message, void *arg)
 		return 0;
 	}
 	found->ours++;
-	mnl_attr_for_each(attr, message, sizeof(*tc)) if (mnl_attr_get_type(attr) == TCA_OPTIONS &&
-		mirred_target(attr)) found->target = mirred_target(attr);
+	mnl_attr_for_each (attr, message, sizeof(*tc))
+		if (mnl_attr_get_type(attr) == TCA_OPTIONS && mirred_target(attr))
+			found->target = mirred_target(attr);
 	return 0;
 }
 
