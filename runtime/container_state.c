@@ -19,6 +19,7 @@
 
 #define STATUS_PATIENCE_MS 10000
 #define DEATH_PATIENCE_MS  10000
+#define END_PATIENCE_MS	   1000 /* it may have output to deliver for longer */
 #define STAT_BYTES	   1024
 
 static const char *const names[] = {
@@ -105,11 +106,11 @@ static int open_process(const struct container_process *process)
 	return steal_fd(&pidfd);
 }
 
-static void await_end(int pidfd)
+static void await_end(int pidfd, int patience_ms)
 {
 	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
 
-	(void)!poll(&poller, 1, DEATH_PATIENCE_MS);
+	(void)!poll(&poller, 1, patience_ms);
 }
 
 void container_process_kill(const struct container_process *process)
@@ -117,16 +118,16 @@ void container_process_kill(const struct container_process *process)
 	cleanup_close int pidfd = open_process(process);
 
 	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0)
-		await_end(pidfd);
+		await_end(pidfd, DEATH_PATIENCE_MS);
 }
 
-/* The container is over; who hears so may rely on the end of the process that stands for it. */
+/* The container is over, and so, mostly, is the process that stands for it when this is heard. */
 static enum container_status stopped(const struct container_process *monitor)
 {
 	cleanup_close int pidfd = open_process(monitor);
 
 	if (pidfd >= 0)
-		await_end(pidfd);
+		await_end(pidfd, END_PATIENCE_MS);
 	return CONTAINER_STOPPED;
 }
 
