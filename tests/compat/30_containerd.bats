@@ -5,8 +5,7 @@ load lib
 
 setup_file() {
 	containerd_start
-	ctrd image import --index-name import "$COMPAT_WORK/box.tar" >/dev/null
-	ctrd image tag "$(ctrd image ls --quiet | grep ':box$')" box >/dev/null
+	containerd_image
 	ctr_run --detach --memory-limit 134217728 long sh -c \
 		'while :; do echo >>/tmp/count; sleep 0.1; done'
 }

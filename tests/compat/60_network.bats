@@ -33,8 +33,7 @@ setup_file() {
 		  {"type": "portmap", "capabilities": {"portMappings": true}}]}
 	END
 	containerd_start
-	ctrd image import --index-name import "$COMPAT_WORK/box.tar" >/dev/null
-	ctrd image tag "$(ctrd image ls --quiet | grep ':box$')" box >/dev/null
+	containerd_image
 }
 
 setup() {

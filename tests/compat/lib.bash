@@ -146,6 +146,12 @@ ctrd() {
 	timeout --foreground -s KILL "$PATIENCE" ctr --address "$CONTAINERD/sock" "$@" 3>&- 4>&-
 }
 
+# The image "box"; another file of tests may have left it.
+containerd_image() {
+	ctrd image import --index-name import "$COMPAT_WORK/box.tar" >/dev/null
+	ctrd image tag --force "$(ctrd image ls --quiet | grep -m 1 ':box$')" box >/dev/null
+}
+
 # ctr run ...: options, then the id and the command; the image is put in between by its name.
 ctr_run() {
 	local id=
