@@ -197,6 +197,13 @@ static void launch_add_devices(struct args *a, const struct launched *box, const
 	}
 }
 
+/*
+ * QEMU's processors, a thread each, change their set of pending interrupts on VMRUN and VMEXIT
+ * without a lock, so that an interrupt may be lost. A one-shot timer whose interrupt is lost is
+ * never set again; a periodic one comes again, and what was lost is served with it.
+ */
+#define PERIODIC_TICK "nohz=off highres=off"
+
 void launch_qemu(struct launched *box, const struct config *cfg, int initrd_fd, int output_fd)
 {
 	struct args a = {.count = 0};
@@ -212,9 +219,9 @@ void launch_qemu(struct launched *box, const struct config *cfg, int initrd_fd, 
 	args_add(&a,
 		"console=ttyS0 %s panic=-1 mitigations=off nokaslr norandmaps tsc=reliable "
 		"tsc_early_khz=%u no_timer_check rcupdate.rcu_expedited=1 cgroup_no_v1=all "
-		"random.trust_cpu=on apparmor=0 %s",
+		"random.trust_cpu=on apparmor=0 %s %s",
 		cfg->verbose ? "" : "quiet loglevel=5", cfg->icount ? 1000000 : cfg->tsc_khz,
-		cfg->append);
+		cfg->icount ? "" : PERIODIC_TICK, cfg->append);
 	keep[PORT_COUNT] = initrd_fd;
 	keep[PORT_COUNT + 1] = cfg->icount ? initrd_fd : box->fs_fd;
 	box->qemu_pid = launch_spawn(a.v, keep, PORT_COUNT + 2, output_fd);
