@@ -66,12 +66,8 @@ static int find_index(struct rtnl *rt, struct net_tap *tap)
 static int silence(struct rtnl *rt, unsigned index)
 {
 	char buf[RTNL_BYTES];
-	void *fixed;
-	struct nlmsghdr *message =
-		rtnl_begin(buf, RTM_NEWLINK, 0, &fixed, sizeof(struct ifinfomsg));
-	struct ifinfomsg *link = fixed;
-
-	link->ifi_index = (int)index;
+	struct ifinfomsg *link;
+	struct nlmsghdr *message = rtnl_link_begin(buf, index, &link);
 	struct nlattr *spec = mnl_attr_nest_start(message, IFLA_AF_SPEC);
 	struct nlattr *inet6 = mnl_attr_nest_start(message, AF_INET6);
 	mnl_attr_put_u8(message, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);

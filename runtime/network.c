@@ -278,18 +278,28 @@ bool network_changed(const struct network *net)
 	return net->now && !(net->sent && json_equal(net->now, net->sent));
 }
 
+/* The lock of what is on record, held, and that in *net; *lock -1: there is nothing on record. */
+static int lock_and_load(struct network *net, int dir, int *lock, struct err *e)
+{
+	*lock = network_lock(dir, e);
+	if (*lock < 0)
+		return *lock;
+	int ret = network_load(net, dir, e);
+	if (ret < 0)
+		fd_closep(lock);
+	return ret == -ENOENT ? 0 : ret;
+}
+
 int network_sync(int dir, struct rtnl *rt, json_t **todo, struct err *e)
 {
 	cleanup_network struct network net = {0};
+	cleanup_close int lock = -1;
 	struct err second;
 
 	*todo = NULL;
-	cleanup_close int lock = network_lock(dir, e);
-	if (lock < 0)
-		return lock;
-	int ret = network_load(&net, dir, e);
-	if (ret < 0)
-		return ret == -ENOENT ? 0 : ret;
+	int ret = lock_and_load(&net, dir, &lock, e);
+	if (ret < 0 || lock < 0)
+		return ret;
 	ret = network_scan(&net, rt, e);
 	int saved = network_save(&net, dir, ret < 0 ? &second : e);
 	if (ret == 0 && saved == 0 && network_changed(&net))
@@ -300,13 +310,11 @@ int network_sync(int dir, struct rtnl *rt, json_t **todo, struct err *e)
 int network_told(int dir, json_t *network, struct err *e)
 {
 	cleanup_network struct network net = {0};
+	cleanup_close int lock = -1;
 
-	cleanup_close int lock = network_lock(dir, e);
-	if (lock < 0)
-		return lock;
-	int ret = network_load(&net, dir, e);
-	if (ret < 0)
-		return ret == -ENOENT ? 0 : ret;
+	int ret = lock_and_load(&net, dir, &lock, e);
+	if (ret < 0 || lock < 0)
+		return ret;
 	json_decref(net.sent);
 	net.sent = json_incref(network);
 	return network_save(&net, dir, e);

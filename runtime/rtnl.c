@@ -145,15 +145,23 @@ int rtnl_dump(struct rtnl *rt, struct nlmsghdr *message,
 	}
 }
 
-int rtnl_link_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up)
+struct nlmsghdr *rtnl_link_begin(char *buf, unsigned index, struct ifinfomsg **link)
 {
-	char buf[RTNL_BYTES];
 	void *fixed;
 	struct nlmsghdr *message =
 		rtnl_begin(buf, RTM_NEWLINK, 0, &fixed, sizeof(struct ifinfomsg));
-	struct ifinfomsg *link = fixed;
 
-	link->ifi_index = (int)index;
+	*link = fixed;
+	(*link)->ifi_index = (int)index;
+	return message;
+}
+
+int rtnl_link_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up)
+{
+	char buf[RTNL_BYTES];
+	struct ifinfomsg *link;
+	struct nlmsghdr *message = rtnl_link_begin(buf, index, &link);
+
 	link->ifi_change = IFF_UP;
 	link->ifi_flags = up ? IFF_UP : 0;
 	if (mtu)

@@ -15,6 +15,8 @@
 /* Room for one message: the largest is an interface with its attributes. */
 #define RTNL_BYTES 16384
 
+struct ifinfomsg;
+
 struct rtnl {
 	int fd; /* -1 */
 	uint32_t seq;
@@ -41,6 +43,9 @@ int rtnl_ack(struct rtnl *rt, struct nlmsghdr *message) must_check;
  */
 int rtnl_dump(struct rtnl *rt, struct nlmsghdr *message,
 	int (*take)(const struct nlmsghdr *entry, void *arg), void *arg) must_check;
+
+/* Begins a change of the link with that index; *link is the message's fixed part. */
+struct nlmsghdr *rtnl_link_begin(char *buf, unsigned index, struct ifinfomsg **link);
 
 /* Up or down, and its MTU in bytes (0: as it is). 0 or -errno. */
 int rtnl_link_set(struct rtnl *rt, unsigned index, unsigned mtu, bool up) must_check;

@@ -30,18 +30,7 @@ setup_file() {
 		printf '#!/bin/sh\nexec /usr/sbin/runc --root %s/state "$@"\n' "$USER_DIR" >"$USER_DIR/bin/runtime"
 	fi
 	chmod 755 "$USER_DIR/bin/runtime"
-	cat >"$USER_DIR/containers.conf" <<-END
-		[containers]
-		netns = "none"
-		default_ulimits = ["nofile=1024:4096", "nproc=4096:8192"]
-		[engine]
-		cgroup_manager = "cgroupfs"
-		events_logger = "file"
-		runtime = "compat"
-		runtime_supports_json = ["compat"]
-		[engine.runtimes]
-		compat = ["$USER_DIR/bin/runtime"]
-	END
+	containers_conf "$USER_DIR/bin/runtime" >"$USER_DIR/containers.conf"
 	cp -r "$COMPAT_WORK/rootfs" "$COMPAT_WORK/box.tar" "$USER_DIR/"
 	chown -R "$USER_ID:$USER_ID" "$USER_DIR"/{home,run,tmp,bundle,rootfs} "$USER_DIR"
 	chmod 700 "$USER_DIR/run"

@@ -51,14 +51,9 @@ tty; stty size; echo ready; while :; do sleep 0.1; done'
 
 # ---- podman
 
-podman_setup() {
-	local dir=$COMPAT_WORK/podman
-	export CONTAINERS_CONF=$dir/containers.conf
-	[ ! -e "$dir" ] || return 0
-	mkdir -p "$dir" "$HOME/.config/containers"
-	echo '{"default": [{"type": "insecureAcceptAnything"}]}' >"$HOME/.config/containers/policy.json"
-	# The limits are what a host without CAP_SYS_RESOURCE can give.
-	cat >"$CONTAINERS_CONF" <<-END
+# podman's configuration with that runtime. The limits are what a host without CAP_SYS_RESOURCE can give.
+containers_conf() {
+	cat <<-END
 		[containers]
 		netns = "none"
 		default_ulimits = ["nofile=1024:4096", "nproc=4096:8192"]
@@ -68,8 +63,17 @@ podman_setup() {
 		runtime = "compat"
 		runtime_supports_json = ["compat"]
 		[engine.runtimes]
-		compat = ["$COMPAT_RUNTIME"]
+		compat = ["$1"]
 	END
+}
+
+podman_setup() {
+	local dir=$COMPAT_WORK/podman
+	export CONTAINERS_CONF=$dir/containers.conf
+	[ ! -e "$dir" ] || return 0
+	mkdir -p "$dir" "$HOME/.config/containers"
+	echo '{"default": [{"type": "insecureAcceptAnything"}]}' >"$HOME/.config/containers/policy.json"
+	containers_conf "$COMPAT_RUNTIME" >"$CONTAINERS_CONF"
 	pod load --quiet --input "$COMPAT_WORK/box.tar" >/dev/null
 }
 

@@ -378,7 +378,6 @@ user_run() {
 }
 
 @test "--network=user: connections out, published ports in, names" {
-	command -v passt >/dev/null || skip 'no passt'
 	BEFORE=$(leftovers)
 	veth up0 1
 	ip -n "$NS-a" route add default via 10.85.1.1

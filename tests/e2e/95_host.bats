@@ -54,8 +54,8 @@ host_oom_kills() {
 	mkdir "$volume"
 	echo inside >"$volume/file"
 	bind "$volume" /srv/volume rbind,ro
-	config '.mounts += [{type: "tmpfs", source: "tmpfs", destination: "/work"}]'
-	args sh -c 'echo of the guest >/work/file; echo >/srv/new; while :; do sleep 1; done'
+	config '.mounts += [{type: "tmpfs", source: "tmpfs", destination: "/inside"}]'
+	args sh -c 'echo of the guest >/inside/file; echo >/srv/new; while :; do sleep 1; done'
 	hv run --detach --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$BOX" \
 		</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
 	[ ! -s "$ERR" ] || fail 'warnings'
@@ -68,14 +68,14 @@ host_oom_kills() {
 		syscall(308, fileno($ns), 0x20000) == 0 or die "setns: $!";
 		sub text { open(my $file, "<", $_[0]) or return "$_[0]: $!\n"; return scalar <$file>; }
 		print -e $ARGV[1] ? "the host's files\n" : "not the host's files\n";
-		print text("/srv/volume/file"), text("/work/file"), text("/proc/version");
+		print text("/srv/volume/file"), text("/inside/file"), text("/proc/version");
 		open(my $new, ">", "/srv/volume/new") or print "/srv/volume/new: $!\n";
 		open($new, ">", "/srv/from-outside") && print $new "hello\n";
 	END
 	perl "$BATS_TEST_TMPDIR/look.pl" "$pid" "$BATS_TEST_TMPDIR" >"$OUT"
 	expect_out "not the host's files
 inside
-/work/file: No such file or directory
+/inside/file: No such file or directory
 /proc/version: No such file or directory
 /srv/volume/new: Read-only file system"
 	[ "$(hv exec "$BOX" cat /srv/from-outside </dev/null)" = hello ]

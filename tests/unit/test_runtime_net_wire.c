@@ -91,84 +91,104 @@ static void inject(const struct net_tap *tap, const uint8_t *from, uint16_t type
 	assert_int_equal(write(tap->queues[0], &frame, sizeof(frame)), sizeof(frame));
 }
 
+/* A quiet place with an interface, and a tap to join to it. */
+struct wired {
+	struct net_place place;
+	struct net_scan found;
+	struct net_tap tap;
+	struct net_wire wire;
+};
+
+static void begin(struct wired *w, const char *script, unsigned queues)
+{
+	net_place_enter(&w->place, script);
+	net_place_tap(&w->place, &w->tap, queues);
+	net_place_scan(&w->place, &w->found);
+	w->wire = (struct net_wire){
+		.interface = net_place_interface(&w->found, "eth0"), .tap = w->tap.index};
+}
+
+static void join(struct wired *w)
+{
+	struct err e;
+
+	if (net_wire_join(&w->place.rt, &w->wire, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void end(struct wired *w)
+{
+	net_tap_close(&w->tap);
+	net_scan_fini(&w->found);
+	net_place_leave(&w->place);
+}
+
 static void test_wire(void **state)
 {
-	struct net_place p;
-	struct net_scan found;
-	struct net_tap tap, other;
+	struct wired w;
+	struct net_tap other;
 	struct err e;
 	uint8_t buf[2048] = {0};
 
 	(void)state;
 	NET_PLACE_NEEDS_ROOT();
-	net_place_enter(&p, NET_PLACE_QUIET);
-	net_place_tap(&p, &tap, 2);
-	net_place_tap(&p, &other, 1);
-	assert_string_equal(tap.name, "hv0");
+	begin(&w, NET_PLACE_QUIET, 2);
+	net_place_tap(&w.place, &other, 1);
+	assert_string_equal(w.tap.name, "hv0");
 	assert_string_equal(other.name, "hv1");
-	net_place_scan(&p, &found);
-	struct net_wire wire = {.interface = net_place_interface(&found, "eth0"), .tap = tap.index};
 	for (int twice = 0; twice < 2; twice++)
-		if (net_wire_join(&p.rt, &wire, &e) < 0)
-			fail_msg("%s", e.text);
-	assert_non_null(strstr(net_place_run(&p, "ip link show hv0"), ",UP"));
-	cleanup_close int out = listen_out(&p);
-	inject(&tap, (const uint8_t *)"\2\7\7\7\7\7", 0x800, 12, (const uint8_t *)"\1\2\3\4", 4);
+		join(&w);
+	assert_non_null(strstr(net_place_run(&w.place, "ip link show hv0"), ",UP"));
+	cleanup_close int out = listen_out(&w.place);
+	inject(&w.tap, (const uint8_t *)"\2\7\7\7\7\7", 0x800, 12, (const uint8_t *)"\1\2\3\4", 4);
 	expect_frame(out, 0x800, 0);
 	/* And the other way: an ARP request of somebody out there. */
-	net_place_run(&p,
+	net_place_run(&w.place,
 		"ip addr add 10.1.2.4/24 dev out; ip neigh flush all;"
 		"busybox arping -q -c 1 -w 1 -I out 10.1.2.200 || true");
 	ssize_t n = -1;
-	for (unsigned q = 0; q < tap.n_queues && n < 0; q++)
-		n = read(tap.queues[q], buf, sizeof(buf));
+	for (unsigned q = 0; q < w.tap.n_queues && n < 0; q++)
+		n = read(w.tap.queues[q], buf, sizeof(buf));
 	assert_true(n >= 10 + 42);
 	assert_int_equal(buf[10 + 12] << 8 | buf[10 + 13], 0x806);
 	/* It is taken as long as its tap is there, and then free. */
-	wire.tap = other.index;
-	assert_int_equal(net_wire_join(&p.rt, &wire, &e), -EBUSY);
+	w.wire.tap = other.index;
+	assert_int_equal(net_wire_join(&w.place.rt, &w.wire, &e), -EBUSY);
 	assert_non_null(strstr(e.text, "eth0: is in use by another virtual machine"));
-	net_tap_close(&tap);
-	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
-	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, 12345), 0);
-	assert_non_null(strstr(net_place_run(&p, "tc filter show dev eth0 ingress"), "mirred"));
-	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, other.index), 0);
-	assert_string_equal(
-		net_place_run(&p, "tc qdisc show dev eth0"), "qdisc noqueue 0: root refcnt 2 \n");
+	net_tap_close(&w.tap);
+	assert_int_equal(net_wire_join(&w.place.rt, &w.wire, &e), 0);
+	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, 12345), 0);
+	assert_non_null(
+		strstr(net_place_run(&w.place, "tc filter show dev eth0 ingress"), "mirred"));
+	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, other.index), 0);
+	assert_string_equal(net_place_run(&w.place, "tc qdisc show dev eth0"),
+		"qdisc noqueue 0: root refcnt 2 \n");
 	net_tap_close(&other);
-	assert_null(strstr(net_place_run(&p, "ip -br link"), "hv"));
-	net_scan_fini(&found);
-	net_place_leave(&p);
+	assert_null(strstr(net_place_run(&w.place, "ip -br link"), "hv"));
+	end(&w);
 }
 
 static void test_callers_filters(void **state)
 {
-	struct net_place p;
-	struct net_scan found;
-	struct net_tap tap;
-	struct err e;
+	struct wired w;
 
 	(void)state;
 	NET_PLACE_NEEDS_ROOT();
-	net_place_enter(&p,
+	begin(&w,
 		NET_PLACE_QUIET
 		"; tc qdisc add dev eth0 clsact;"
 		"tc filter add dev eth0 ingress prio 7 protocol ip u32 match ip src 192.0.2.7 "
-		"action mirred egress redirect dev eth0");
-	net_place_tap(&p, &tap, 1);
-	net_place_scan(&p, &found);
-	struct net_wire wire = {.interface = net_place_interface(&found, "eth0"), .tap = tap.index};
-	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
-	unsigned taps[] = {tap.index};
-	assert_int_equal(net_wire_part_all(&p.rt, taps, 1), 0);
+		"action mirred egress redirect dev eth0",
+		1);
+	join(&w);
+	unsigned taps[] = {w.tap.index};
+	assert_int_equal(net_wire_part_all(&w.place.rt, taps, 1), 0);
 	const char *left =
-		net_place_run(&p, "tc qdisc show dev eth0; tc filter show dev eth0 ingress");
+		net_place_run(&w.place, "tc qdisc show dev eth0; tc filter show dev eth0 ingress");
 	assert_non_null(strstr(left, "clsact"));
 	assert_non_null(strstr(left, "pref 7 "));
 	assert_null(strstr(left, "hv0"));
-	net_tap_close(&tap);
-	net_scan_fini(&found);
-	net_place_leave(&p);
+	end(&w);
 }
 
 static void test_guard(void **state)
@@ -200,65 +220,47 @@ static void test_guard(void **state)
 		{mac, arp, 8, 10, 0, 0x8100},
 		{mac, ip, 0, 4, 0, 0x1234},
 	};
-	struct net_place p;
-	struct net_scan found;
-	struct net_tap tap;
-	struct err e;
+	struct wired w;
 
 	(void)state;
 	NET_PLACE_NEEDS_ROOT();
-	net_place_enter(&p, NET_PLACE_QUIET);
-	net_place_tap(&p, &tap, 1);
-	net_place_scan(&p, &found);
-	struct net_wire wire = {
-		.interface = net_place_interface(&found, "eth0"), .tap = tap.index, .guard = true};
+	begin(&w, NET_PLACE_QUIET, 1);
+	w.wire.guard = true;
 	for (int twice = 0; twice < 2; twice++)
-		if (net_wire_join(&p.rt, &wire, &e) < 0)
-			fail_msg("%s", e.text);
-	cleanup_close int out = listen_out(&p);
+		join(&w);
+	cleanup_close int out = listen_out(&w.place);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		inject(&tap, cases[i].mac, cases[i].type, cases[i].at, cases[i].source,
+		inject(&w.tap, cases[i].mac, cases[i].type, cases[i].at, cases[i].source,
 			cases[i].len);
 		/* One behind it that passes tells that it has had its turn. */
-		inject(&tap, mac, 0x806, 8, arp, sizeof(arp));
+		inject(&w.tap, mac, 0x806, 8, arp, sizeof(arp));
 		if (cases[i].passes)
 			expect_frame(out, cases[i].type, i);
 		expect_frame(out, 0x806, i);
 	}
 	expect_no_frame(out);
-	net_tap_close(&tap);
-	assert_int_equal(net_wire_part_all(&p.rt, NULL, 0), 0);
-	assert_null(strstr(net_place_run(&p, "tc qdisc show"), "ingress"));
-	net_scan_fini(&found);
-	net_place_leave(&p);
+	net_tap_close(&w.tap);
+	assert_int_equal(net_wire_part_all(&w.place.rt, NULL, 0), 0);
+	assert_null(strstr(net_place_run(&w.place, "tc qdisc show"), "ingress"));
+	end(&w);
 }
 
 static void test_rate(void **state)
 {
-	struct net_place p;
-	struct net_scan found;
-	struct net_tap tap;
-	struct err e;
+	struct wired w;
 
 	(void)state;
 	NET_PLACE_NEEDS_ROOT();
-	net_place_enter(&p, NET_PLACE_QUIET);
-	net_place_tap(&p, &tap, 1);
-	net_place_scan(&p, &found);
-	struct net_wire wire = {.interface = net_place_interface(&found, "eth0"),
-		.tap = tap.index,
-		.rx_bytes = 125000,
-		.tx_bytes = 10000000000};
-	if (net_wire_join(&p.rt, &wire, &e) < 0)
-		fail_msg("%s", e.text);
-	const char *text = net_place_run(&p, "tc qdisc show dev hv0; tc qdisc show dev eth0");
+	begin(&w, NET_PLACE_QUIET, 1);
+	w.wire.rx_bytes = 125000;
+	w.wire.tx_bytes = 10000000000;
+	join(&w);
+	const char *text = net_place_run(&w.place, "tc qdisc show dev hv0; tc qdisc show dev eth0");
 	assert_non_null(strstr(text, "rate 1Mbit"));
 	assert_non_null(strstr(text, "rate 80Gbit"));
-	assert_int_equal(net_wire_part(&p.rt, wire.interface->index, tap.index), 0);
-	assert_null(strstr(net_place_run(&p, "tc qdisc show dev eth0"), "tbf"));
-	net_tap_close(&tap);
-	net_scan_fini(&found);
-	net_place_leave(&p);
+	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+	assert_null(strstr(net_place_run(&w.place, "tc qdisc show dev eth0"), "tbf"));
+	end(&w);
 }
 
 int main(void)
