@@ -30,12 +30,21 @@
 #include "launch.h"
 #include "pump.h"
 
+/*
+ * A box that isn't up by then is started again: QEMU's processors lose their way now and then
+ * (guest_hold_code in guest.c tells why), and nothing of the command has run. The last start gets
+ * the time that a busy machine may need.
+ */
+#define BOOT_ATTEMPTS	   3
 #define BOOT_TIMEOUT_S	   120
 #define CONSOLE_BYTES	   65536
 #define CONSOLE_TAIL_LINES 60
 
 struct box {
 	struct launched launched;
+	int initrd_fd;
+	int attempt;	  /* how often it has been started, less one */
+	int64_t start_ms; /* of this attempt */
 	int qemu_status;
 	int port[PORT_COUNT]; /* our ends */
 	int console_fd;
@@ -172,6 +181,74 @@ __attribute__((format(printf, 3, 4), noreturn)) static void host_end(
 	exit(status);
 }
 
+static void host_open_ports(struct box *box)
+{
+	for (int i = 0; i < PORT_COUNT; i++) {
+		int pair[2];
+
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+			launch_die("socketpair: %s", strerror(errno));
+		box->port[i] = pair[0];
+		box->launched.port_peer[i] = pair[1];
+		fcntl(pair[0], F_SETFL, O_NONBLOCK);
+	}
+	box->in = (struct pump){.in_fd = -1, .out_fd = box->port[PORT_IN]};
+	box->out = (struct pump){.in_fd = box->port[PORT_OUT], .out_fd = 1};
+	box->err = (struct pump){.in_fd = box->port[PORT_ERR], .out_fd = 2};
+}
+
+static int64_t host_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void host_start(struct box *box, const struct config *cfg)
+{
+	int console[2], null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	host_open_ports(box);
+	if (pipe2(console, O_CLOEXEC))
+		launch_die("pipe: %s", strerror(errno));
+	/* virtiofsd has remarks of its own at each end of a box. */
+	if (!cfg->icount)
+		launch_fs(&box->launched, cfg, cfg->verbose ? console[1] : null_fd);
+	launch_qemu(&box->launched, cfg, box->initrd_fd, console[1]);
+	close(null_fd);
+	close(console[1]);
+	if (!cfg->icount)
+		close(box->launched.fs_fd);
+	for (int i = 0; i < PORT_COUNT; i++)
+		close(box->launched.port_peer[i]);
+	box->console_fd = console[0];
+	box->start_ms = host_now_ms();
+}
+
+static void host_start_again(struct box *box, const struct config *cfg)
+{
+	host_stop(box);
+	if (box->console_fd >= 0)
+		close(box->console_fd);
+	for (int i = 0; i < PORT_COUNT; i++)
+		close(box->port[i]);
+	box->console_bytes = box->line_len = 0;
+	box->attempt++;
+	if (cfg->verbose)
+		fprintf(stderr, "kvmbox: not up after %d s; it is started again\n",
+			cfg->patience_s);
+	host_start(box, cfg);
+}
+
+/* How long the box may still take to come up; negative once that is over. */
+static int64_t host_boot_left_ms(const struct box *box, const struct config *cfg)
+{
+	int patience_s = box->attempt + 1 < BOOT_ATTEMPTS ? cfg->patience_s : BOOT_TIMEOUT_S;
+
+	return box->start_ms + patience_s * 1000 - host_now_ms();
+}
+
 static void host_control_line(struct box *box, const char *line)
 {
 	unsigned long long out, err;
@@ -235,14 +312,6 @@ static void host_read_signal(struct box *box)
 	}
 }
 
-static int64_t host_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static bool host_is_done(const struct box *box)
 {
 	return box->ended && pump_idle(&box->out) && pump_idle(&box->err) &&
@@ -268,6 +337,8 @@ static void host_relay(struct box *box, const struct config *cfg)
 	while (!host_is_done(box)) {
 		int64_t left_ms = INT_MAX;
 
+		if (!box->up && host_boot_left_ms(box, cfg) <= 0 && box->attempt + 1 < BOOT_ATTEMPTS)
+			host_start_again(box, cfg);
 		for (int i = 0; i < 3; i++)
 			pump_events(pumps[i], &pfd[2 * i]);
 		pfd[6] = (struct pollfd){.fd = box->port[PORT_CTL], .events = POLLIN};
@@ -276,7 +347,7 @@ static void host_relay(struct box *box, const struct config *cfg)
 		if (box->ended || box->qemu_gone)
 			pfd[6].fd = -1;
 		if (!box->up)
-			left_ms = start_ms + BOOT_TIMEOUT_S * 1000 - host_now_ms();
+			left_ms = host_boot_left_ms(box, cfg);
 		if (cfg->timeout_s && start_ms + cfg->timeout_s * 1000 - host_now_ms() < left_ms)
 			left_ms = start_ms + cfg->timeout_s * 1000 - host_now_ms();
 		if (left_ms <= 0)
@@ -305,22 +376,10 @@ static void host_relay(struct box *box, const struct config *cfg)
 	}
 }
 
-static void host_open_streams(struct box *box)
+static void host_open_signals(struct box *box)
 {
 	sigset_t set;
 
-	for (int i = 0; i < PORT_COUNT; i++) {
-		int pair[2];
-
-		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-			launch_die("socketpair: %s", strerror(errno));
-		box->port[i] = pair[0];
-		box->launched.port_peer[i] = pair[1];
-		fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	}
-	box->in = (struct pump){.in_fd = -1, .out_fd = box->port[PORT_IN]};
-	box->out = (struct pump){.in_fd = box->port[PORT_OUT], .out_fd = 1};
-	box->err = (struct pump){.in_fd = box->port[PORT_ERR], .out_fd = 2};
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
@@ -344,12 +403,12 @@ static void host_add_path(const char *paths[PATHS_MAX], int *count, const char *
 static void host_parse(struct config *cfg, int argc, char **argv)
 {
 	enum { VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, STRINGS };
-	enum { SHARE = STRINGS, COPY, MEMORY, CPUS, TIMEOUT, ICOUNT, VERBOSE };
+	enum { SHARE = STRINGS, COPY, MEMORY, CPUS, TIMEOUT, PATIENCE, ICOUNT, VERBOSE };
 	static const struct option options[] = {{"vmlinux", 1, NULL, VMLINUX},
 		{"initramfs", 1, NULL, INITRAMFS}, {"modules", 1, NULL, MODULES},
 		{"append", 1, NULL, APPEND}, {"cache", 1, NULL, CACHE}, {"plugin", 1, NULL, PLUGIN},
 		{"share", 1, NULL, SHARE}, {"copy", 1, NULL, COPY}, {"memory", 1, NULL, MEMORY},
-		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT}, {"icount", 0, NULL, ICOUNT},
+		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT}, {"patience", 1, NULL, PATIENCE}, {"icount", 0, NULL, ICOUNT},
 		{"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
 	const char **strings[STRINGS] = {[VMLINUX] = &cfg->vmlinux,
 		[INITRAMFS] = &cfg->initramfs,
@@ -374,6 +433,8 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 			cfg->cpus = atoi(optarg);
 		else if (c == TIMEOUT)
 			cfg->timeout_s = atol(optarg);
+		else if (c == PATIENCE)
+			cfg->patience_s = atoi(optarg);
 		else if (c == ICOUNT)
 			cfg->icount = true;
 		else
@@ -393,9 +454,9 @@ int main(int argc, char **argv)
 		.append = "",
 		.cache = "always",
 		.memory_mib = 4096,
-		.cpus = 2};
+		.cpus = 2,
+		.patience_s = 45};
 	struct tick start = launch_read_tick();
-	int console[2], initrd_fd, null_fd;
 
 	/* A missing standard stream must not become one of our own descriptors. */
 	for (int fd = 0; fd < 3; fd++)
@@ -404,23 +465,12 @@ int main(int argc, char **argv)
 	/* What else the caller left open is not our children's to hold. */
 	close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	host_parse(&cfg, argc, argv);
-	initrd_fd = host_make_initrd(&cfg);
-	host_open_streams(&box);
-	if (pipe2(console, O_CLOEXEC))
-		launch_die("pipe: %s", strerror(errno));
-	/* virtiofsd has remarks of its own at each end of a box. */
-	null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	if (!cfg.icount)
-		launch_fs(&box.launched, &cfg, cfg.verbose ? console[1] : null_fd);
+	if (cfg.icount)
+		cfg.patience_s = BOOT_TIMEOUT_S;
+	box.initrd_fd = host_make_initrd(&cfg);
+	host_open_signals(&box);
 	cfg.tsc_khz = launch_tsc_khz(start);
-	launch_qemu(&box.launched, &cfg, initrd_fd, console[1]);
-	close(console[1]);
-	close(initrd_fd);
-	if (!cfg.icount)
-		close(box.launched.fs_fd);
-	for (int i = 0; i < PORT_COUNT; i++)
-		close(box.launched.port_peer[i]);
-	box.console_fd = console[0];
+	host_start(&box, &cfg);
 	host_relay(&box, &cfg);
 	host_stop(&box);
 	return box.status;

@@ -97,7 +97,7 @@ int initrd_open(struct initrd *rd, const char *base_path)
 	if (stat(base_path, &st))
 		return -errno;
 	/* Open in QEMU too, by its number in /proc. */
-	rd->fd = memfd_create("kvmbox-initrd", 0);
+	rd->fd = memfd_create("kvmbox-initrd", MFD_CLOEXEC);
 	fd = rd->fd < 0 ? -1 : fcntl(rd->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return -errno;

@@ -40,14 +40,19 @@ all_gone()
 	return 1
 }
 
-# Starts a box in the background that says when it is up; sets box_pid.
-start_box()
+# Starts a box in the background; sets box_pid.
+launch_box()
 {
 	rm -f "$BATS_TEST_TMPDIR/out"
-	"$HERE/run" "$@" sh -c 'echo up; sleep 1000' >"$BATS_TEST_TMPDIR/out" \
-		2>"$BATS_TEST_TMPDIR/err" 3>&- &
+	"$HERE/run" "$@" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- &
 	box_pid=$!
-	for ((tries = 0; tries < 600; tries++)); do
+}
+
+# The same with a command that says when it is up, and waits for that.
+start_box()
+{
+	launch_box "$@" sh -c 'echo up; sleep 1000'
+	for ((tries = 0; tries < 3000; tries++)); do
 		grep -qs up "$BATS_TEST_TMPDIR/out" && return
 		sleep 0.1
 	done
@@ -139,7 +144,7 @@ start_box()
 	local sig status pid
 
 	for sig in TERM KILL; do
-		start_box --timeout 100
+		start_box --timeout 300
 		mapfile -t pids < <(box_processes "$box_pid")
 		[ "${#pids[@]}" -eq 2 ]
 		# Nothing of the caller's is held open by them.
@@ -157,6 +162,21 @@ start_box()
 		fi
 		all_gone "${pids[@]}"
 	done
+}
+
+@test "a box that does not come up is started again" {
+	local pid='' tries
+
+	launch_box --patience 10 --verbose echo done
+	for ((tries = 0; tries < 1000; tries++)); do
+		pid=$(pgrep -P "$box_pid" qemu-system) && break
+		sleep 0.02
+	done
+	kill -STOP "$pid"
+	wait "$box_pid"
+	grep -qx done "$BATS_TEST_TMPDIR/out"
+	grep -q 'it is started again' "$BATS_TEST_TMPDIR/err"
+	[ ! -e "/proc/$pid" ]
 }
 
 @test "daemons left behind do not hold the box" {
