@@ -337,7 +337,8 @@ static void host_relay(struct box *box, const struct config *cfg)
 	while (!host_is_done(box)) {
 		int64_t left_ms = INT_MAX;
 
-		if (!box->up && host_boot_left_ms(box, cfg) <= 0 && box->attempt + 1 < BOOT_ATTEMPTS)
+		if (!box->up && host_boot_left_ms(box, cfg) <= 0 &&
+			box->attempt + 1 < BOOT_ATTEMPTS)
 			host_start_again(box, cfg);
 		for (int i = 0; i < 3; i++)
 			pump_events(pumps[i], &pfd[2 * i]);
@@ -408,7 +409,8 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 		{"initramfs", 1, NULL, INITRAMFS}, {"modules", 1, NULL, MODULES},
 		{"append", 1, NULL, APPEND}, {"cache", 1, NULL, CACHE}, {"plugin", 1, NULL, PLUGIN},
 		{"share", 1, NULL, SHARE}, {"copy", 1, NULL, COPY}, {"memory", 1, NULL, MEMORY},
-		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT}, {"patience", 1, NULL, PATIENCE}, {"icount", 0, NULL, ICOUNT},
+		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT},
+		{"patience", 1, NULL, PATIENCE}, {"icount", 0, NULL, ICOUNT},
 		{"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
 	const char **strings[STRINGS] = {[VMLINUX] = &cfg->vmlinux,
 		[INITRAMFS] = &cfg->initramfs,
