@@ -3,7 +3,7 @@
 
 .PHONY: bench
 bench: all kernel
-	for bench in $(wildcard tests/bench/*); do \
+	@for bench in $(wildcard tests/bench/*); do \
 		[ -f $$bench ] && [ -x $$bench ] || continue; \
 		echo "== $$bench"; O=$(O) $$bench || exit 1; \
 	done
