@@ -8,7 +8,8 @@ bats_require_minimum_version 1.5.0
 
 setup_file()
 {
-	export HERE=$BATS_TEST_DIRNAME
+	export HERE=$BATS_TEST_DIRNAME NULL_BEFORE
+	NULL_BEFORE=$(stat -c '%i %a' /dev/null)
 	"$HERE/prepare" >/dev/null
 	gcc -O2 -Wall -static -o "$BATS_FILE_TMPDIR/kvmtest" "$HERE/kvmtest.c"
 }
@@ -58,6 +59,11 @@ start_box()
 	done
 	cat "$BATS_TEST_TMPDIR/err"
 	return 1
+}
+
+@test "making the box changes nothing of the host's" {
+	# A linker that writes to /dev/null as root makes a program of it.
+	[ "$(stat -c '%i %a' /dev/null)" = "$NULL_BEFORE" ]
 }
 
 @test "a guest runs on the box's /dev/kvm" {
