@@ -20,7 +20,7 @@ WARN	:= -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -W
 	   -Wpointer-arith -Wundef -Werror=implicit-function-declaration
 HARDEN	:= -fstack-protector-strong -fcf-protection=full -fPIE -fno-strict-aliasing
 ifeq ($(SAN),)
-HARDEN	+= -D_FORTIFY_SOURCE=2
+HARDEN	+= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 else
 SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -g
 OPT	:= -O1
@@ -51,7 +51,8 @@ $(O)/obj/%.o: %.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-# The guest's program is static and never built with sanitizers.
+# The guest's program is static and never built with sanitizers. guestinit.debug is the same with
+# names and lines, for a debugger and for the test that looks at how it was compiled.
 $(O)/static/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$< (static))
@@ -69,10 +70,12 @@ $(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) 
 $(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
-$(O)/guestinit: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))
+$(O)/guestinit.debug: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_STATIC) -o $@ $^ -lseccomp -ljansson
-	$(Q)strip $@
+$(O)/guestinit: $(O)/guestinit.debug
+	$(call say,STRIP,$@)
+	$(Q)strip -o $@ $<
 
 include mk/test.mk mk/fuzz.mk mk/lint.mk mk/install.mk mk/bench.mk
 
