@@ -21,8 +21,13 @@
 #include "guestinit/sockets.h"
 #include "guestinit/syscalls.h"
 
-/* How long a reader of an exec's output on the host can keep an ended container. */
-#define EXECS_PATIENCE_NS UINT64_C(10000000000)
+/*
+ * How long a reader on the host can keep an ended container: of an exec's output, of a socket, and
+ * of a socket when the host has sent SIGKILL.
+ */
+#define PATIENCE_TICK_NS      UINT64_C(1000000000)
+#define PATIENCE_TICKS	      10u
+#define PATIENCE_KILLED_TICKS 1u
 
 struct container *guest_container_find(struct guest *guest, const char *id)
 {
@@ -72,7 +77,7 @@ static void container_try_over(struct container *c)
 {
 	struct agent *agent = c->guest->agent;
 
-	if (c->pid || c->execs || !(c->failed || c->drained))
+	if (c->pid || c->execs || c->sockets || !(c->failed || c->drained))
 		return;
 	if (c->failed)
 		agent_failed(agent, c->create->id, c->exit_code, c->failure.text);
@@ -90,15 +95,23 @@ static void container_drained(struct streams *streams)
 	container_try_over(c);
 }
 
-void guest_container_exec_over(struct container *c)
+void guest_container_rest_over(struct container *c)
 {
 	container_try_over(c);
 }
 
 static void container_impatient(struct loop_timer *timer)
 {
-	guest_exec_drop_ended(
-		(struct container *)(void *)((char *)timer - offsetof(struct container, patience)));
+	struct container *c =
+		(struct container *)(void *)((char *)timer - offsetof(struct container, patience));
+	bool late = ++c->patience_ticks >= PATIENCE_TICKS;
+
+	if (late || (c->killed && c->patience_ticks >= PATIENCE_KILLED_TICKS))
+		sockets_close(c);
+	if (c->execs && late)
+		guest_exec_drop_ended(c);
+	else
+		container_try_over(c);
 }
 
 static void container_fail(struct container *c, int exit_code, const struct err *e)
@@ -204,11 +217,8 @@ static void container_reaped(struct container *c, int status)
 	c->pid = 0;
 	if (!(c->create->os.clone_flags & CLONE_NEWPID))
 		guest_cgroup_kill_wait(c->cgroup_fd);
-	if (c->execs && loop_timer_set(&c->patience, EXECS_PATIENCE_NS, EXECS_PATIENCE_NS) < 0)
-		agent_log(c->guest->agent, LOG_LEVEL_WARNING, "can't set a timer");
 	thrash_fini(&c->thrash);
 	oom_watch_fini(&c->oom_watch);
-	sockets_close(c);
 	c->oom = c->thrash.killed || guest_cgroup_oom(c->cgroup_fd);
 	int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	bool waiting = c->created && !c->starting; /* a signal ended it before its start */
@@ -220,6 +230,13 @@ static void container_reaped(struct container *c, int status)
 			c->oom ? ": out of memory" : "");
 		container_fail(c, 1, &e);
 	}
+	if (c->failed)
+		sockets_close(c);
+	else
+		sockets_end(c);
+	if ((c->execs || c->sockets) &&
+		loop_timer_set(&c->patience, PATIENCE_TICK_NS, PATIENCE_TICK_NS) < 0)
+		agent_log(c->guest->agent, LOG_LEVEL_WARNING, "can't set a timer");
 	if (c->failed) {
 		container_try_over(c);
 		return;
@@ -272,6 +289,7 @@ static bool container_must_die(const struct container *c, int signal)
 
 int guest_container_kill(struct container *c, int signal, bool all)
 {
+	c->killed |= signal == SIGKILL;
 	if (!c->pid)
 		return -ESRCH;
 	if (container_must_die(c, signal))

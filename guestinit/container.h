@@ -39,7 +39,9 @@ struct container {
 	struct streams streams;
 	struct update_before before_update;
 	struct exec *execs;
-	struct loop_timer patience; /* with the output of execs, once it has ended itself */
+	struct loop_timer patience; /* with readers on the host, once it has ended itself */
+	unsigned patience_ticks;    /* how often that has expired */
+	bool killed;		    /* the host wanted its end */
 	struct socket_listener *sockets;
 	bool has_network;   /* it is in the network that guest->network is about */
 	bool network_later; /* it will be, once its user namespace is ready */
@@ -62,8 +64,11 @@ int guest_container_start(struct container *c) must_check;
 /* Signals the first process, or all. */
 int guest_container_kill(struct container *c, int signal, bool all) must_check;
 
-/* One of its execs is over and gone; the container may be, too, after this. */
-void guest_container_exec_over(struct container *c);
+/*
+ * One of its execs, or the last of its sockets, is over and gone; the container may be, too, after
+ * this.
+ */
+void guest_container_rest_over(struct container *c);
 
 /* Reaps every child that has ended. */
 void guest_container_reap(struct guest *guest);

@@ -67,7 +67,7 @@ static void exec_over(struct exec *x)
 	else
 		agent_exec_exited(c->guest->agent, c->create->id, x->spec->exec, x->exit_code);
 	guest_exec_free(x);
-	guest_container_exec_over(c);
+	guest_container_rest_over(c);
 }
 
 static void exec_drained(struct streams *streams)

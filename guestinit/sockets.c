@@ -44,6 +44,8 @@ struct socket_listener {
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* empty until it is bound */
 	struct socket_link *links;
 	unsigned n_links;
+	bool ending; /* the container has ended: what was written is passed on, nothing else */
+	bool busy;   /* it is being served, and must stay */
 };
 
 static struct loop *listener_loop(struct socket_listener *l)
@@ -61,6 +63,28 @@ static void link_stop(struct socket_link *link)
 	free(link);
 }
 
+static void listener_free(struct socket_listener *l)
+{
+	struct container *c = l->container;
+	struct socket_listener **p = &c->sockets;
+
+	while (*p != l)
+		p = &(*p)->next;
+	*p = l->next;
+	loop_del(listener_loop(l), &l->source);
+	fd_closep(&l->fd);
+	if (l->path[0])
+		unlink(l->path);
+	while (l->links) {
+		struct socket_link *link = l->links;
+		l->links = link->next;
+		link_stop(link);
+	}
+	free(l);
+}
+
+static void listener_serve_rest(struct socket_listener *l);
+
 static void link_free(struct socket_link *link)
 {
 	struct socket_listener *l = link->listener;
@@ -70,7 +94,10 @@ static void link_free(struct socket_link *link)
 		p = &(*p)->next;
 	*p = link->next;
 	link_stop(link);
-	if (l->n_links-- == SOCKETS_LINKS_MAX) {
+	bool was_full = l->n_links-- == SOCKETS_LINKS_MAX;
+	if (l->ending) {
+		listener_serve_rest(l);
+	} else if (was_full) {
 		int ret = loop_add(listener_loop(l), &l->source, l->fd, EPOLLIN);
 		(void)ret; /* without memory it stays deaf until the next connection ends */
 	}
@@ -118,6 +145,16 @@ static int link_start(struct socket_link *link)
 		link_up_done);
 }
 
+/*
+ * Its client has ended: what it wrote goes to the host, what the host says to nobody. The link may
+ * be gone afterwards.
+ */
+static void link_finish(struct socket_link *link)
+{
+	relay_stop(&link->down);
+	relay_drain(&link->up);
+}
+
 static void link_connected(struct loop_source *source, uint32_t events)
 {
 	struct socket_link *link = (struct socket_link *)(void *)((char *)source -
@@ -130,6 +167,8 @@ static void link_connected(struct loop_source *source, uint32_t events)
 	if (getsockopt(link->vsock_fd, SOL_SOCKET, SO_ERROR, &code, &len) < 0 || code ||
 		link_start(link) < 0)
 		link_free(link);
+	else if (link->listener->ending)
+		link_finish(link);
 }
 
 static int link_connect(struct socket_link *link)
@@ -143,19 +182,17 @@ static int link_connect(struct socket_link *link)
 	return loop_add(&guest->loop, &link->connecting, fd, EPOLLOUT);
 }
 
-static void listener_ready(struct loop_source *source, uint32_t events)
+/* One more connection; false when nobody waits. */
+static bool listener_accept(struct socket_listener *l)
 {
-	struct socket_listener *l = (struct socket_listener *)(void *)((char *)source -
-		offsetof(struct socket_listener, source));
 	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
 	if (fd < 0)
-		return;
+		return false;
 	struct socket_link *link = calloc(1, sizeof(*link));
 	if (!link) {
 		close(fd);
-		return;
+		return true;
 	}
 	link->listener = l;
 	link->connecting = (struct loop_source){.fd = -1, .ready = link_connected};
@@ -173,6 +210,32 @@ static void listener_ready(struct loop_source *source, uint32_t events)
 			"can't connect to the host's port %u: %s", l->port, strerror(-ret));
 		link_free(link);
 	}
+	return true;
+}
+
+static void listener_ready(struct loop_source *source, uint32_t events)
+{
+	(void)events;
+	(void)listener_accept((struct socket_listener *)(void *)((char *)source -
+		offsetof(struct socket_listener, source)));
+}
+
+/* Those who had connected before the container ended. The container may be gone afterwards. */
+static void listener_serve_rest(struct socket_listener *l)
+{
+	struct container *c = l->container;
+
+	if (l->busy)
+		return;
+	l->busy = true;
+	while (l->n_links < SOCKETS_LINKS_MAX && listener_accept(l))
+		;
+	l->busy = false;
+	if (l->links)
+		return;
+	listener_free(l);
+	if (!c->sockets)
+		guest_container_rest_over(c);
 }
 
 int sockets_connect_host(uint32_t port)
@@ -240,21 +303,36 @@ int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e
 	return ret < 0 ? err_sys(e, -ret, "socket: can't watch it") : steal_fd(&tree);
 }
 
+static void listener_end(struct socket_listener *l)
+{
+	struct socket_link *next;
+
+	l->ending = l->busy = true;
+	loop_del(listener_loop(l), &l->source);
+	for (struct socket_link *link = l->links; link; link = next) {
+		next = link->next;
+		if (relay_running(&link->up))
+			link_finish(link);
+		else if (link->connecting.fd < 0)
+			link_free(link); /* only the host still spoke */
+	}
+	l->busy = false;
+	listener_serve_rest(l);
+}
+
+void sockets_end(struct container *c)
+{
+	struct socket_listener *next;
+
+	/* The container goes with the last one at the earliest. */
+	for (struct socket_listener *l = c->sockets; l; l = next) {
+		next = l->next;
+		listener_end(l);
+	}
+}
+
 void sockets_close(struct container *c)
 {
-	while (c->sockets) {
-		struct socket_listener *l = c->sockets;
-
-		loop_del(&c->guest->loop, &l->source);
-		fd_closep(&l->fd);
-		if (l->path[0])
-			unlink(l->path);
-		while (l->links) {
-			struct socket_link *link = l->links;
-			l->links = link->next;
-			link_stop(link);
-		}
-		c->sockets = l->next;
-		free(l);
-	}
+	while (c->sockets)
+		listener_free(c->sockets);
 }

@@ -20,7 +20,14 @@ int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e
 /* A non-blocking socket that connects to the host's vsock port; or -errno. */
 int sockets_connect_host(uint32_t port) must_check;
 
-/* Ends all listeners and connections of the container. */
+/*
+ * The container's processes have ended. What they wrote by then is passed on, as it would stay in
+ * the buffers of the host's sockets; guest_container_rest_over is called, perhaps at once, when the
+ * last of it went out.
+ */
+void sockets_end(struct container *c);
+
+/* Ends all listeners and connections of the container at once. */
 void sockets_close(struct container *c);
 
 #endif

@@ -104,6 +104,16 @@ static void on_oom_told(void *arg)
 	session_oom_told(&((struct monitor *)arg)->session);
 }
 
+static bool monitor_relays_open(void *arg)
+{
+	return ((struct monitor *)arg)->relays.n_conns > 0;
+}
+
+static void on_relay_closed(void *arg)
+{
+	session_output_done(&((struct monitor *)arg)->session);
+}
+
 static void monitor_finish(void *arg, int exit_code)
 {
 	struct monitor *m = arg;
@@ -120,6 +130,7 @@ static const struct session_ops session_ops = {
 	.emit = monitor_emit,
 	.describe = monitor_describe,
 	.tell_oom = monitor_tell_oom,
+	.relays_open = monitor_relays_open,
 	.finish = monitor_finish,
 };
 
@@ -290,7 +301,8 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		ret = machine_init(
 			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
 	if (!ret)
-		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, e);
+		ret = relay_sockets_init(
+			&m->relays, m->machine.vsock, &m->plan, on_relay_closed, m, e);
 	/* QEMU has yet to open its files. */
 	if (!ret && !m->plan.emulation)
 		ret = leave_root(m, e);

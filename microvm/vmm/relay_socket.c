@@ -18,6 +18,8 @@ static void relay_closed(void *arg, int reason)
 
 	(void)reason;
 	relays->n_conns--;
+	if (relays->closed)
+		relays->closed(relays->arg);
 }
 
 static const struct vsock_conn_events relay_events = {.closed = relay_closed};
@@ -57,9 +59,9 @@ static int relay_accept(void *arg, uint32_t guest_port, struct vsock_accepted *a
 }
 
 int relay_sockets_init(struct relay_sockets *relays, struct virtio_device *vsock,
-	const struct plan *plan, struct err *e)
+	const struct plan *plan, void (*closed)(void *arg), void *arg, struct err *e)
 {
-	memset(relays, 0, sizeof(*relays));
+	*relays = (struct relay_sockets){.closed = closed, .arg = arg};
 	for (unsigned i = 0; i < plan->n_sockets; i++) {
 		struct relay_socket *socket = &relays->sockets[i];
 		*socket = (struct relay_socket){.all = relays, .fd = plan->sockets[i].fd};

@@ -3,6 +3,7 @@
 #include "microvm/vmm/session.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,15 @@
 #define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
 #define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
 #define SETTLE_NS     (NS_PER_S / 20)
-#define CLIENTS_NS    (10 * NS_PER_S) /* for readers of other processes' output, who may be stuck */
-#define GONE_WORDS    "guestinit closed its connection before the container had ended"
-#define SIGKILL_CODE  137
+
+/* For readers who may be stuck: of other processes' output, of sockets, of those after a SIGKILL.
+ */
+#define CLIENTS_S	10u
+#define RELAYS_S	10u
+#define RELAYS_KILLED_S 1u
+
+#define GONE_WORDS   "guestinit closed its connection before the container had ended"
+#define SIGKILL_CODE 137
 
 /*
  * A stream is done once the device has said so; it always does when the guest has had the request.
@@ -72,11 +79,25 @@ static void end_session(struct session *s)
 
 static void take_vm_down(struct session *s);
 
+/*
+ * Somebody may still get what the container, or an exec, had written. (Connections to sockets count
+ * when the guest has told the end: it has closed its side of them all, so that what is left is what
+ * the host has yet to read.)
+ */
+static bool readers_pending(const struct session *s)
+{
+	const struct session_ops *ops = s->config.ops;
+
+	if (s->late_s < CLIENTS_S && !clients_output_done(s->clients, s->settled))
+		return true;
+	return s->over && s->late_s < (s->killed ? RELAYS_KILLED_S : RELAYS_S) &&
+		ops->relays_open && ops->relays_open(s->config.arg);
+}
+
 static void maybe_end(struct session *s)
 {
-	if (s->finished || s->outcome == SESSION_RUNNING || s->oom_telling || !streams_done(s))
-		return;
-	if (!s->clients_late && !clients_output_done(s->clients, s->settled))
+	if (s->finished || s->outcome == SESSION_RUNNING || s->oom_telling || !streams_done(s) ||
+		readers_pending(s))
 		return;
 	if (s->vm_ended)
 		end_session(s);
@@ -95,8 +116,10 @@ static void take_vm_down(struct session *s)
 	s->vm_ended = true;
 	agent_close(&s->agent);
 	s->config.ops->stop_vm(s->config.arg);
-	if (loop_timer_set(&s->timer, SETTLE_NS, CLIENTS_NS) < 0)
-		s->settled = s->clients_late = true;
+	if (loop_timer_set(&s->timer, SETTLE_NS, NS_PER_S) < 0) {
+		s->settled = true;
+		s->late_s = UINT_MAX;
+	}
 	maybe_end(s);
 }
 
@@ -256,6 +279,7 @@ void session_kill(struct session *session, int signal, bool all)
 
 	if (session->outcome != SESSION_RUNNING)
 		return;
+	session->killed |= signal == SIGKILL;
 	if (session->paused && signal == SIGKILL)
 		session_stop(session); /* a guest that stands still can't do it */
 	else if (session->set_up)
@@ -478,7 +502,7 @@ static void timer_expired(struct loop_timer *timer)
 		(struct session *)(void *)((char *)timer - offsetof(struct session, timer));
 
 	if (s->vm_ended) {
-		s->clients_late = s->settled;
+		s->late_s += s->settled;
 		s->settled = true;
 		maybe_end(s);
 	} else if (s->outcome != SESSION_RUNNING) {

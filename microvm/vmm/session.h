@@ -6,9 +6,9 @@
  *
  * It ends once, through `finish`, when three things are true: the outcome is known, the VM has
  * ended, and all output that the guest had sent is written, that of other processes than the
- * container's own for a while only; a container that was out of memory ends after the host knows
- * that. A stop from hvrun, or hvrun's end, cuts
- * this short. Everything is called by the loop's thread.
+ * container's own, and what the container wrote to sockets of the host, for a while only; a
+ * container that was out of memory ends after the host knows that. A stop from hvrun, or hvrun's
+ * end, cuts this short. Everything is called by the loop's thread.
  *
  * Other processes' requests (clients.h) go through the functions below as well; with clients, the
  * session tells them what the guest answers.
@@ -51,8 +51,11 @@ struct session_ops {
 	void (*emit)(void *arg, const json_t *event);
 	/* The console's part of a failure's message: panic line and last lines, or "". */
 	void (*describe)(void *arg, char *text, size_t cap_bytes);
-	/* The container was out of memory; true: session_oom_told is going to be called. May be NULL. */
+	/* The container was out of memory; true: session_oom_told is going to be called. May be
+	 * NULL. */
 	bool (*tell_oom)(void *arg);
+	/* Connections of the guest's to sockets of the host exist. May be NULL. */
+	bool (*relays_open)(void *arg);
 	/* The end: leave the loop, then exit with this code. */
 	void (*finish)(void *arg, int exit_code);
 };
@@ -91,11 +94,12 @@ struct session {
 	struct terminal terminal;
 	struct loop_timer timer; /* for hello, then for the guest to end */
 	bool accepted, hello, vm_ended, settled, finished;
-	bool over;    /* the guest has told the container's end */
-	bool clients_late; /* the output of their processes is waited for no longer */
-	bool held;    /* see session_config.hold */
-	bool set_up;  /* the guest has the create message */
-	bool created; /* all but the last step: waits for session_start */
+	bool over;	 /* the guest has told the container's end */
+	bool killed;	 /* hvrun, or a client, has sent SIGKILL */
+	unsigned late_s; /* seconds since the VM has ended and all it had sent has come */
+	bool held;	 /* see session_config.hold */
+	bool set_up;	 /* the guest has the create message */
+	bool created;	 /* all but the last step: waits for session_start */
 	bool start_sent, started;
 	bool paused;
 	enum session_outcome outcome;
@@ -138,7 +142,7 @@ void session_vm_ended(struct session *session, enum engine_end how, const char *
 
 void session_oom_told(struct session *session); /* what tell_oom announced */
 
-/* From the clients, when output of a process has been delivered. */
+/* When output of a client's process has been delivered, or a connection to a socket has ended. */
 void session_output_done(struct session *session);
 
 /* Something that the VM can't go on without is gone. The VM is stopped. */

@@ -386,6 +386,60 @@ max"
 	wait "$server"
 }
 
+# slow_reader SOCKET FILE [SECONDS]: listens; when FILE.go is there, waits, then reads to the end and
+# writes the number of bytes into FILE.
+slow_reader() {
+	python3 - "$@" <<-'END'
+		import os, socket, sys, time
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen()
+		c, _ = s.accept()
+		while not os.path.exists(sys.argv[2] + '.go'): time.sleep(0.1)
+		time.sleep(int(sys.argv[3]))
+		n = 0
+		while data := c.recv(65536): n += len(data)
+		open(sys.argv[2], 'w').write('%d\n' % n)
+	END
+}
+
+@test "a bind-mounted Unix socket: what the container wrote is read after its end" {
+	local dir="$BATS_TEST_TMPDIR/s"
+	mkdir "$dir"
+	slow_reader "$dir/sock" "$dir/read" 3 3>&- &
+	local reader=$!
+	eventually 100 test -S "$dir/sock"
+	bind "$dir/sock" /run/host.sock
+	bind "$dir" /s
+	run_script 'perl -e '\''use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0);
+		connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; syswrite(S, "x" x 307200) == 307200 or die'\''
+		: >/s/read.go'
+	expect_status 0
+	wait "$reader"
+	[ "$(cat "$dir/read")" = 307200 ]
+}
+
+@test "a bind-mounted Unix socket that nobody reads: a container that is killed ends all the same" {
+	local dir="$BATS_TEST_TMPDIR/s"
+	mkdir "$dir"
+	slow_reader "$dir/sock" "$dir/read" 0 3>&- &
+	local reader=$!
+	eventually 100 test -S "$dir/sock"
+	bind "$dir/sock" /run/host.sock
+	bind "$dir" /s
+	start_box
+	ex -d -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0);
+		connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; open(F, ">/s/written");
+		syswrite(S, "x" x 65536) while 1' </dev/null
+	eventually 300 test -e "$dir/written"
+	sleep 1 # all buffers are full by then
+	hv kill "$BOX" KILL
+	eventually 300 is_stopped
+	: >"$dir/read.go"
+	wait "$reader"
+	[ "$(cat "$dir/read")" -gt 100000 ] # as much as the host's socket holds
+}
+
 @test "exec: output that waits for a slow reader outlives the container" {
 	start_box
 	ex -- true </dev/null

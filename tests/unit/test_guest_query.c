@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -292,6 +294,66 @@ static void test_sockets(void **state)
 	assert_int_equal(system(command), 0);
 }
 
+static int counted_fd; /* a file: how much the host's process has read */
+
+/* A host whose process takes its time, behind a connection that holds next to nothing. */
+static int slow_host(uint32_t port)
+{
+	int pair[2], small = 1;
+
+	if (port != 2048 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -ECONNREFUSED;
+	(void)setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	pid_t pid = fork();
+	if (pid == 0) {
+		char text[4096];
+		ssize_t n;
+		close(pair[0]);
+		usleep(300000);
+		while ((n = read(pair[1], text, sizeof(text))) > 0)
+			(void)!write(counted_fd, text, (size_t)n);
+		_exit(0);
+	}
+	close(pair[1]);
+	int ret = fd_set_nonblock(pair[0], true);
+	return ret < 0 ? ret : pair[0];
+}
+
+/* The container ends before the host has read, or accepted, what was written. */
+static void test_sockets_late(void **state)
+{
+	static const char config[] =
+		"{\"process\":{\"args\":[\"sh\",\"-c\",\"trap 'exit 3' TERM; echo ready; while :; "
+		"do sleep 0.05; done\"],\"cwd\":\"/\",\"env\":[\"PATH=/bin\"]},\"mounts\":[" MOUNTS
+		",{\"destination\":\"/run/host.sock\",\"type\":\"bind\",\"socket\":2048}],"
+		"\"linux\":{" NAMESPACES "}}";
+	static char input[150001]; /* and its end makes it as many bytes with the other one's */
+	const struct guest_box_step steps[] = {
+		{.after = "out:ready", .socket = "/run/host.sock", .input = input},
+		{.after = "out:ready", .socket = "/run/host.sock", .input = "x"},
+		{.after = "out:ready", .send = "{\"type\":\"kill\",\"signal\":15}"},
+	};
+	struct guest_box_run run = {
+		.config = config, .connect_host = slow_host, .steps = steps, .n_steps = 3};
+	struct stat st;
+
+	(void)state;
+	memset(input, 'y', sizeof(input) - 1);
+	counted_fd = memfd_create("counted", MFD_CLOEXEC);
+	guest_box_run(&run, &result);
+	assert_string_equal(result.message, "");
+	assert_non_null(strstr(result.events, "\"code\":3"));
+	/* What the container's side let go of is in the connection by now, or read. */
+	for (int ms = 0; ms < 10000; ms++) {
+		assert_int_equal(fstat(counted_fd, &st), 0);
+		if (st.st_size >= (off_t)sizeof(input))
+			break;
+		usleep(1000);
+	}
+	close(counted_fd);
+	assert_int_equal(st.st_size, sizeof(input));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +362,7 @@ int main(void)
 		cmocka_unit_test(test_stats),
 		cmocka_unit_test(test_update),
 		TEST(test_sockets),
+		TEST(test_sockets_late),
 	};
 
 	return cmocka_run_group_tests(tests, group_begin, group_end);

@@ -32,7 +32,13 @@ struct fixture {
 	struct plan plan;
 	char dir[32];
 	int listener, path_fd;
+	unsigned n_closed;
 };
+
+static void on_closed(void *arg)
+{
+	((struct fixture *)arg)->n_closed++;
+}
 
 static int setup(void **state)
 {
@@ -53,7 +59,7 @@ static int setup(void **state)
 	f->plan.n_sockets = 1;
 	f->plan.sockets[0].port = 2048;
 	f->plan.sockets[0].fd = f->path_fd;
-	assert_int_equal(relay_sockets_init(&f->relays, f->d.dev, &f->plan, &e), 0);
+	assert_int_equal(relay_sockets_init(&f->relays, f->d.dev, &f->plan, on_closed, f, &e), 0);
 	f->d.host_port = 2048;
 	f->d.rx_repost = true;
 	assert_int_equal(driver_start(&f->d, 16), 0);
@@ -105,6 +111,56 @@ static void test_both_ways(void **state)
 	assert_int_equal(f->relays.n_conns, 0);
 }
 
+/* The guest has closed its side: the connection lasts until the host's reader has it all. */
+static void test_slow_reader(void **state)
+{
+	static char chunk[4096];
+	struct fixture *f = *state;
+	size_t sent = 0, got = 0;
+	ssize_t n;
+
+	f->d.guest_port = 7;
+	driver_send(&f->d, REQUEST, 0, NULL, 0);
+	expect(f, RESPONSE);
+	cleanup_close int sock = accept(f->listener, NULL, NULL);
+	assert_true(sock >= 0);
+	for (; sent < (300u << 10); sent += sizeof(chunk))
+		driver_send(&f->d, RW, 0, chunk, sizeof(chunk));
+	driver_send(
+		&f->d, SHUTDOWN, VIRTIO_VSOCK_SHUTDOWN_SEND | VIRTIO_VSOCK_SHUTDOWN_RCV, NULL, 0);
+	driver_run(&f->d);
+	assert_int_equal(f->relays.n_conns, 1);
+	assert_int_equal(f->n_closed, 0);
+	while ((n = read(sock, chunk, sizeof(chunk))) > 0) {
+		got += (size_t)n;
+		driver_run(&f->d);
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(got, sent);
+	assert_int_equal(f->relays.n_conns, 0);
+	assert_int_equal(f->n_closed, 1);
+}
+
+static void test_reader_gone(void **state)
+{
+	static char chunk[4096];
+	struct fixture *f = *state;
+
+	f->d.guest_port = 7;
+	driver_send(&f->d, REQUEST, 0, NULL, 0);
+	expect(f, RESPONSE);
+	int sock = accept(f->listener, NULL, NULL);
+	for (size_t sent = 0; sent < (300u << 10); sent += sizeof(chunk))
+		driver_send(&f->d, RW, 0, chunk, sizeof(chunk));
+	driver_send(
+		&f->d, SHUTDOWN, VIRTIO_VSOCK_SHUTDOWN_SEND | VIRTIO_VSOCK_SHUTDOWN_RCV, NULL, 0);
+	driver_run(&f->d);
+	assert_int_equal(f->relays.n_conns, 1);
+	close(sock);
+	driver_run(&f->d);
+	assert_int_equal(f->relays.n_conns, 0);
+}
+
 static void test_nobody_listens(void **state)
 {
 	struct fixture *f = *state;
@@ -142,6 +198,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_both_ways),
+		T(test_slow_reader),
+		T(test_reader_gone),
 		T(test_nobody_listens),
 		T(test_bounded),
 	};

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <signal.h>
+
 #include "tests/unit/support/fake_guest.h"
 
 static int setup(void **state)
@@ -75,6 +77,57 @@ static void test_disks(void **state)
 	assert_ended(g, 0);
 }
 
+/* What it wrote to a socket of the host's is still being read: the guest ends meanwhile. */
+static void test_relays(void **state)
+{
+	struct fake_guest *g = *state;
+
+	run(g);
+	deliver_output(g);
+	g->relays_open = true;
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':7}");
+	json_decref(fake_guest_hear(g, "shutdown"));
+	session_vm_ended(&g->session, ENGINE_END_SHUTDOWN, "");
+	assert_int_equal(g->finishes, 0);
+	session_output_done(&g->session); /* one of two */
+	assert_int_equal(g->finishes, 0);
+	g->relays_open = false;
+	session_output_done(&g->session);
+	assert_ended(g, 7);
+}
+
+/* ... by nobody, and hvrun has sent SIGKILL: it ends by itself, sooner than it would else. */
+static void test_relays_killed(void **state)
+{
+	struct fake_guest *g = *state;
+
+	run(g);
+	deliver_output(g);
+	g->relays_open = true;
+	session_kill(&g->session, SIGKILL, false);
+	json_decref(fake_guest_hear(g, "kill"));
+	fake_guest_say(g, "{'type':'exited','id':'c1','code':137}");
+	json_decref(fake_guest_hear(g, "shutdown"));
+	session_vm_ended(&g->session, ENGINE_END_SHUTDOWN, "");
+	for (int ticks = 0; !g->finishes; ticks++) {
+		assert_int_equal(loop_run_once(&g->loop, -1), 0);
+		assert_in_range(ticks, 0, 2); /* it has settled, a second has passed */
+	}
+	assert_ended(g, 137);
+}
+
+/* The guest that would close them is gone: nobody waits. */
+static void test_relays_of_a_failed_vm(void **state)
+{
+	struct fake_guest *g = *state;
+
+	run(g);
+	deliver_output(g);
+	g->relays_open = true;
+	session_vm_ended(&g->session, ENGINE_END_FAILED, "boom");
+	assert_ended(g, SESSION_EXIT_VM);
+}
+
 /* A container that could not start has no output; its failure is told. */
 static void test_failed(void **state)
 {
@@ -96,6 +149,9 @@ int main(void)
 		T(test_output_before_exit),
 		T(test_output_after_exit),
 		T(test_disks),
+		T(test_relays),
+		T(test_relays_killed),
+		T(test_relays_of_a_failed_vm),
 		T(test_failed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

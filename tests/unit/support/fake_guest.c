@@ -78,6 +78,11 @@ static void fake_describe(void *arg, char *text, size_t cap_bytes)
 	(void)cap_bytes;
 }
 
+static bool fake_relays_open(void *arg)
+{
+	return ((struct fake_guest *)arg)->relays_open;
+}
+
 static void fake_finish(void *arg, int exit_code)
 {
 	struct fake_guest *g = arg;
@@ -93,6 +98,7 @@ static const struct session_ops ops = {
 	.stop_vm = fake_stop_vm,
 	.emit = fake_emit,
 	.describe = fake_describe,
+	.relays_open = fake_relays_open,
 	.finish = fake_finish,
 };
 

@@ -37,6 +37,7 @@ struct fake_guest {
 	unsigned n_conns;
 	int connect_result;
 	bool paused;
+	bool relays_open; /* the device's word on connections to sockets */
 	unsigned stops, finishes;
 	int exit_code;
 	json_t *events[FAKE_EVENTS_MAX];
