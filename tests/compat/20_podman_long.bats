@@ -6,7 +6,7 @@ load lib
 setup_file() {
 	podman_setup
 	pod_run --detach --name long --hostname long --env FROM=image --health-cmd 'test -e /tmp/healthy' --health-retries 1 \
-		--memory 128m box sh -c 'trap "exit 0" TERM; while :; do echo >>/tmp/count; sleep 0.1; done' >/dev/null
+		--health-interval disable --memory 128m box sh -c 'trap "exit 0" TERM; while :; do echo >>/tmp/count; sleep 0.1; done' >/dev/null
 }
 
 setup() {
@@ -161,7 +161,8 @@ outward'
 @test "podman stop: the signal, then SIGKILL; a paused container" {
 	expect 0 pod stop --time 20 long
 	same "$(pod_inspect long ExitCode)" 0
-	pod_run --detach --name deaf box sh -c 'trap "" TERM; while :; do sleep 0.1; done'
+	pod_run --detach --name deaf box sh -c 'trap "" TERM; echo up; while :; do sleep 0.1; done'
+	eventually pod_logged deaf up
 	expect 0 pod stop --time 1 deaf
 	same "$(pod_inspect deaf ExitCode)" 137
 	expect 0 pod start deaf
@@ -186,13 +187,13 @@ read hello'
 read hello'
 	expect 0 pod rm two
 
-	pod_run --detach --name three box sh -c 'while [ ! -e /tmp/go ]; do sleep 0.1; done; echo seen; exit 6'
+	pod_run --detach --name three box sh -c 'while [ ! -e /tmp/go ]; do echo tick; sleep 0.1; done; echo seen; exit 6'
 	pod attach --no-stdin three >"$BATS_TEST_TMPDIR/attached" 2>&1 &
 	local attach=$!
-	sleep 0.5
+	eventually grep -q tick "$BATS_TEST_TMPDIR/attached"
 	expect 0 pod exec three touch /tmp/go
 	wait "$attach"
-	same "$(cat "$BATS_TEST_TMPDIR/attached")" seen
+	same "$(grep -v tick "$BATS_TEST_TMPDIR/attached")" seen
 	expect 0 pod wait three
 	same "$output" 6
 	expect 0 pod rm three
@@ -251,6 +252,28 @@ read hello'
 	printf 'FROM localhost/box\nRUN exit 9\n' >"$BATS_TEST_TMPDIR/context/Containerfile"
 	expect 9 pod --runtime "$COMPAT_RUNTIME" build --isolation oci --network none --cgroup-parent "/$NAME/build" \
 		"$BATS_TEST_TMPDIR/context"
+}
+
+@test "buildah from, run, bud, commit, with --runtime" {
+	local id
+	build() {
+		timeout --foreground -s KILL "$PATIENCE" buildah --root "$COMPAT_WORK/podman/root" --runroot "$COMPAT_WORK/podman/runroot" \
+			--storage-driver "${COMPAT_STORAGE:-overlay}" "$@" 3>&- 4>&-
+	}
+	id=$(build from --isolation oci --network none --cgroup-parent "/$NAME/buildah" localhost/box)
+	expect 0 build run --isolation oci --runtime "$COMPAT_RUNTIME" "$id" sh -c 'uname -r >/kernel; echo ran; id -u'
+	same "$output" 'ran
+0'
+	expect 7 build run --isolation oci --runtime "$COMPAT_RUNTIME" --user 1000 "$id" sh -c 'exit 7'
+	expect 0 build commit --quiet --rm "$id" ran
+	expect 0 pod_run --rm ran cat /kernel
+	! is_vm || [ "$output" != "$(uname -r)" ] || fail 'buildah ran it on the host kernel'
+	mkdir "$BATS_TEST_TMPDIR/context"
+	printf 'FROM localhost/box\nRUN id -u >/uid\n' >"$BATS_TEST_TMPDIR/context/Containerfile"
+	expect 0 build bud --isolation oci --runtime "$COMPAT_RUNTIME" --network none --cgroup-parent "/$NAME/build" --tag bud \
+		"$BATS_TEST_TMPDIR/context"
+	expect 0 pod_run --rm bud cat /uid
+	same "$output" 0
 }
 
 @test "nothing is left" {

@@ -156,9 +156,10 @@ gone_inside() {
 }
 
 @test "an OOM is an event of containerd's" {
-	timeout 60 ctr --address "$CONTAINERD/sock" events 3>&- 4>&- >"$BATS_TEST_TMPDIR/events" &
+	timeout "$PATIENCE" ctr --address "$CONTAINERD/sock" events 3>&- 4>&- >"$BATS_TEST_TMPDIR/events" &
 	local events=$!
-	sleep 0.3
+	listening() { ctrd image tag --force box tagged && grep -q images "$BATS_TEST_TMPDIR/events"; }
+	eventually listening
 	expect 137 ctr_run --rm --memory-limit 67108864 oom dd if=/dev/zero of=/dev/null bs=256M count=1
 	eventually grep -q '/tasks/oom.*oom' "$BATS_TEST_TMPDIR/events"
 	kill "$events"

@@ -80,6 +80,8 @@ is() {
 	same "$(state long ExitCode)" 137
 	expect 0 dock start long
 	expect 0 dock exec long cat /srv/data/file
+	twice_up() { [ "$(dock logs long | grep -c up)" -eq 2 ]; }
+	eventually twice_up
 	expect 0 dock stop --time 20 long
 	same "$(state long ExitCode)" 8
 	expect 0 dock logs long

@@ -51,11 +51,13 @@ tty; stty size; echo ready; while :; do sleep 0.1; done'
 
 # ---- podman
 
-# podman's configuration with that runtime. The limits are what a host without CAP_SYS_RESOURCE can give.
+# podman's configuration with that runtime, the same whether systemd runs on the host or not. The limits are what a
+# host without CAP_SYS_RESOURCE can give.
 containers_conf() {
 	cat <<-END
 		[containers]
 		netns = "none"
+		log_driver = "k8s-file"
 		default_ulimits = ["nofile=1024:4096", "nproc=4096:8192"]
 		[engine]
 		cgroup_manager = "cgroupfs"
@@ -223,12 +225,13 @@ leftovers() {
 	find "$COMPAT_WORK/state" -mindepth 1 -type d -empty ! -path '*/containerd*' ! -path '*/moby*' -printf 'state %p\n'
 }
 
-# What ends asynchronously gets five seconds.
+# What ends asynchronously gets some time.
 nothing_left() {
-	local left
-	for _ in $(seq 50); do
+	local left end=$((SECONDS + PATIENCE / 2))
+	while :; do
 		left=$(leftovers 2>/dev/null)
 		[ -n "$left" ] || return 0
+		[ "$SECONDS" -lt "$end" ] || break
 		sleep 0.1
 	done
 	fail 'left behind:' "$left"
