@@ -46,7 +46,7 @@ $(O)/tests/thrash: tests/e2e/thrash.c
 e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash
 
 .SECONDARY:
-.PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox
+.PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox check-callers check-callers-kvm
 unit-tests: $(unit_tests) $(fuzz_replays)
 
 # Unit tests and corpora run under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -59,6 +59,13 @@ check-emulation: all kernel $(e2e_helpers)
 
 check-kvm: all kernel $(e2e_helpers)
 	O=$(O) tests/e2e/run kvm
+
+# The callers of a runtime: podman, containerd, dockerd.
+check-callers: all kernel $(e2e_helpers)
+	O=$(O) tests/compat/run emulation
+
+check-callers-kvm: all kernel $(e2e_helpers)
+	O=$(O) tests/compat/run kvm
 
 check-kvmbox:
 	bats tests/kvmbox
