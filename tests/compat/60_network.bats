@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Networks as callers make them: podman's bridge with published ports and names, and containerd's client with
-# CNI, which puts the interface into the task's namespace between create and start. All bridges, addresses and
-# rules are in a network namespace of the test's own, $NET.
+# CNI, which puts the interface into the task's namespace between create and start, or makes the namespace
+# before. All bridges, addresses and rules are in a network namespace of the test's own, $NET.
 load lib
 
 NET=$NAME-net
@@ -34,6 +34,23 @@ setup_file() {
 	END
 	containerd_start
 	containerd_image
+	nginx_image
+}
+
+# The image "nginx" for both, of Debian's package.
+nginx_image() {
+	local oci=$CNI/oci
+	umoci init --layout "$oci"
+	umoci new --image "$oci:nginx"
+	umoci insert --image "$oci:nginx" "$SERVERS/nginx" /
+	umoci config --image "$oci:nginx" --config.env PATH=/usr/sbin:/usr/bin:/bin \
+		--config.cmd nginx --config.cmd -g --config.cmd 'daemon off;'
+	tar -C "$oci" -cf "$CNI/nginx.tar" .
+	rm -rf "$oci"
+	pod load --quiet --input "$CNI/nginx.tar" >/dev/null
+	ctrd image import --index-name import-nginx "$CNI/nginx.tar" >/dev/null
+	ctrd image tag --force "$(ctrd image ls --quiet | grep -m 1 ':nginx$')" nginx >/dev/null
+	rm -f "$CNI/nginx.tar"
 }
 
 setup() {
@@ -65,9 +82,17 @@ net_pod() {
 		--storage-driver "${COMPAT_STORAGE:-overlay}" "$@" 3>&- 4>&-
 }
 
-# fetched HOST PORT TEXT: what a web server there says, by bash alone
+# What a web server there says, by bash alone: fetch HOST PORT
+fetch() {
+	there timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"; printf "GET / HTTP/1.0\r\n\r\n" >&3; sed "1,/^\r*\$/d" <&3' "$1" "$2"
+}
+
 fetched() {
-	[ "$(there timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"; printf "GET / HTTP/1.0\r\n\r\n" >&3; sed "1,/^\r*\$/d" <&3' "$1" "$2")" = "$3" ]
+	[ "$(fetch "$1" "$2")" = "$3" ]
+}
+
+welcomed() {
+	fetch "$1" "$2" | grep -q 'Welcome to nginx!'
 }
 
 @test "podman run: its bridge network, addresses and routes as podman made them" {
@@ -108,6 +133,22 @@ fetched() {
 	expect 0 net_pod network rm "$NAME"
 }
 
+@test "podman: nginx, asked by another container and through its published port" {
+	local ip name=web
+	expect 0 net_pod network create "$NAME"
+	expect 0 net_pod run --detach --name web --network "$NAME" --publish 8081:80 --cgroup-parent "/$NAME" nginx
+	ip=$(net_pod inspect --format "{{(index .NetworkSettings.Networks \"$NAME\").IPAddress}}" web)
+	eventually welcomed "$ip" 80
+	eventually welcomed 192.0.2.1 8081
+	[ -x /usr/lib/cni/dnsname ] || name=$ip
+	expect 0 net_pod run --rm --network "$NAME" --cgroup-parent "/$NAME" nginx wget -q -O - "http://$name/"
+	has "$output" 'Welcome to nginx!'
+	expect 0 net_pod exec web cat /var/log/nginx/access.log
+	has "$output" '"GET / HTTP/1.1" 200'
+	expect 0 net_pod rm --force --time 0 web
+	expect 0 net_pod network rm "$NAME"
+}
+
 @test "podman run --network none: loopback alone" {
 	expect 0 net_pod run --rm --network none --cgroup-parent "/$NAME" box sh -c 'ip -o addr; ip route; ping -c 1 -w 5 127.0.0.1 >/dev/null && echo up'
 	has "$output" 127.0.0.1
@@ -133,4 +174,46 @@ cni_ctr() {
 	has "$output" 'inet 10.87.0.'
 	has "$output" 'default via 10.87.0.1 dev eth0'
 	has "$output" reached
+}
+
+# cni ADD|DEL ID PORT: what an orchestrator does by bridge, host-local and portmap for /run/netns/ID; its address
+# on stdout.
+cni() {
+	local command=$1 id=$2 port=$3 result bridge portmap
+	bridge=$(jq '.plugins[0] + {cniVersion, name}' "$CNI/net.d/10-box.conflist")
+	portmap=$(jq --argjson port "$port" '{cniVersion, name, type: "portmap",
+		runtimeConfig: {portMappings: [{hostPort: $port, containerPort: 80, protocol: "tcp"}]}}' "$CNI/net.d/10-box.conflist")
+	if [ "$command" = DEL ]; then
+		cni_plugin portmap "$command" "$id" <<<"$portmap"
+		cni_plugin bridge "$command" "$id" <<<"$bridge"
+		return
+	fi
+	result=$(cni_plugin bridge "$command" "$id" <<<"$bridge")
+	jq --argjson result "$result" '. + {prevResult: $result}' <<<"$portmap" |
+		cni_plugin portmap "$command" "$id" | jq -r '.ips[0].address | sub("/.*"; "")'
+}
+
+cni_plugin() {
+	there env CNI_COMMAND="$2" CNI_CONTAINERID="$3" CNI_NETNS="/run/netns/$3" CNI_IFNAME=eth0 \
+		CNI_PATH=/usr/lib/cni "/usr/lib/cni/$1"
+}
+
+@test "ctr run in a namespace by bridge, host-local and portmap: nginx, asked by another container and through its port" {
+	local ip id=$NAME-web
+	ip netns add "$id"
+	ip=$(cni ADD "$id" 8082)
+	expect 0 ctrd run --detach --runtime io.containerd.runc.v2 --runc-binary "$COMPAT_RUNTIME" \
+		--runc-root "$COMPAT_WORK/state/containerd" --cgroup "/$NAME/web" --with-ns "network:/run/netns/$id" nginx web
+	eventually welcomed "$ip" 80
+	eventually welcomed 192.0.2.1 8082
+	expect 0 cni_ctr run --rm --cni --runtime io.containerd.runc.v2 --runc-binary "$COMPAT_RUNTIME" \
+		--runc-root "$COMPAT_WORK/state/containerd" --cgroup "/$NAME/cni" nginx client wget -q -O - "http://$ip/"
+	has "$output" 'Welcome to nginx!'
+	expect 0 ctrd task kill --signal KILL web
+	gone() { [ "$(ctrd task ls | awk '$1 == "web" { print $3 }')" != RUNNING ]; }
+	eventually gone
+	expect 0 ctrd task rm web
+	expect 0 ctrd container rm web
+	cni DEL "$id" 8082
+	ip netns del "$id"
 }
