@@ -43,7 +43,11 @@ $(O)/tests/thrash: tests/e2e/thrash.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^
-e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash
+$(O)/tests/streams: tests/e2e/streams.c
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^
+e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash $(O)/tests/streams
 
 .SECONDARY:
 .PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox check-callers check-callers-kvm
