@@ -89,3 +89,26 @@ inside
 teardown() {
 	[ -z "${BOX:-}" ] || hv delete --force "$BOX" >/dev/null 2>&1
 }
+
+@test "it runs in a chroot, too, whose root is no mount point" {
+	local jail=$BATS_TEST_TMPDIR/jail
+	mkdir "$jail"
+	args echo ran
+	# shellcheck disable=SC2016
+	unshare --mount --propagation private bash -euc '
+		jail=$1
+		shift
+		mount -t tmpfs tmpfs "$jail"
+		mkdir "$jail/root"
+		for path in /*; do
+			if [ -L "$path" ]; then
+				cp -P "$path" "$jail/root/"
+			elif [ -d "$path" ]; then
+				mkdir -p "$jail/root$path"
+				mount --rbind "$path" "$jail/root$path"
+			fi
+		done
+		exec chroot "$jail/root" "$@"' bash "$jail" \
+		"$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" jailed </dev/null >"$OUT" 2>"$ERR" || fail "exit code $?"
+	[ "$(cat "$OUT")" = ran ] || fail 'output'
+}
