@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # `make lint`: the arrows between folders, both compilers without a warning, gcc's analyzer,
-# cppcheck, clang-tidy, and shell syntax.
+# cppcheck, clang-tidy, the syntax of scripts, and the kernel's fragments.
 
 lint_src	:= $(sort $(all_src))
-shell_src	:= quickstart .ci/run kernel-config/build kernel-config/check kernel-config/stock \
-		   tests/check tests/arrows tests/unit/run tests/e2e/run tests/e2e/fixtures tests/kvmbox/run
+shell_src	:= $(shell grep -lsE '^\#!.*sh$$' quickstart .ci/run kernel-config/* tests/* tests/*/*)
 
 .PHONY: lint lint-arrows lint-gcc lint-clang lint-analyzer lint-cppcheck lint-tidy lint-shell
 lint: lint-arrows lint-gcc lint-clang lint-analyzer lint-cppcheck lint-tidy lint-shell
@@ -29,4 +28,6 @@ lint-tidy:
 	clang-tidy --quiet --warnings-as-errors='*' $(lint_src) -- $(CPPFLAGS) -std=gnu17
 
 lint-shell:
-	for script in $(wildcard $(shell_src)); do bash -n $$script || exit 1; done
+	for script in $(shell_src); do bash -n $$script || exit 1; done
+	perl -c kernel-config/trim
+	kernel-config/check

@@ -122,6 +122,20 @@ static void config_fill(struct oci_config *config)
 	config->vm_memory_bytes = number_at(config->vm, "hwConfig.memory");
 }
 
+/* A relative destination is one below "/" (config.md, "Mounts"). */
+static int config_fix_destinations(struct oci_config *config)
+{
+	for (size_t i = 0; i < json_array_size(config->mounts); i++) {
+		json_t *mount = json_array_get(config->mounts, i);
+		const char *destination = text_at(mount, "destination");
+		if (*destination == '/')
+			continue;
+		if (json_object_set_new(mount, "destination", json_sprintf("/%s", destination)) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int config_parse(struct oci_config *config, const char *text, size_t len, struct err *e)
 {
 	cleanup_free char *marked = NULL;
@@ -141,9 +155,12 @@ static int config_parse(struct oci_config *config, const char *text, size_t len,
 		return ret;
 	config_fill(config);
 	ret = oci_rules_check(config, e);
-	if (ret < 0 || !marked)
+	if (ret < 0)
 		return ret;
-	ret = oci_number_fold(config->json);
+	if (config->linux_section || !json_object_get(config->json, "windows"))
+		ret = config_fix_destinations(config);
+	if (ret == 0 && marked)
+		ret = oci_number_fold(config->json);
 	return ret < 0 ? err_sys(e, -ret, "can't read") : 0;
 }
 

@@ -141,9 +141,8 @@ static int rules_mounts(const struct oci_config *config, struct err *e)
 	for (size_t i = 0; i < json_array_size(config->mounts); i++) {
 		const json_t *mount = json_array_get(config->mounts, i);
 		const struct oci_path *here = NTH(path, i);
-		int ret = absolute(text_of(mount, "destination"), AT(here, "destination"), e);
-		if (ret < 0)
-			return ret;
+		if (!*text_of(mount, "destination"))
+			return oci_fault(AT(here, "destination"), e, "must not be empty");
 		const char *source = text_of(mount, "source");
 		if (is_bind(mount) && (!source || !*source))
 			return oci_fault(AT(here, "source"), e, "is missing from a bind mount");

@@ -168,7 +168,10 @@ static const struct oci_field resources_fields[] = {
 };
 static const struct oci_schema resources = OBJECT(resources_fields);
 
-static const char *const propagations[] = {"private", "shared", "slave", "unbindable", NULL};
+/* The specification has the first four; callers write the recursive ones, too, and runc takes them.
+ */
+static const char *const propagations[] = {"private", "shared", "slave", "unbindable", "rprivate",
+	"rshared", "rslave", "runbindable", NULL};
 static const struct oci_schema propagation = WORDS(propagations);
 
 static const char *const seccomp_actions[] = {"SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",

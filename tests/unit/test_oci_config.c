@@ -105,6 +105,33 @@ static void test_types(void **state)
 	refuse("'hostname':null", "hostname: must be a string");
 }
 
+static void test_destinations(void **state)
+{
+	struct oci_config config;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(
+		parse(&config, "'linux':{},'mounts':[{'destination':'a/b'},{'destination':'/c'}]",
+			&e),
+		0);
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(config.mounts, 0), "destination")),
+		"/a/b");
+	assert_string_equal(
+		json_string_value(json_object_get(json_array_get(config.mounts, 1), "destination")),
+		"/c");
+	oci_config_fini(&config);
+}
+
+static void test_propagation(void **state)
+{
+	(void)state;
+	accept("'linux':{'rootfsPropagation':'slave'}");
+	accept("'linux':{'rootfsPropagation':'rslave'}");
+	refuse("'linux':{'rootfsPropagation':'rslaves'}", "linux.rootfsPropagation: ");
+}
+
 static void test_rules(void **state)
 {
 	(void)state;
@@ -123,8 +150,8 @@ static void test_rules(void **state)
 	refuse("'process':{'args':['sh'],'cwd':'/','rlimits':[{'type':'RLIMIT_CPU','soft':2,"
 	       "'hard':1}]}",
 		"process.rlimits[0].soft: 2 is larger than the hard limit, 1");
-	refuse("'mounts':[{'destination':'/a'},{'destination':'a'}]",
-		"mounts[1].destination: must be absolute");
+	refuse("'mounts':[{'destination':'/a'},{'destination':''}]",
+		"mounts[1].destination: must not be empty");
 	refuse("'mounts':[{'destination':'/a','options':['rbind']}]",
 		"mounts[0].source: is missing from a bind mount");
 	refuse("'mounts':[{'destination':'/a','uidMappings':[{'containerID':0,'hostID':0,"
@@ -325,6 +352,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_destinations),
+		cmocka_unit_test(test_propagation),
 		cmocka_unit_test(test_version),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_fields),
