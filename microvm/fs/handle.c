@@ -57,8 +57,7 @@ static int slot_take(struct handles *handles, uint32_t *slot)
 int handle_open(struct handles *handles, struct node *node, int fd, bool dir, uint64_t *id)
 {
 	cleanup_close int owned = fd;
-	cleanup_free struct handle *fresh =
-		calloc(1, sizeof(*fresh) + (dir ? HANDLE_ENTRIES_BYTES : 0));
+	cleanup_free struct handle *fresh = calloc(1, sizeof(*fresh));
 	uint32_t slot;
 
 	if (!fresh)
@@ -110,8 +109,18 @@ struct handle *handle_get(struct handles *handles, uint64_t id, uint64_t nodeid,
 	return h;
 }
 
+static void entries_drop(struct handles *handles, struct handle *h)
+{
+	if (!h->entries)
+		return;
+	free(h->entries);
+	h->entries = NULL;
+	atomic_fetch_sub(&handles->n_entries, 1);
+}
+
 static void handle_free(struct handles *handles, struct handle *h)
 {
+	entries_drop(handles, h);
 	fd_closep(&h->fd);
 	fd_closep(&h->direct_fd);
 	if (h->node)
@@ -187,6 +196,29 @@ void handle_unuse(struct handle_use *use)
 	if (use->handle)
 		handle_put(use->handles, use->handle);
 	use->handle = NULL;
+}
+
+int handle_entries_get(struct handles *handles, struct handle *h)
+{
+	if (h->entries)
+		return 0;
+	h->entries = malloc(HANDLE_ENTRIES_BYTES);
+	if (!h->entries)
+		return -ENOMEM;
+	atomic_fetch_add(&handles->n_entries, 1);
+	return 0;
+}
+
+void handle_entries_trim(struct handles *handles, struct handle *h)
+{
+	bool left = h->entries_at < h->entries_end;
+
+	if (left && atomic_load(&handles->n_entries) <= HANDLE_ENTRIES_MAX)
+		return;
+	if (left)
+		h->next_offset = UINT64_MAX; /* the descriptor is beyond it */
+	h->entries_at = h->entries_end = 0;
+	entries_drop(handles, h);
 }
 
 /*

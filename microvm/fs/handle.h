@@ -7,6 +7,7 @@
 #define MICROVM_FS_HANDLE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,6 +16,7 @@
 #include "microvm/fs/node.h"
 
 #define HANDLE_ENTRIES_BYTES 8192u
+#define HANDLE_ENTRIES_MAX   4096u /* directories that keep entries between two reads */
 
 struct handle {
 	uint64_t id;
@@ -29,9 +31,9 @@ struct handle {
 	int direct_fd;	      /* the same file with O_DIRECT, opened when first needed; -1 */
 	bool locked;	      /* POSIX locks were set by it; under the locks' lock (ops_lock.c) */
 	/* A directory's entries that were read (by one getdents64) but not yet handed out. */
+	uint8_t *entries; /* HANDLE_ENTRIES_BYTES, or NULL while there are none */
 	size_t entries_at, entries_end;
-	uint64_t next_offset;	       /* what the guest asks for next if it goes on */
-	_Alignas(8) uint8_t entries[]; /* HANDLE_ENTRIES_BYTES in a directory's handle */
+	uint64_t next_offset; /* what the guest asks for next if it goes on */
 };
 
 struct handles {
@@ -39,6 +41,7 @@ struct handles {
 	struct nodes *nodes;
 	struct handle_slot *slots;
 	uint32_t n_slots, cap_slots, free_slot, count, count_max;
+	atomic_uint n_entries; /* handles with entries */
 };
 
 int handles_init(struct handles *handles, struct nodes *nodes, uint32_t count_max) must_check;
@@ -69,6 +72,14 @@ void handle_unuse(struct handle_use *use);
 /* handle_get into a use: 0 or -EBADF. */
 int handle_use(struct handles *handles, uint64_t id, uint64_t nodeid, bool dir,
 	struct handle_use *use) must_check;
+
+/*
+ * With the directory handle's lock held. get: room for entries, there at least until trim (-ENOMEM).
+ * trim: gives it back when nothing is left in it, or when too many handles have some; what was left
+ * is then read again.
+ */
+int handle_entries_get(struct handles *handles, struct handle *handle) must_check;
+void handle_entries_trim(struct handles *handles, struct handle *handle);
 
 /* The descriptor for an access with these open flags of the guest: with or without O_DIRECT. */
 int handle_io_fd(struct handles *handles, struct handle *handle, uint32_t open_flags) must_check;

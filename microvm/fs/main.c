@@ -34,6 +34,7 @@ struct fs_main {
 	struct loop_source control;
 	struct fs_server *server;
 	struct vhost_backend *backend;
+	bool bound; /* exports can't be added any more */
 	int exit_code;
 };
 
@@ -55,6 +56,8 @@ static int control_add(struct fs_main *m, const char *text, size_t len, int *fd,
 
 	if (!json)
 		return -e->code;
+	if (m->bound)
+		return err_set(e, EPERM, "export: without privileges all of them must be there from the start");
 	const char *op = json_string_value(json_object_get(json, "op"));
 	const json_t *export = json_object_get(json, "export");
 	if (!op || strcmp(op, "add") != 0)
@@ -67,7 +70,8 @@ static int control_add(struct fs_main *m, const char *text, size_t len, int *fd,
 	if (locks && !strcmp(locks, "host") && !m->config.exports.host_locks)
 		return err_set(e, EINVAL,
 			"export.locks: \"host\" must be wanted by one export from the start");
-	return fs_config_export(&m->config.exports, export, steal_fd(fd), fs_sandbox_export, e);
+	/* A private mount of it is hvrun's to make: the host's mounts are not ours any more. */
+	return fs_config_export(&m->config.exports, export, steal_fd(fd), NULL, e);
 }
 
 static void control_ready(struct loop_source *source, uint32_t events)
@@ -124,15 +128,21 @@ static int serve(struct fs_main *m, struct err *e)
 	bool privileged = cred_is_privileged();
 	uint32_t nofile = raise_nofile();
 
+	const char *prefix;
+
 	int ret = cred_process_init(privileged);
 	if (ret < 0)
 		return err_sys(e, -ret, "credentials");
+	ret = fs_sandbox_enter(privileged, &prefix, e);
+	if (ret < 0)
+		return ret;
 	struct fuse_session_config session = {
 		.exports = &m->config.exports,
-		.fd_prefix = fs_sandbox_root(privileged),
+		.fd_prefix = prefix,
 		.node_fds_max = nofile / 4 < NODE_FDS_MAX ? nofile / 4 : NODE_FDS_MAX,
 		.nodes_max = NODES_MAX_DEFAULT,
 		.handles_max = nofile / 2,
+		.bound_memory = fs_sandbox_memory,
 	};
 	ret = fs_server_create(&m->server, &m->loop, &session, m->config.workers, e);
 	if (ret < 0)
@@ -147,7 +157,7 @@ static int serve(struct fs_main *m, struct err *e)
 		if (ret < 0)
 			return err_sys(e, -ret, "control socket");
 	}
-	ret = fs_sandbox_close(privileged, e);
+	ret = fs_sandbox_close(privileged, &m->config.exports, &m->bound, e);
 	if (ret < 0)
 		return ret;
 	ret = loop_run(&m->loop);

@@ -146,7 +146,7 @@ static void read_root(struct dir_reply *reply, uint64_t offset)
 }
 
 /* Handle's lock held. Makes entries[entries_at] the one at offset; 0 at the directory's end. */
-static int refill(struct handle *h, uint64_t offset)
+static int refill(struct handles *handles, struct handle *h, uint64_t offset)
 {
 	if (offset != h->next_offset) {
 		h->entries_at = h->entries_end = 0;
@@ -156,6 +156,9 @@ static int refill(struct handle *h, uint64_t offset)
 	}
 	if (h->entries_at < h->entries_end)
 		return 1;
+	int ret = handle_entries_get(handles, h);
+	if (ret < 0)
+		return ret;
 	long n = syscall(SYS_getdents64, h->fd, h->entries, HANDLE_ENTRIES_BYTES);
 	if (n < 0)
 		return -errno;
@@ -168,7 +171,7 @@ static int read_host(struct dir_reply *reply, struct handle *h, uint64_t offset)
 {
 	int ret;
 
-	while ((ret = refill(h, offset)) > 0) {
+	while ((ret = refill(&reply->c->s->handles, h, offset)) > 0) {
 		struct host_dirent *d = (struct host_dirent *)(void *)(h->entries + h->entries_at);
 		size_t len = strlen(d->name);
 		if (len <= FS_NAME_MAX &&
@@ -178,6 +181,7 @@ static int read_host(struct dir_reply *reply, struct handle *h, uint64_t offset)
 		h->entries_at += d->reclen;
 		h->next_offset = offset = (uint64_t)d->off;
 	}
+	handle_entries_trim(&reply->c->s->handles, h);
 	return ret < 0 && !reply->used ? ret : 0;
 }
 

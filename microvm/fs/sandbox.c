@@ -1,23 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mounts, root and capabilities; see sandbox.h. The system calls are in seccomp.c. */
+/*
+ * Mounts, root, network, memory and capabilities; see sandbox.h. The system calls are in seccomp.c,
+ * Landlock is in landlock.c.
+ */
 #include "microvm/fs/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/emptyfs.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/fs/landlock.h"
 #include "microvm/fs/seccomp.h"
 
 #define PROC_FDS      "/proc/self/fd"
-#define MS_PRIVATE_   (1u << 18) /* MS_PRIVATE; <sys/mount.h> clashes with <linux/mount.h> */
 #define AT_RECURSIVE_ 0x8000u
+/* <sys/mount.h>, where these are, clashes with <linux/mount.h>. */
+#define MS_REC_	      (1u << 14)
+#define MS_PRIVATE_   (1u << 18)
+#define MNT_DETACH_   2u
 
 /*
  * DAC_*, FOWNER, CHOWN, FSETID, MKNOD, SETFCAP do what the guest's kernel has permitted; SETUID and
@@ -66,17 +76,54 @@ void fs_sandbox_export(struct export *export)
 	export->fd = steal_fd(&tree);
 }
 
-const char *fs_sandbox_root(bool privileged)
+/* The new namespace is a copy of the host's: everything in it goes but the new root. */
+static int leave_mounts(struct err *e)
 {
+	cleanup_close int empty = emptyfs_new(e);
+
+	if (empty < 0)
+		return empty;
+	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
+		return err_sys(e, errno, "private mounts");
+	if (syscall(SYS_move_mount, empty, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return err_sys(e, errno, "empty root directory");
+	if (fchdir(empty) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
+		return err_sys(e, errno, "pivot_root");
+	/* Both lie at "." now, the old one on top. */
+	if (syscall(SYS_umount2, ".", MNT_DETACH_) < 0)
+		return err_sys(e, errno, "unmounting the host's files");
+	return 0;
+}
+
+static bool may_leave(void)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct caps[2];
+
+	return !syscall(SYS_capget, &header, caps) && caps[0].effective & 1u << CAP_SYS_ADMIN;
+}
+
+int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e)
+{
+	*prefix = PROC_FDS "/";
 	if (!privileged)
-		return PROC_FDS "/";
-	cleanup_close int fds = open_tree_clone(AT_FDCWD, PROC_FDS, 0);
-	if (fds < 0 || fchdir(fds) < 0 || chroot(".") < 0) {
-		log_warn("can't leave the host's root directory: %s",
-			strerror(fds < 0 ? -fds : errno));
-		return PROC_FDS "/";
+		return 0;
+	if (!may_leave()) {
+		log_warn("the host's mounts and network stay in reach: CAP_SYS_ADMIN is missing");
+		return 0;
 	}
-	return "/";
+	cleanup_close int fds = open_tree_clone(AT_FDCWD, PROC_FDS, 0);
+	if (fds < 0)
+		return err_sys(e, -fds, "%s", PROC_FDS);
+	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
+		return err_sys(e, errno, "namespaces");
+	int ret = leave_mounts(e);
+	if (ret < 0)
+		return ret;
+	if (fchdir(fds) < 0 || chroot(".") < 0)
+		return err_sys(e, errno, "root directory");
+	*prefix = "/";
+	return 0;
 }
 
 static int drop_capabilities(void)
@@ -97,8 +144,13 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, caps) < 0 ? -errno : 0;
 }
 
-int fs_sandbox_close(bool privileged, struct err *e)
+int fs_sandbox_close(bool privileged, const struct exports *exports, bool *bound, struct err *e)
 {
+	const struct rlimit none = {0, 0};
+
+	/* A dump would hold files, and what the guest has in its memory. */
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(e, errno, "RLIMIT_CORE");
 	if (privileged) {
 		int ret = drop_capabilities();
 		if (ret < 0)
@@ -106,6 +158,31 @@ int fs_sandbox_close(bool privileged, struct err *e)
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "no_new_privs");
+	*bound = false;
+	if (!privileged) {
+		int ret = fs_landlock(exports);
+		if (ret == -EOPNOTSUPP)
+			log_debug("this kernel has no Landlock to keep to the exports with");
+		else if (ret < 0)
+			return err_sys(e, -ret, "Landlock");
+		else
+			*bound = true;
+	}
 	int ret = fs_seccomp_install();
 	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
+}
+
+void fs_sandbox_memory(uint64_t bytes)
+{
+#ifdef __SANITIZE_ADDRESS__
+	(void)bytes; /* its shadow is larger than any bound */
+#else
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_DATA, &limit) < 0)
+		return;
+	limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+	if (setrlimit(RLIMIT_DATA, &limit) < 0)
+		log_warn("memory stays unbounded: %s", strerror(errno));
+#endif
 }

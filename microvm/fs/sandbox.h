@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What hvrun-fs takes from itself before the first byte of a guest is read. Privileged, it ends up
- * with a root directory that holds nothing but its own descriptors, exports that are private
- * mounts without a way up and out, the capabilities of a file server, no new privileges and an
- * allow-list of system calls. Not privileged, it keeps its root, and the allow-list is the same.
+ * with a mount namespace that is empty but for its exports, which are private mounts without a way
+ * up and out, a root directory that holds nothing but its own descriptors, a network namespace
+ * without an interface, the capabilities of a file server, no new privileges and an allow-list of
+ * system calls. Not privileged, it keeps its root, but Landlock leaves it nothing of it but the
+ * exports, and the allow-list is the same.
  */
 #ifndef MICROVM_FS_SANDBOX_H
 #define MICROVM_FS_SANDBOX_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "microvm/fs/export.h"
@@ -21,11 +24,26 @@
  */
 void fs_sandbox_export(struct export *export);
 
-/* Makes the process's descriptors its root directory. The path prefix of descriptors from now on.
+/*
+ * Leaves the host's mounts and network, and makes the process's descriptors its root directory.
+ * *prefix is the path prefix of descriptors from now on. A privileged process without
+ * CAP_SYS_ADMIN says that it can't, and stays. 0, or -errno with e. Called once, before there are
+ * threads.
  */
-const char *fs_sandbox_root(bool privileged);
+int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e) must_check;
 
-/* Capabilities and system calls: the last step. */
-int fs_sandbox_close(bool privileged, struct err *e) must_check;
+/*
+ * Core dumps, capabilities, files (when not privileged) and system calls: the last step. *bound is
+ * whether exports that come later would be out of reach.
+ */
+int fs_sandbox_close(bool privileged, const struct exports *exports, bool *bound,
+	struct err *e) must_check;
+
+/*
+ * Bounds the memory that the process can have for itself; what it shares with the guest does not
+ * count. Any thread, also after fs_sandbox_close. What fails is logged: the guest's bounds are the
+ * first line, this is the second.
+ */
+void fs_sandbox_memory(uint64_t bytes);
 
 #endif

@@ -88,7 +88,7 @@ static const uint16_t allowed[] = {
 	SYS_fdatasync,
 	SYS_syncfs,
 	SYS_flock,
-	/* the connection, and more exports */
+	/* the connection */
 	SYS_recvmsg,
 	SYS_sendmsg,
 	SYS_recvfrom,
@@ -99,7 +99,6 @@ static const uint16_t allowed[] = {
 #endif
 	SYS_epoll_ctl,
 	SYS_eventfd2,
-	SYS_open_tree,
 	SYS_getrandom,
 	/* memory and threads */
 	SYS_munmap,
@@ -120,9 +119,14 @@ static const uint16_t allowed[] = {
 	SYS_exit,
 	SYS_exit_group,
 	SYS_sched_getaffinity,
-	SYS_prlimit64,
-	SYS_tgkill,
+#ifdef __SANITIZE_ADDRESS__
+	SYS_sigaltstack, /* its own, for each thread */
+#endif
 };
+
+#define NEW_NAMESPACES                                                                             \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
+		CLONE_NEWPID | CLONE_NEWNET)
 
 /* Allowed with one argument in bounds: (args[arg] & mask) == value. */
 static const struct {
@@ -132,8 +136,9 @@ static const struct {
 } conditional[] = {
 	{SYS_mmap, 2, PROT_EXEC, 0},
 	{SYS_mprotect, 2, PROT_EXEC, 0},
-	{SYS_clone, 0, CLONE_THREAD, CLONE_THREAD},
+	{SYS_clone, 0, CLONE_THREAD | NEW_NAMESPACES, CLONE_THREAD},
 	{SYS_unshare, 0, ~0u, CLONE_FS},
+	{SYS_prlimit64, 0, ~0u, 0}, /* its own */
 	{SYS_ioctl, 1, ~0u, (uint32_t)FS_IOC_GETFLAGS},
 	{SYS_ioctl, 1, ~0u, (uint32_t)FS_IOC_SETFLAGS},
 	{SYS_ioctl, 1, ~0u, (uint32_t)FS_IOC_FSGETXATTR},
@@ -141,11 +146,28 @@ static const struct {
 
 #define COUNT(a)      (sizeof(a) / sizeof((a)[0]))
 #define CONDITION_OPS 6
-#define FILTER_MAX    (8 + 2 * COUNT(allowed) + CONDITION_OPS * COUNT(conditional))
+#define FILTER_MAX    (8 + 2 * COUNT(allowed) + CONDITION_OPS * (COUNT(conditional) + 1))
 
 #define LOAD(field)	   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (field))
 #define UNLESS_EQUAL(k, n) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), 0, (n))
 #define RETURN(action)	   BPF_STMT(BPF_RET | BPF_K, (action))
+
+/* The rules for a call that is allowed when (args[arg] & mask) == value; the number is loaded. */
+static unsigned add_condition(
+	struct sock_filter *f, uint32_t nr, unsigned arg, uint32_t mask, uint32_t value)
+{
+	unsigned n = 0;
+
+	f[n++] = (struct sock_filter)UNLESS_EQUAL(nr, 5);
+	/* Little-endian: the low half of an argument comes first. */
+	f[n++] = (struct sock_filter)LOAD(
+		(uint32_t)offsetof(struct seccomp_data, args) + 8u * (uint32_t)arg);
+	f[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, mask);
+	f[n++] = (struct sock_filter)UNLESS_EQUAL(value, 1);
+	f[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+	f[n++] = (struct sock_filter)LOAD(offsetof(struct seccomp_data, nr));
+	return n;
+}
 
 int fs_seccomp_install(void)
 {
@@ -163,18 +185,11 @@ int fs_seccomp_install(void)
 	/* glibc falls back to clone, whose flags can be looked at. */
 	f[n++] = (struct sock_filter)UNLESS_EQUAL(SYS_clone3, 1);
 	f[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
-	for (size_t i = 0; i < COUNT(conditional); i++) {
-		/* Little-endian: the low half of an argument comes first. */
-		uint32_t arg =
-			(uint32_t)offsetof(struct seccomp_data, args) + 8u * conditional[i].arg;
-		f[n++] = (struct sock_filter)UNLESS_EQUAL(conditional[i].nr, 5);
-		f[n++] = (struct sock_filter)LOAD(arg);
-		f[n++] = (struct sock_filter)BPF_STMT(
-			BPF_ALU | BPF_AND | BPF_K, conditional[i].mask);
-		f[n++] = (struct sock_filter)UNLESS_EQUAL(conditional[i].value, 1);
-		f[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
-		f[n++] = (struct sock_filter)LOAD(offsetof(struct seccomp_data, nr));
-	}
+	for (size_t i = 0; i < COUNT(conditional); i++)
+		n += add_condition(f + n, conditional[i].nr, conditional[i].arg,
+			conditional[i].mask, conditional[i].value);
+	/* Signals, of which abort() is made, to itself alone. */
+	n += add_condition(f + n, SYS_tgkill, 0, ~0u, (uint32_t)getpid());
 	f[n++] = (struct sock_filter)RETURN(SECCOMP_RET_KILL_PROCESS);
 
 	struct sock_fprog program = {.len = (unsigned short)n, .filter = f};

@@ -15,6 +15,15 @@
 #define CONGESTION_THRESHOLD 192
 
 /*
+ * What the guest can make the server keep: a node with its name, an open file, each with its slot;
+ * and threads, requests under way, lock owners and directories being read, with room for what the
+ * allocator loses between them.
+ */
+#define MEMORY_NODE_BYTES   768u
+#define MEMORY_HANDLE_BYTES 320u
+#define MEMORY_FIXED_BYTES  (256u << 20)
+
+/*
  * What the server asks for when the guest offers it. Not among them:
  * WRITEBACK_CACHE, because data of a write(2) that returned would be lost with a killed VM;
  * NO_OPEN_SUPPORT, because files would not be checked at open, nor unlinked ones readable;
@@ -280,6 +289,10 @@ void fuse_session_set_nodes_max(struct fuse_session *session, uint32_t nodes_max
 	pthread_mutex_lock(&session->nodes.lock);
 	session->nodes.count_max = nodes_max;
 	pthread_mutex_unlock(&session->nodes.lock);
+	if (session->config.bound_memory)
+		session->config.bound_memory(MEMORY_FIXED_BYTES +
+			(uint64_t)nodes_max * MEMORY_NODE_BYTES +
+			(uint64_t)session->config.handles_max * MEMORY_HANDLE_BYTES);
 }
 
 struct fuse_thread *fuse_thread_new(void)

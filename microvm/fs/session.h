@@ -37,6 +37,11 @@ struct fuse_session_config {
 	uint32_t node_fds_max; /* descriptors that nodes may keep where handles can replace them */
 	uint32_t nodes_max, handles_max;
 	/*
+	 * Called with what the session and its transport may need at most, when that is known:
+	 * beyond it allocations may fail. NULL where the process has other things in memory.
+	 */
+	void (*bound_memory)(uint64_t bytes);
+	/*
 	 * A request that was parked (FUSE_PARKED) is answered now: reply_bytes says what was
 	 * written. Called from any thread, without locks.
 	 */
@@ -73,7 +78,7 @@ int fuse_session_create(struct fuse_session **out, const struct fuse_session_con
 	struct err *e) must_check;
 void fuse_session_free(struct fuse_session *session); /* no request may be under way */
 
-/* A new bound on config.nodes_max; what is there stays. */
+/* A new bound on config.nodes_max, and so on memory; what is there stays. */
 void fuse_session_set_nodes_max(struct fuse_session *session, uint32_t nodes_max);
 
 /* Memory for a thread, to be prepared by the thread itself. */

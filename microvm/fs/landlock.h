@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files in reach of a process that can have no root directory of its own. */
+#ifndef MICROVM_FS_LANDLOCK_H
+#define MICROVM_FS_LANDLOCK_H
+
+#include "microvm/fs/export.h"
+
+/*
+ * From now on this thread, and those that it starts, open, make and change nothing but what lies
+ * in the exports. no_new_privs is set already. 0; -EOPNOTSUPP where the kernel has no Landlock, or
+ * one that could not tell a rename (before Linux 5.19); other -errno, with nothing changed.
+ */
+int fs_landlock(const struct exports *exports) must_check;
+
+#endif

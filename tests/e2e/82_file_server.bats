@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the file server of a running container could do on the host, and what files that a guest makes mean there.
+load lib
+
+# Starts a container that says "ready" and waits; sets FS, hvrun-fs's pid.
+start_box() {
+	BOX="files-$$"
+	args /bin/sh -c 'echo ready; while :; do sleep 1; done'
+	hv run --detach --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$BOX" \
+		</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
+	until grep -q ready "$OUT"; do sleep 0.1; done
+	[ ! -s "$ERR" ] || fail 'warnings'
+	FS=$(jq -r .fs.pid "$STATE/$BOX/state.json")
+}
+
+teardown() {
+	[ -z "${BOX:-}" ] || hv delete --force "$BOX" >/dev/null 2>&1
+}
+
+status_of() {
+	awk -v key="$1:" '$1 == key { print $2 }' "/proc/$FS/status"
+}
+
+soft_limit() {
+	awk -v name="$1" 'index($0, name) == 1 { print $(NF - 2) }' "/proc/$FS/limits"
+}
+
+@test "the file server has no mounts and no network of the host's, and ten capabilities" {
+	local kind
+	start_box
+	[ "$(cat "/proc/$FS/comm")" = hvrun-fs ]
+	for kind in mnt net; do
+		[ "$(readlink "/proc/$FS/ns/$kind")" != "$(readlink "/proc/self/ns/$kind")" ] ||
+			fail "the host's $kind namespace"
+	done
+	# What it could reach by name: its root directory is its own descriptors.
+	[ -z "$(ls -A "/proc/$FS/root" | grep -v '^[0-9]*$')" ] || fail "$(ls -A "/proc/$FS/root")"
+	# And who enters its mount namespace finds an empty root: 308 is setns, 0x20000 CLONE_NEWNS.
+	cat >"$BATS_TEST_TMPDIR/look.pl" <<-'END'
+		open(my $ns, "<", "/proc/$ARGV[0]/ns/mnt") or die "$!";
+		syscall(308, fileno($ns), 0x20000) == 0 or die "setns: $!";
+		opendir(my $root, "/") or die "$!";
+		print join(" ", sort grep { $_ ne "." && $_ ne ".." } readdir $root), "\n";
+	END
+	[ "$(perl "$BATS_TEST_TMPDIR/look.pl" "$FS")" = '' ] || fail 'mounts'
+	[ "$(tail -n +3 "/proc/$FS/net/dev" | cut -d: -f1 | tr -d ' ')" = lo ] || fail 'interfaces'
+	# CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID SETGID SETUID SYS_ADMIN MKNOD SETFCAP
+	[ $((0x$(status_of CapPrm) & ~0x882000df)) = 0 ] || fail "CapPrm $(status_of CapPrm)"
+	[ $((0x$(status_of CapInh))) = 0 ]
+	[ $((0x$(status_of CapAmb))) = 0 ]
+	[ "$(status_of NoNewPrivs)" = 1 ]
+	[ "$(status_of Seccomp)" = 2 ]
+	[ "$(soft_limit 'Max core file size')" = 0 ] || fail "core: $(soft_limit 'Max core file size')"
+	[ "$(soft_limit 'Max data size')" != unlimited ] || fail 'memory is not bounded'
+	[ "$(soft_limit 'Max open files')" -le 1048576 ] || fail 'descriptors are not bounded'
+	# Nothing of /dev is open, /dev/null apart, and no socket that has a peer on a network.
+	! ls -l "/proc/$FS/fd" | grep -Eo -- '-> /dev/.*' | grep -v '/dev/null$' || fail 'a device'
+}
+
+@test "what a guest makes in an export is nothing to the host, and less with nodev and nosuid" {
+	local plain=$BATS_TEST_TMPDIR/plain strict=$BATS_TEST_TMPDIR/strict
+	mkdir "$plain" "$strict"
+	bind "$plain" /mnt/plain
+	bind "$strict" /mnt/strict rbind,rw,nodev,nosuid
+	grant CAP_MKNOD CAP_CHOWN CAP_FOWNER CAP_FSETID
+	config '.linux.resources.devices = [{allow: true, access: "rwm"}]'
+	# 1:5 is zero, for the guest and for the host: of the guest's, one byte.
+	run_script '
+		cd /mnt/plain
+		mknod zero c 1 5
+		head -c 1 zero | od -An -tx1
+		mkfifo fifo
+		cp /bin/true suid; chmod 6755 suid
+		perl -MSocket -e "socket(S, AF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un(q(socket))) or die; listen(S, 1)"
+		cd /mnt/strict
+		mknod zero c 1 5 2>/dev/null || echo no device
+		mknod disk b 8 0 2>/dev/null || echo no disk
+		mkfifo fifo
+		cp /bin/true suid; chmod 6755 suid
+	'
+	expect_status 0
+	expect_out " 00
+no device
+no disk"
+	# A name only, as on any file system: nobody listens, nobody reads.
+	[ -S "$plain/socket" ]
+	! perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un($ARGV[0])) or exit 1' \
+		"$plain/socket" || fail 'somebody answers at the socket'
+	[ -p "$plain/fifo" ]
+	[ "$(stat -c '%F %t:%T' "$plain/zero")" = 'character special file 1:5' ]
+	[ "$(stat -c %a "$plain/suid")" = 6755 ]
+	[ ! -e "$strict/zero" ]
+	[ ! -e "$strict/disk" ]
+	[ "$(stat -c %a "$strict/suid")" = 755 ] || fail "set-ID: $(stat -c %a "$strict/suid")"
+}
