@@ -87,7 +87,8 @@ static int add_resolver(struct launch *l, struct err *e)
 
 	if (is_mounted(l, RESOLV_CONF) || is_mounted(l, "/etc") || !has_place(l))
 		return 0;
-	l->resolv = fd_memfile("resolv.conf", NET_USER_RESOLV, strlen(NET_USER_RESOLV));
+	const char *text = net_user_resolv(&l->network.user);
+	l->resolv = fd_memfile("resolv.conf", text, strlen(text));
 	if (l->resolv < 0)
 		return err_sys(e, -l->resolv, RESOLV_CONF);
 	snprintf(source, sizeof(source), "/proc/self/fd/%d", l->resolv);
@@ -152,7 +153,14 @@ int launch_network_choose(struct launch *l, struct err *e)
 						      : "annotation dev.hvrun.net.ports");
 		return 0;
 	}
+	if (l->settings.rx_bytes || l->settings.tx_bytes)
+		return err_set(e, EINVAL,
+			"--network=user: rxBytesPerSecond and txBytesPerSecond: passt keeps to no "
+			"rate; they are for the interfaces of a network namespace "
+			"(--network=namespace)");
 	int ret = publish(l, e);
+	if (ret == 0)
+		ret = net_user_choose(&net->user, e);
 	return ret < 0 ? ret : add_resolver(l, e);
 }
 

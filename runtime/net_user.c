@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -22,17 +24,87 @@
 #include "runtime/net_scan.h"
 #include "runtime/options.h"
 #include "runtime/programs.h"
+#include "runtime/rtnl.h"
 #include "runtime/spawn.h"
 
 #define ADDRESS	    "10.0.2.15"
 #define BROADCAST   "10.0.2.255"
 #define GATEWAY	    "10.0.2.2"
 #define RESOLVER    "10.0.2.3"
+#define ADDRESS6    "fd00:10:0:2::15"
+#define GATEWAY6    "fd00:10:0:2::2"
+#define RESOLVER6   "fd00:10:0:2::3"
+#define PREFIX6	    64
 #define OWN_MAC	    "02:00:00:00:00:02" /* passt's end of the wire */
 #define PORT_MAX    65535
 #define LOG_BYTES   4096
 #define PATIENCE_MS 20000
 #define WORDS_MAX   (40 + 2 * NET_USER_PORTS_MAX)
+
+struct defaults {
+	int loopback; /* its index: a route over it leads nowhere */
+	bool found;
+};
+
+static int take_default(const struct nlmsghdr *message, void *arg)
+{
+	struct defaults *defaults = arg;
+	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attr;
+
+	if (route->rtm_dst_len || route->rtm_type != RTN_UNICAST)
+		return 0;
+	mnl_attr_for_each (attr, message, sizeof(*route))
+		if (mnl_attr_get_type(attr) == RTA_MULTIPATH ||
+			(mnl_attr_get_type(attr) == RTA_OIF &&
+				(int)mnl_attr_get_u32(attr) != defaults->loopback))
+			defaults->found = true;
+	return 0;
+}
+
+static int has_default(struct rtnl *rt, int family, bool *has)
+{
+	char buf[RTNL_BYTES];
+	struct defaults defaults = {.loopback = (int)if_nametoindex("lo")};
+	void *fixed;
+	struct nlmsghdr *message =
+		rtnl_begin(buf, RTM_GETROUTE, 0, &fixed, sizeof(struct rtmsg));
+
+	((struct rtmsg *)fixed)->rtm_family = (unsigned char)family;
+	int ret = rtnl_dump(rt, message, take_default, &defaults);
+	*has = defaults.found;
+	/* -EINTR: routes are changed meanwhile; what was read of them will do. */
+	return ret == -EINTR || ret == -EAFNOSUPPORT || ret == -EOPNOTSUPP ? 0 : ret;
+}
+
+int net_user_choose(struct net_user *user, struct err *e)
+{
+	cleanup_rtnl struct rtnl rt = {.fd = -1};
+
+	int ret = rtnl_open(&rt, -1, e);
+	if (ret < 0)
+		return ret;
+	ret = has_default(&rt, AF_INET, &user->ipv4);
+	if (ret == 0)
+		ret = has_default(&rt, AF_INET6, &user->ipv6);
+	if (ret < 0)
+		return err_sys(e, -ret, "--network=user: listing the host's routes");
+	if (!user->ipv4 && !user->ipv6)
+		return err_set(e, ENETUNREACH,
+			"--network=user: there is no default route here, neither for IPv4 nor for "
+			"IPv6: passt has nowhere to connect to (--network=none gives the container "
+			"a loopback interface alone)");
+	if (user->n_ports && !user->ipv4)
+		return err_set(e, ENETUNREACH,
+			"--network=user: ports are published for IPv4 only, and there is no default "
+			"route for IPv4 here");
+	return 0;
+}
+
+const char *net_user_resolv(const struct net_user *user)
+{
+	return user->ipv4 ? "nameserver " RESOLVER "\n" : "nameserver " RESOLVER6 "\n";
+}
 
 static int bad_port(const char *text, struct err *e)
 {
@@ -66,8 +138,10 @@ int net_user_publish(struct net_user *user, const char *text, struct err *e)
 		options_number(part[n - 1], 1, PORT_MAX, &inside) < 0 ||
 		(n == 3 && inet_pton(AF_INET, part[0], &address) != 1))
 		return bad_port(text, e);
-	snprintf(port->text, sizeof(port->text), "%s%s%u:%u", n == 3 ? part[0] : "",
-		n == 3 ? "/" : "", host, inside);
+	/* passt takes the guest's IPv6 address from what the guest sends, and a server that sends
+	 * nothing would be unknown: what is published is published for IPv4. */
+	snprintf(port->text, sizeof(port->text), "%s/%u:%u", n == 3 ? part[0] : "0.0.0.0", host,
+		inside);
 	user->n_ports++;
 	return 0;
 }
@@ -91,14 +165,28 @@ int net_user_publish_list(struct net_user *user, const char *list, struct err *e
 json_t *net_user_message(const struct net_user *user)
 {
 	char mac[NET_MAC_TEXT_BYTES];
+	cleanup_json json_t *addresses = json_array(), *routes = json_array();
 
+	if (user->ipv4 &&
+		(json_array_append_new(addresses,
+			 json_pack("{s:s, s:i, s:s, s:i}", "address", ADDRESS, "prefix", 24,
+				 "broadcast", BROADCAST, "scope", 0)) < 0 ||
+			json_array_append_new(routes,
+				json_pack("{s:i, s:s, s:s, s:s}", "family", 4, "destination",
+					"0.0.0.0/0", "gateway", GATEWAY, "interface", "eth0")) < 0))
+		return NULL;
+	if (user->ipv6 &&
+		(json_array_append_new(addresses,
+			 json_pack("{s:s, s:i, s:i}", "address", ADDRESS6, "prefix", PREFIX6,
+				 "scope", 0)) < 0 ||
+			json_array_append_new(routes,
+				json_pack("{s:i, s:s, s:s, s:s}", "family", 6, "destination",
+					"::/0", "gateway", GATEWAY6, "interface", "eth0")) < 0))
+		return NULL;
 	net_mac_format(user->mac, mac);
-	return json_pack("{s:[{s:s, s:s, s:s, s:i, s:b, s:[{s:s, s:i, s:s, s:i}]}], "
-			 "s:[{s:i, s:s, s:s, s:s}], s:[]}",
-		"interfaces", "device", mac, "name", "eth0", "mac", mac, "mtu", NET_USER_MTU, "up",
-		1, "addresses", "address", ADDRESS, "prefix", 24, "broadcast", BROADCAST, "scope",
-		0, "routes", "family", 4, "destination", "0.0.0.0/0", "gateway", GATEWAY,
-		"interface", "eth0", "neighbours");
+	return json_pack("{s:[{s:s, s:s, s:s, s:i, s:b, s:O}], s:O, s:[]}", "interfaces", "device",
+		mac, "name", "eth0", "mac", mac, "mtu", NET_USER_MTU, "up", 1, "addresses",
+		addresses, "routes", routes, "neighbours");
 }
 
 /* A file for what passt has to say: for its last words, and no larger whatever the guest does. */
@@ -159,21 +247,37 @@ static void add_ports(const struct net_user *user, const char **argv, size_t *n)
 	}
 }
 
+static void add_words(const char **argv, size_t *n, const char *const *words)
+{
+	while (*words)
+		argv[(*n)++] = *words++;
+}
+
 static pid_t start(const struct net_user *user, const char *path, const struct spawn *base,
 	const int fds[3], int null, struct err *e)
 {
-	const char *argv[WORDS_MAX] = {NET_USER_PASST, "--foreground", "--quiet", "--ipv4-only",
-		"--address", ADDRESS, "--netmask", "24", "--gateway", GATEWAY, "--mac-addr",
-		OWN_MAC, "--dns-forward", RESOLVER, "--mtu", "1500", "--no-map-gw", "--no-dhcp",
-		"--no-ndp", "--no-dhcpv6", "--no-ra", "--fd"};
+	static const char *const common[] = {NET_USER_PASST, "--foreground", "--quiet",
+		"--mac-addr", OWN_MAC, "--mtu", "1500", "--no-map-gw", "--no-dhcp", "--no-dhcpv6",
+		"--no-ra", NULL};
+	static const char *const four[] = {"--address", ADDRESS, "--netmask", "24", "--gateway",
+		GATEWAY, "--dns-forward", RESOLVER, NULL};
+	static const char *const six[] = {
+		"--address", ADDRESS6, "--gateway", GATEWAY6, "--dns-forward", RESOLVER6, NULL};
+	const char *argv[WORDS_MAX] = {NULL};
 	struct spawn spawn = *base;
 	char socket_text[16], ready_text[64];
 	size_t n = 0;
 
-	while (argv[n])
-		n++;
+	add_words(argv, &n, common);
+	if (user->ipv4)
+		add_words(argv, &n, four);
+	if (user->ipv6)
+		add_words(argv, &n, six);
+	if (!user->ipv4 || !user->ipv6)
+		argv[n++] = user->ipv4 ? "--ipv4-only" : "--ipv6-only";
 	snprintf(socket_text, sizeof(socket_text), "%d", fds[0]);
 	snprintf(ready_text, sizeof(ready_text), "/proc/self/fd/%d", fds[1]);
+	argv[n++] = "--fd";
 	argv[n++] = socket_text;
 	argv[n++] = "--pid";
 	argv[n++] = ready_text;

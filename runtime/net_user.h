@@ -16,7 +16,6 @@
 
 #define NET_USER_PORTS_MAX 64
 #define NET_USER_MTU	   1500
-#define NET_USER_RESOLV	   "nameserver 10.0.2.3\n"
 #define NET_USER_PASST	   "passt"
 
 struct net_user_port {
@@ -27,8 +26,19 @@ struct net_user_port {
 struct net_user {
 	struct net_user_port ports[NET_USER_PORTS_MAX];
 	unsigned n_ports;
-	uint8_t mac[6]; /* of the guest's net device */
+	uint8_t mac[6];	  /* of the guest's net device */
+	bool ipv4, ipv6; /* what the guest is given */
 };
+
+/*
+ * What the caller's network has a default route for the guest is given, for passt needs one. 0 with
+ * ipv4 or ipv6 or both set, or -errno with e: -ENETUNREACH when there is neither, or only IPv6 for
+ * ports that are published already.
+ */
+int net_user_choose(struct net_user *user, struct err *e) must_check;
+
+/* The guest's /etc/resolv.conf: passt passes questions on to the caller's resolver. */
+const char *net_user_resolv(const struct net_user *user);
 
 /* One port, "[ADDRESS:]HOST:CONTAINER[/tcp|/udp]". 0 or -EINVAL with e. */
 int net_user_publish(struct net_user *user, const char *text, struct err *e) must_check;

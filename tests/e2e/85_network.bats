@@ -423,32 +423,43 @@ loopback"
 	expect_refusal 'annotations\["dev.hvrun.network"\]: not allowed by this host'
 }
 
-# hvrun itself, its caller's network being that of the namespace.
+# hvrun itself, its caller's network being that of the namespace. CONF: its configuration.
 user_run() {
 	status=0
-	at a timeout --foreground -s KILL "${HVRUN_PATIENCE:-60}" "$HVRUN" --root "$STATE" run --network=user "$@" --accel "$HVRUN_ACCEL" \
+	at a timeout --foreground -s KILL "${HVRUN_PATIENCE:-60}" "$HVRUN" --root "$STATE" ${CONF:+--config "$CONF"} run --network=user "$@" --accel "$HVRUN_ACCEL" \
 		--bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
 }
 
-@test "--network=user: connections out, published ports in, names" {
+@test "--network=user: connections out, published ports in, names; IPv4, IPv6" {
 	BEFORE=$(leftovers)
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	user_run
+	expect_refusal '--network=user: there is no default route here, neither for IPv4 nor for IPv6'
 	veth up0 1
 	ip -n "$NS-a" route add default via 10.85.1.1
-	config '.linux.namespaces |= map(select(.type != "network"))'
 	mkdir "$BATS_TEST_TMPDIR/www"
 	echo from outside >"$BATS_TEST_TMPDIR/www/file"
 	serve b 6000 "$BATS_TEST_TMPDIR/www"
-	args bash -c "cat /etc/resolv.conf; $GET" 10.85.1.1 6000 /file
+	args bash -c "cat /etc/resolv.conf; ip -6 route show default; $GET" 10.85.1.1 6000 /file
 	user_run
 	expect_status 0
 	expect_out "nameserver 10.0.2.3
 from outside"
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	for address in 10.85.1.1 fd85:1::1; do
+		args bash -c "$GET" "$address" 6000 /file
+		user_run
+		expect_status 0
+		expect_out "from outside"
+	done
 	BOXES+=(user)
 	args busybox httpd -f -p 80 -h /etc
 	user_run --detach --publish 8080:80
 	expect_status 0
 	got() { [ "$(at b timeout 5 bash -c "$GET" 10.85.1.2 8080 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
 	eventually got
+	# Where nobody could answer, nobody listens.
+	! at b timeout 5 bash -c ': <>/dev/tcp/fd85:1::2/8080' || fail 'a port is published for IPv6'
 	# One end takes the other along.
 	passt=$(jq .passt.pid "$STATE/user/state.json")
 	alive "$passt"
@@ -460,10 +471,13 @@ from outside"
 	serve a 8080 /
 	user_run --publish 8080:80
 	expect_refusal '--network=user: passt: .*8080'
-	echo '{"passt": "/no/passt"}' >"$BATS_TEST_TMPDIR/hvrun.json"
-	status=0
-	hvc run --network=user --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" || status=$?
+	CONF=$BATS_TEST_TMPDIR/hvrun.json
+	echo '{"passt": "/no/passt"}' >"$CONF"
+	user_run
 	expect_refusal 'needs passt \(Debian: passt\): /no/passt: no such file'
+	echo '{"rxBytesPerSecond": 100000}' >"$CONF"
+	user_run
+	expect_refusal '--network=user: rxBytesPerSecond and txBytesPerSecond: passt keeps to no rate'
 	nothing_left
 }
 
@@ -595,6 +609,7 @@ storm() {
 		ip -n "$NS-$side" addr add "10.85.$((++n)).2/24" dev eth0
 		ip -n "$NS-$side" link set eth0 up
 		ip -n "$NS-b" link set "p$side" up
+		ip -n "$NS-$side" route add default via "10.85.$n.1"
 		mkdir "$BATS_TEST_TMPDIR/user-$side" "$BATS_TEST_TMPDIR/namespace-$side"
 		jq '.linux.namespaces |= map(select(.type != "network"))' "$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/user-$side/config.json"
 		jq --arg path "/run/netns/$NS-$side" '(.linux.namespaces[] | select(.type == "network")).path = $path' \

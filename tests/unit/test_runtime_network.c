@@ -324,13 +324,14 @@ static void test_net_devices(void **state)
 static void test_user(void **state)
 {
 	static const char *const bad[] = {"80", "80:", ":80", "0:80", "80:65536", "a:b", "1:2:3",
-		"::1:80:80", "80:80/sctp", "10.0.0.1:1:2:3", "80:80/", "1.2.3.400:1:2", ""};
+		"::1:80:80", "80:80/sctp", "10.0.0.1:1:2:3", "80:80/", "1.2.3.400:1:2", "",
+		"[::1]:80:80"};
 	struct net_user *user = calloc(1, sizeof(*user));
 	struct err e;
 
 	(void)state;
 	assert_int_equal(net_user_publish(user, "8080:80", &e), 0);
-	assert_string_equal(user->ports[0].text, "8080:80");
+	assert_string_equal(user->ports[0].text, "0.0.0.0/8080:80");
 	assert_false(user->ports[0].udp);
 	assert_int_equal(net_user_publish_list(user, "127.0.0.1:53:5353/udp,1:2/tcp", &e), 0);
 	assert_int_equal(user->n_ports, 3);
@@ -342,11 +343,52 @@ static void test_user(void **state)
 	while (user->n_ports < NET_USER_PORTS_MAX)
 		assert_int_equal(net_user_publish(user, "9:9", &e), 0);
 	assert_int_equal(net_user_publish(user, "9:9", &e), -E2BIG);
-	cleanup_json json_t *message = net_user_message(user);
-	assert_string_equal(
-		text_of(json_array_get(json_object_get(message, "routes"), 0), "destination"),
-		"0.0.0.0/0");
 	free(user);
+}
+
+/* As a caller in that namespace. */
+static int choose(const struct net_place *p, struct net_user *user)
+{
+	struct err e;
+	int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	assert_true(own >= 0);
+	assert_int_equal(setns(p->ns, CLONE_NEWNET), 0);
+	int ret = net_user_choose(user, &e);
+	assert_int_equal(setns(own, CLONE_NEWNET), 0);
+	close(own);
+	return ret;
+}
+
+static void test_user_families(void **state)
+{
+	struct net_place p;
+	struct net_user *user = calloc(1, sizeof(*user));
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p, "true");
+	/* No default route: passt has nowhere to go. */
+	assert_int_equal(choose(&p, user), -ENETUNREACH);
+	net_place_run(&p, "ip link add v0 type veth peer name v1; ip addr add 10.9.0.1/24 dev v0;"
+			  "ip addr add fd09::1/64 dev v0 nodad; ip link set v0 up; ip link set v1 up");
+	assert_int_equal(choose(&p, user), -ENETUNREACH);
+	net_place_run(&p, "ip -6 route add default via fd09::2");
+	assert_int_equal(choose(&p, user), 0);
+	assert_true(user->ipv6 && !user->ipv4);
+	assert_string_equal(net_user_resolv(user), "nameserver fd00:10:0:2::3\n");
+	user->n_ports = 1;
+	assert_int_equal(choose(&p, user), -ENETUNREACH);
+	net_place_run(&p, "ip route add default via 10.9.0.2");
+	assert_int_equal(choose(&p, user), 0);
+	assert_true(user->ipv6 && user->ipv4);
+	cleanup_json json_t *message = net_user_message(user);
+	const json_t *routes = json_object_get(message, "routes");
+	assert_int_equal(json_array_size(routes), 2);
+	assert_string_equal(text_of(json_array_get(routes, 0), "destination"), "0.0.0.0/0");
+	assert_string_equal(text_of(json_array_get(routes, 1), "destination"), "::/0");
+	free(user);
+	net_place_leave(&p);
 }
 
 int main(void)
@@ -358,6 +400,7 @@ int main(void)
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_net_devices),
 		cmocka_unit_test(test_user),
+		cmocka_unit_test(test_user_families),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
