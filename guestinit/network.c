@@ -124,30 +124,37 @@ static int devices_list(
 	}
 }
 
-/* Its index changes with the namespace. */
-static int device_move(struct network_pass *p, struct netlink *home, struct network_device *device)
+int pass_device_move(
+	struct netlink *from, int ns_fd, struct netlink *to, struct network_device *device)
 {
 	struct network_device there[NETWORK_DEVICES_MAX];
 	size_t n = NETWORK_DEVICES_MAX;
-	int ret = link_move(home, device->index, p->network->ns_fd);
+	int ret = link_move(from, device->index, ns_fd);
 
 	if (ret < 0)
 		return ret;
-	ret = link_list(&p->nl, there, &n);
+	ret = link_list(to, there, &n);
 	if (ret < 0)
 		return ret;
 	for (size_t i = 0; i < n; i++) {
 		if (net_mac_equal(&there[i].mac, &device->mac)) {
 			device->index = there[i].index;
-			device->moved = true;
 			return 0;
 		}
 	}
 	return -ENODEV;
 }
 
+static int device_enter(struct network_pass *p, struct network_device *device)
+{
+	int ret = pass_device_move(p->home, p->network->ns_fd, &p->nl, device);
+
+	device->moved |= ret == 0;
+	return ret;
+}
+
 /* Finds each interface's device, and what the interface was before. */
-static void pass_match(struct network_pass *p, struct netlink *home)
+static void pass_match(struct network_pass *p)
 {
 	for (size_t i = 0; i < p->wanted->interfaces.n; i++) {
 		const struct net_interface *interface = &p->wanted->interfaces.v[i];
@@ -161,7 +168,7 @@ static void pass_match(struct network_pass *p, struct netlink *home)
 		p->renew[i] = p->before[i] < 0 || p->network->incomplete;
 		int ret = device ? 0 : -ENODEV;
 		if (device && p->network->ns_fd >= 0 && !device->moved)
-			ret = device_move(p, home, device);
+			ret = device_enter(p, device);
 		if (ret == 0)
 			p->index[i] = device->index;
 		else
@@ -171,14 +178,14 @@ static void pass_match(struct network_pass *p, struct netlink *home)
 	}
 }
 
-static void pass_run(struct guest *guest, struct network_pass *p, struct netlink *home)
+static void pass_run(struct guest *guest, struct network_pass *p)
 {
 	p->ipv6 = faccessat(p->proc_fd, "sys/net/ipv6", F_OK, 0) == 0;
 	if (!p->ipv6 && network_config_has_ipv6(p->wanted) &&
 		!(p->old && network_config_has_ipv6(p->old)))
 		agent_log(guest->agent, LOG_LEVEL_WARNING,
 			"network: the guest's kernel has no IPv6: what is of IPv6 is left out");
-	pass_match(p, home);
+	pass_match(p);
 	pass_links_remove(p);
 	pass_links_rename(p);
 	pass_items_remove(p);
@@ -190,9 +197,10 @@ static int network_run(struct guest *guest, struct network_pass *p)
 {
 	struct network *network = p->network;
 	struct netlink first = {.fd = -1};
-	int home, ret;
+	int ret;
 
 	p->nl.fd = -1;
+	p->home = &first;
 	ret = netlink_open(&first);
 	if (ret == 0)
 		ret = devices_list(network, p->wanted, &first);
@@ -200,14 +208,14 @@ static int network_run(struct guest *guest, struct network_pass *p)
 		netlink_close(&first);
 		return err_sys(p->e, -ret, "network: can't list the VM's net devices");
 	}
-	ret = network_go(guest, &home, p->e);
+	ret = network_go(guest, &p->home_fd, p->e);
 	if (ret == 0) {
 		ret = netlink_open(&p->nl);
 		if (ret == 0)
-			pass_run(guest, p, &first);
+			pass_run(guest, p);
 		else
 			err_sys(p->e, -ret, "network: can't ask the kernel");
-		network_return(guest, &home);
+		network_return(guest, &p->home_fd);
 	}
 	netlink_close(&p->nl);
 	netlink_close(&first);

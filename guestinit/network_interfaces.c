@@ -13,6 +13,20 @@ static const char *pass_name(const struct network_pass *p, size_t i)
 	return p->wanted->interfaces.v[i].name;
 }
 
+/* To where the spares are: out of the container's sight. */
+static int link_go_home(struct network_pass *p, int index)
+{
+	for (size_t i = 0; i < p->network->n_devices; i++) {
+		struct network_device *device = &p->network->devices[i];
+		if (!device->moved || device->index != index)
+			continue;
+		int ret = pass_device_move(&p->nl, p->home_fd, p->home, device);
+		device->moved = ret < 0;
+		return ret;
+	}
+	return link_rename(&p->nl, index, NETWORK_SPARE_NAME);
+}
+
 /* With the link goes all that led through it. Its name is free for another one. */
 static void link_take_away(struct network_pass *p, const char *name, int index)
 {
@@ -21,7 +35,7 @@ static void link_take_away(struct network_pass *p, const char *name, int index)
 	if (ret == 0)
 		ret = link_flush(&p->nl, index);
 	if (ret == 0)
-		ret = link_rename(&p->nl, index, NETWORK_SPARE_NAME);
+		ret = link_go_home(p, index);
 	/* The container may have given the device away. */
 	if (ret < 0 && ret != -ENODEV)
 		pass_fail(p, name, ret, "can't take the interface away");

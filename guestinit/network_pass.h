@@ -8,7 +8,8 @@
 struct network_pass {
 	struct network *network;
 	const struct network_config *old, *wanted;
-	struct netlink nl;
+	struct netlink nl, *home; /* the VM's first namespace, where the spares are */
+	int home_fd;		  /* that namespace, when the container has another one; else -1 */
 	int proc_fd;
 	bool ipv6;			     /* the kernel has it */
 	int index[NETWORK_INTERFACES_MAX];   /* of wanted's; 0: there is no such device */
@@ -18,6 +19,13 @@ struct network_pass {
 	struct err *e;
 	unsigned n_failures;
 };
+
+/*
+ * Into the namespace ns_fd, from where `from` asks; there `to` finds the device under its new index. 0
+ * or -errno.
+ */
+int pass_device_move(struct netlink *from, int ns_fd, struct netlink *to,
+	struct network_device *device) must_check;
 
 /* The place in wanted of interface `old` of old, or -1 when it is gone. */
 int pass_after(const struct network_pass *p, int old) must_check;
