@@ -28,6 +28,7 @@ static const struct {
 	{"virtio_console", true},
 	{"virtio_rng", false},
 	{"virtio_blk", false},
+	{"virtio_net", false},
 	{"vmw_vsock_virtio_transport", true},
 	{"fuse", true},
 	{"virtiofs", true},

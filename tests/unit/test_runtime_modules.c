@@ -77,10 +77,14 @@ static void test_order(void **state)
 		    "k/vmw_vsock_virtio_transport.ko: k/common.ko\n"
 		    "k/common.ko: k/vsock.ko\n"
 		    "k/vsock.ko:\n"
+		    "k/virtio_net.ko: k/net_failover.ko k/failover.ko\n"
+		    "k/net_failover.ko: k/failover.ko\n"
+		    "k/failover.ko:\n"
 		    "k/unrelated.ko:\n",
 		    "kernel/drivers/char/virtio_console.ko\n", &e) < 0)
 		fail_msg("%s", e.text);
-	assert_int_equal(m.n, 8);
+	assert_int_equal(m.n, 11);
+	assert_true(place(&m, "k/net_failover.ko") < place(&m, "k/virtio_net.ko"));
 	assert_true(place(&m, "k/virtio_ring.ko") < place(&m, "k/virtio_mmio.ko"));
 	assert_true(place(&m, "k/virtio.ko") < place(&m, "k/virtio_mmio.ko"));
 	assert_true(place(&m, "k/fuse.ko") < place(&m, "k/virtiofs.ko.xz"));
