@@ -280,6 +280,7 @@ iperf() {
 	removed() { ! ex one ip link show dev net1; }
 	eventually removed
 	pings 10.85.1.2
+	[ "$(ex one ls /sys/class/net | sort | tr '\n' ' ')" = "eth0 lo net2 " ]
 	# Its net device serves again.
 	veth again 4
 	eventually pings 10.85.4.2
@@ -388,11 +389,26 @@ iperf() {
 	PIDS+=($!)
 	said() { [ "$(ex one timeout 5 bash -c "$GET" 10.85.0.2 7000 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
 	eventually said
+	wires() { tc -n "$NS-c" filter show dev eth0 ingress; tc -n "$NS-c" filter show dev hv0 ingress; }
+	before=$(wires)
+	[ "$(grep -c mirred <<<"$before")" -ge 2 ]
 	status=0
 	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" three </dev/null >"$OUT" 2>"$ERR" || status=$?
-	expect_refusal 'eth0: is in use by another virtual machine'
+	expect_refusal "eth0: is in use by another virtual machine: containers can't share .*give each a network of its own"
+	# What was there is as it was, and serves.
+	[ "$(wires)" = "$before" ] || fail "$(diff <(echo "$before") <(wires))"
 	pings_two() { ex one busybox ping -c 1 -w 5 10.85.0.2; }
 	pings_two
+}
+
+@test "Debian's stock kernel, whose driver is a module" {
+	local kernel
+	kernel=$("$STOCK_KERNEL")
+	veth eth0 1
+	join "$NS-a"
+	args busybox ping -c 1 -w 20 10.85.1.1
+	run_bundle --kernel "$kernel/vmlinuz" --modules "$kernel/modules" </dev/null
+	expect_status 0
 }
 
 @test "no network, and those that are refused" {
