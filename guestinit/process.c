@@ -149,11 +149,60 @@ char *process_home(const char *passwd, uid_t uid)
 	return NULL;
 }
 
+struct variable {
+	char *text;
+	size_t name_bytes, place;
+};
+
+/* By name, then in the order of their places. */
+static int variable_compare(const void *left, const void *right)
+{
+	const struct variable *a = left, *b = right;
+	size_t shorter = a->name_bytes < b->name_bytes ? a->name_bytes : b->name_bytes;
+
+	int ret = memcmp(a->text, b->text, shorter);
+	if (ret == 0)
+		ret = (a->name_bytes > b->name_bytes) - (a->name_bytes < b->name_bytes);
+	return ret ? ret : (a->place > b->place) - (a->place < b->place);
+}
+
+/*
+ * Of variables with the same name only the last one's value, in the first one's place: programs
+ * would differ in which they take.
+ */
+static int environment_unite(char **env, size_t n)
+{
+	struct variable *all = calloc(n + 1, sizeof(*all));
+	size_t first = 0, kept = 0;
+
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		all[i] = (struct variable){env[i], strcspn(env[i], "="), i};
+	qsort(all, n, sizeof(*all), variable_compare);
+	for (size_t i = 1; i < n; i++) {
+		if (all[i].name_bytes != all[first].name_bytes ||
+			memcmp(all[i].text, all[first].text, all[first].name_bytes) != 0) {
+			first = i;
+			continue;
+		}
+		env[all[first].place] = all[i].text;
+		env[all[i].place] = NULL;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (env[i])
+			env[kept++] = env[i];
+	env[kept] = NULL;
+	free(all);
+	return 0;
+}
+
 /* The environment, with HOME from the container's passwd file where the configuration has none. */
 static char **process_environment(const struct create *c)
 {
 	const struct strings *env = &c->process.env;
 	char **out = calloc(env->n + 2, sizeof(*out));
+	size_t n = env->n;
 	bool home = false;
 
 	if (!out)
@@ -162,14 +211,19 @@ static char **process_environment(const struct create *c)
 		out[i] = (char *)(uintptr_t)env->v[i];
 		home |= strncmp(env->v[i], "HOME=", 5) == 0 && env->v[i][5];
 	}
-	if (home)
-		return out;
-	cleanup_free char *passwd = NULL, *dir = NULL;
-	cleanup_close int fd = open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd >= 0 && fd_slurp(fd, PROCESS_PASSWD_BYTES, &passwd, NULL) == 0)
-		dir = process_home(passwd, c->process.user.uid);
-	if (asprintf(&out[env->n], "HOME=%s", dir ? dir : "/") < 0) {
-		free(out);
+	if (!home) {
+		cleanup_free char *passwd = NULL, *dir = NULL;
+		cleanup_close int fd =
+			open("/etc/passwd", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (fd >= 0 && fd_slurp(fd, PROCESS_PASSWD_BYTES, &passwd, NULL) == 0)
+			dir = process_home(passwd, c->process.user.uid);
+		if (asprintf(&out[n++], "HOME=%s", dir ? dir : "/") < 0) {
+			free(out);
+			return NULL;
+		}
+	}
+	if (environment_unite(out, n) < 0) {
+		free(out); /* and the process with it */
 		return NULL;
 	}
 	return out;

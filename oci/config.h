@@ -70,6 +70,12 @@ int oci_config_parse_fd(
 void oci_config_fini(struct oci_config *config);
 #define cleanup_config __attribute__((cleanup(oci_config_fini)))
 
+/*
+ * What is wrong with an environment variable, in words that callers know from runc; NULL for one
+ * with a name and a value.
+ */
+const char *oci_env_fault(const char *text);
+
 /* The value at a path of member names ("linux.resources.memory"), NULL when it is not there. */
 json_t *oci_lookup(const json_t *value, const char *path);
 

@@ -94,6 +94,24 @@ static int rules_rlimits(const json_t *rlimits, const struct oci_path *path, str
 	return 0;
 }
 
+const char *oci_env_fault(const char *text)
+{
+	if (!strchr(text, '='))
+		return "invalid environment variable";
+	return text[0] == '=' ? "environment variable name can't be empty" : NULL;
+}
+
+static int rules_env(const json_t *env, const struct oci_path *path, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(env); i++) {
+		const char *text = json_string_value(json_array_get(env, i));
+		const char *fault = oci_env_fault(text);
+		if (fault)
+			return oci_fault(NTH(path, i), e, "%s: \"%s\"", fault, text);
+	}
+	return 0;
+}
+
 static int rules_process(const struct oci_config *config, struct err *e)
 {
 	const struct oci_path *path = AT(NULL, "process");
@@ -105,6 +123,9 @@ static int rules_process(const struct oci_config *config, struct err *e)
 		!json_object_get(config->json, "windows"))
 		return oci_fault(AT(path, "args"), e, "must not be empty");
 	int ret = absolute(text_of(process, "cwd"), AT(path, "cwd"), e);
+	if (ret < 0)
+		return ret;
+	ret = rules_env(json_object_get(process, "env"), AT(path, "env"), e);
 	if (ret < 0)
 		return ret;
 	json_int_t score = json_integer_value(json_object_get(process, "oomScoreAdj"));

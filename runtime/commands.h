@@ -11,8 +11,9 @@
 #include "runtime/report.h"
 
 /* Exit codes beside the container's own. */
-#define EXIT_ERROR 1   /* hvrun could not do what was asked */
-#define EXIT_VM	   125 /* the virtual machine failed */
+#define EXIT_ERROR   1	 /* hvrun could not do what was asked */
+#define EXIT_UNKNOWN 3	 /* no such command, as runc has it */
+#define EXIT_VM	     125 /* the virtual machine failed */
 
 /* Options in front of the command. */
 struct global_options {

@@ -148,7 +148,8 @@ static int unknown_command(const struct context *context, const char *name)
 	struct err e;
 
 	err_set(&e, EINVAL, "%s: no such command; `hvrun --help` lists them", name);
-	return command_fail(context, &e);
+	(void)command_fail(context, &e);
+	return EXIT_UNKNOWN;
 }
 
 static int help_run(struct context *context, int argc, char **argv)
@@ -180,7 +181,7 @@ static int dispatch(struct context *context, int argc, char **argv)
 		return version_run(context, 0, NULL);
 	if (context->options.help || argc == 0) {
 		print_help();
-		return argc == 0 && !context->options.help ? EXIT_ERROR : 0;
+		return 0;
 	}
 	const struct command *command = find_command(argv[0]);
 	if (!command)

@@ -179,6 +179,16 @@ static int apply_user(json_t *process, const struct process_options *options, st
 	return ret;
 }
 
+static int apply_env(json_t *process, const struct option_list *env, struct err *e)
+{
+	for (size_t i = 0; i < env->n; i++) {
+		const char *fault = oci_env_fault(env->texts[i]);
+		if (fault)
+			return err_set(e, EINVAL, "%s: \"%.64s\"", fault, env->texts[i]);
+	}
+	return append_list(process, "env", env, e);
+}
+
 /* As runc does: in every set but the inheritable, where the process could not use them. */
 static int apply_caps(json_t *process, const struct option_list *caps, struct err *e)
 {
@@ -212,7 +222,7 @@ static int apply(json_t *process, const struct process_options *options, struct 
 	if (ret == 0 && options->label && *options->label)
 		ret = set(process, "selinuxLabel", json_string(options->label), e);
 	if (ret == 0)
-		ret = append_list(process, "env", &options->env, e);
+		ret = apply_env(process, &options->env, e);
 	if (ret == 0)
 		ret = apply_caps(process, &options->caps, e);
 	if (ret == 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -72,24 +73,37 @@ static int signals_parse_realtime(const char *name, int *signal)
 	return 0;
 }
 
+/* As runc reads one: with a sign, which only zero may have below it. -EINVAL for no number at all.
+ */
+static int signals_parse_number(const char *text, int *signal, struct err *e)
+{
+	char *end;
+
+	errno = 0;
+	long number = strtol(text, &end, 10);
+	if (*end || end == text || errno || strchr(" \t\n\v\f\r", text[0]))
+		return err_set(e, EINVAL, "unknown signal \"%.64s\"", text);
+	if (number < 0 || number > (long)RT_MAX)
+		return err_set(e, ERANGE,
+			"unable to signal init: invalid argument (signals are 0 to %u)", RT_MAX);
+	*signal = (int)number;
+	return 0;
+}
+
 int signals_parse(const char *text, int *signal, struct err *e)
 {
 	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
-	unsigned number;
 
-	if (options_number(text, 0, RT_MAX, &number) == 0) {
-		*signal = (int)number;
-		return 0;
-	}
+	int ret = signals_parse_number(text, signal, e);
+	if (ret != -EINVAL)
+		return ret == 0 ? 0 : -EINVAL;
 	for (size_t i = 0; i < sizeof(signals_known) / sizeof(signals_known[0]); i++) {
 		if (strcasecmp(signals_known[i].name, name) == 0) {
 			*signal = signals_known[i].number;
 			return 0;
 		}
 	}
-	if (signals_parse_realtime(name, signal) == 0)
-		return 0;
-	return err_set(e, EINVAL, "unknown signal \"%.64s\"", text);
+	return signals_parse_realtime(name, signal) == 0 ? 0 : ret;
 }
 
 const char *signals_name(int signal, char name[static SIGNALS_NAME_BYTES])

@@ -35,6 +35,35 @@ declare -gA differs=(
 	[ "$wrong" -eq 0 ] || fail "$wrong rows differ from runc's"
 }
 
+# The options of a command ("" for the global ones) in what runc's --help says.
+runc_options() {
+	runc ${1:+"$1"} --help | sed -n '/OPTIONS:/,$p' | grep -oE '^ +-.*' | sed -E 's/^ +//; s/  .*//; s/ value//g; s/,/ /g'
+}
+
+@test "each of runc's options is one of hvrun's, and it or docs/compatibility.md says what it means" {
+	local command option output known wrong=0 n=0
+	cd "$BATS_TEST_TMPDIR"
+	touch config.json # for spec, which is to write nothing
+	for command in '' create start state kill delete run exec list ps events pause resume update spec features; do
+		known="$("$HVRUN" ${command:+"$command"} --help; cat "$BATS_TEST_DIRNAME/../../docs/compatibility.md")"
+		for option in $(runc_options "$command"); do
+			n=$((n + 1))
+			[[ $option != -? ]] || known="$known $option"
+			output=$("$HVRUN" --root "$BATS_TEST_TMPDIR/state" ${command:+"$command"} "$option=false" 2>&1 </dev/null) || true
+			if [[ $output == *'no such option'* ]]; then
+				echo "$command $option: not an option"
+			elif ! grep -qE -- "(^|[^-a-z])$option([^-a-z]|\$)" <<<"$known"; then
+				echo "$command $option: not documented"
+			else
+				continue
+			fi
+			wrong=$((wrong + 1))
+		done
+	done
+	[ "$n" -gt 60 ]
+	[ "$wrong" -eq 0 ]
+}
+
 @test "nothing is left" {
 	nothing_left
 }

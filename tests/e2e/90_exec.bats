@@ -344,6 +344,15 @@ max"
 	expect_out "$before"
 }
 
+@test "exec --env: the last of a name counts, and one without a value is refused" {
+	start_box
+	ex --env PATH=/nowhere:/usr/bin:/bin --env A=1 --env A= -- perl -e 'print join(" ", $ENV{PATH}, "[$ENV{A}]", scalar(grep { /^(PATH|A)=/ } split(/\0/, `cat /proc/$$/environ`))), "\n"' </dev/null
+	expect_out '/nowhere:/usr/bin:/bin [] 2'
+	ex --env X -- true </dev/null
+	expect_status 255
+	expect_refusal 'invalid environment variable: "X"'
+}
+
 @test "--preserve-fds: 0 is fine, more is refused with what to do" {
 	start_box
 	ex --preserve-fds 0 -- true </dev/null

@@ -137,6 +137,10 @@ static void test_rules(void **state)
 	(void)state;
 	refuse("'process':{'args':[],'cwd':'/'}", "process.args: must not be empty");
 	refuse("'process':{'cwd':'/'}", "process.args: must not be empty");
+	refuse("'process':{'args':['sh'],'cwd':'/','env':['A=','B']}",
+		"process.env[1]: invalid environment variable: \"B\"");
+	refuse("'process':{'args':['sh'],'cwd':'/','env':['=B']}",
+		"process.env[0]: environment variable name can't be empty: \"=B\"");
 	refuse("'process':{'args':['sh'],'cwd':'x'}", "process.cwd: must be absolute");
 	refuse("'process':{'args':['sh'],'cwd':''}", "process.cwd: must not be empty");
 	refuse("'process':{'args':['sh'],'cwd':'/','oomScoreAdj':1001}", "process.oomScoreAdj: ");

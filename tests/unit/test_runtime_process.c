@@ -71,7 +71,7 @@ static void test_options(void **state)
 		.args = args,
 		.cwd = "/tmp",
 		.user = "11:12",
-		.env = {.texts = {"B=2", "C"}, .n = 2},
+		.env = {.texts = {"B=2", "C="}, .n = 2},
 		.caps = {.texts = {"CAP_CHOWN"}, .n = 1},
 		.gids = {.texts = {"13", "14"}, .n = 2},
 		.tty = true,
@@ -85,7 +85,7 @@ static void test_options(void **state)
 	assert_int_equal(from_config(&process, &options, &e), 0);
 	assert_json(process,
 		"{\"args\":[\"id\"],\"cwd\":\"/tmp\",\"terminal\":true,"
-		"\"env\":[\"A=1\",\"B=2\",\"C\"],"
+		"\"env\":[\"A=1\",\"B=2\",\"C=\"],"
 		"\"noNewPrivileges\":true,\"rlimits\":[{\"type\":\"RLIMIT_NOFILE\",\"soft\":5,"
 		"\"hard\":-1}],\"capabilities\":{\"bounding\":[\"CAP_KILL\",\"CAP_CHOWN\"],"
 		"\"effective\":[\"CAP_CHOWN\"],\"permitted\":[\"CAP_CHOWN\"],"
@@ -109,6 +109,10 @@ static void test_option_faults(void **state)
 		{{.args = args, .user = "4294967296"}, "parsing 4294967296 as int for uid failed"},
 		{{.args = args, .gids = {.texts = {"-1"}, .n = 1}}, "additional-gids must be"},
 		{{.args = args, .env = {.texts = {"A=\xff"}, .n = 1}}, "env: not valid UTF-8"},
+		{{.args = args, .env = {.texts = {"B"}, .n = 1}},
+			"invalid environment variable: \"B\""},
+		{{.args = args, .env = {.texts = {"=B"}, .n = 1}},
+			"environment variable name can't be empty: \"=B\""},
 	};
 
 	(void)state;

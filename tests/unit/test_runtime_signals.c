@@ -22,6 +22,8 @@ static void test_parse(void **state)
 		{"9", SIGKILL},
 		{"0", 0},
 		{"64", 64},
+		{"+3", 3},
+		{"-0", 0},
 		{"KILL", SIGKILL},
 		{"SIGKILL", SIGKILL},
 		{"sigterm", SIGTERM},
@@ -37,12 +39,18 @@ static void test_parse(void **state)
 		{"RTMAX", 64},
 		{"SIGRTMAX-30", 34},
 	};
-	static const char *const bad[] = {"", "-1", "65", "99999999999", "9x", " 9", "SIG", "SIG9",
-		"NONE", "RTMIN+", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMIN3", "SIGSIGTERM"};
+	static const char *const bad[] = {"", "-", "+", "0x9", "99999999999999999999", "9x", " 9",
+		"SIG", "SIG9", "NONE", "RTMIN+", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMIN3",
+		"SIGSIGTERM"};
+	static const char *const beyond[] = {"-1", "65", "99999999999"};
 	struct err e;
 	int signal;
 
 	(void)state;
+	for (size_t i = 0; i < sizeof(beyond) / sizeof(beyond[0]); i++) {
+		assert_int_equal(signals_parse(beyond[i], &signal, &e), -EINVAL);
+		assert_non_null(strstr(e.text, "unable to signal init: invalid argument"));
+	}
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		signal = -1;
 		if (signals_parse(good[i].text, &signal, &e) < 0)
