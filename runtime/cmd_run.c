@@ -53,6 +53,7 @@ static void on_started(void *arg)
 	struct launch *l = arg;
 	struct err e;
 
+	launch_network_keep(&l->network);
 	if (launch_hooks(l, "poststart", CONTAINER_RUNNING, &e) < 0)
 		supervise_end(&l->supervise, EXIT_ERROR, e.text);
 }

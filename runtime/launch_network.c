@@ -310,7 +310,8 @@ static int follow_namespace(struct launch *l, struct err *e)
 	if (ret == 0)
 		ret = rtnl_open(&net->rt, net->ns, e);
 	if (ret == 0 && json_object_size(devices_of(l)))
-		ret = net_devices_move(devices_of(l), net->ns, &net->state.wanted, e);
+		ret = net_devices_move(
+			devices_of(l), net->ns, &net->devices, &net->state.wanted, e);
 	if (ret == 0)
 		ret = add_devices(l, e);
 	if (ret < 0)
@@ -414,8 +415,15 @@ int launch_network_again(struct launch *l, struct err *e)
 	return ret < 0 ? ret : plan_container_again(&l->plan, l->create_file, e);
 }
 
+void launch_network_keep(struct launch_network *net)
+{
+	net_devices_free(net->devices);
+	net->devices = NULL;
+}
+
 void launch_network_close(struct launch_network *net)
 {
+	net_devices_undo(net->devices, net->ns);
 	/* Those of a container that is over have ended; the others are left to whoever adopts them.
 	 */
 	if (net->passt > 0)

@@ -29,6 +29,7 @@ struct launch_network {
 	struct net_user user;
 	int stream; /* the VM's end of passt's socket */
 	pid_t passt, watcher;
+	struct net_devices *devices; /* moved for a container that may yet fail; NULL */
 };
 
 /* For launch_network_close in any case. */
@@ -52,6 +53,10 @@ int launch_network_watch(struct launch *l, struct err *e) must_check;
 /* Once more, after hooks, before the container is created. */
 int launch_network_again(struct launch *l, struct err *e) must_check;
 
+/* The container runs, or is there to stay: the host's network devices that it was given are its. */
+void launch_network_keep(struct launch_network *net);
+
+/* Without launch_network_keep before, devices of the host's go back. */
 void launch_network_close(struct launch_network *net);
 
 #endif

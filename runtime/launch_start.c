@@ -397,6 +397,7 @@ static int let_go(struct launch *l, struct err *e)
 		return ret;
 	supervise_detach(&l->supervise);
 	janitor_dismiss(&l->janitor);
+	launch_network_keep(&l->network);
 	l->created = false;
 	return 0;
 }

@@ -319,6 +319,22 @@ iperf() {
 	expect_refusal 'config.json: linux.netDevices.p6: the host has no such network device'
 }
 
+@test "linux.netDevices goes back when the container fails, from a namespace that stays" {
+	ip -n "$NS-a" link add p7 type veth peer name q7 netns "$NS-b"
+	ip -n "$NS-a" addr add 10.85.7.2/24 dev p7
+	ip -n "$NS-a" link set p7 up
+	join "$NS-b"
+	config '.linux.netDevices = {p7: {name: "eth7"}}'
+	args no-such-program
+	status=0
+	at a "$HVRUN" --root "$STATE" create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" devices </dev/null >"$OUT" 2>"$ERR" || status=$?
+	[ "$status" -ne 0 ]
+	expect_err 'executable file not found in \$PATH'
+	[ "$(ip -n "$NS-a" -br -4 addr show p7 | tr -s ' ' | cut -d ' ' -f 3)" = 10.85.7.2/24 ]
+	ip -n "$NS-a" link show p7 | grep -q ',UP'
+	! ip -n "$NS-b" link show eth7 2>/dev/null
+}
+
 @test "MTU 9000 and 1280, and a change" {
 	veth eth0 1 9000
 	veth eth1 2 1280

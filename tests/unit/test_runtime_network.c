@@ -283,6 +283,7 @@ static void test_sync(void **state)
 static void test_net_devices(void **state)
 {
 	struct net_place p, host;
+	struct net_devices *moved = NULL;
 	struct err e;
 	json_t *names;
 
@@ -296,16 +297,28 @@ static void test_net_devices(void **state)
 	cleanup_json json_t *devices = json_pack("{s:{s:s}}", "phys0", "name", "eth7");
 	cleanup_json json_t *missing = json_pack("{s:{}}", "no0");
 	cleanup_json json_t *taken = json_pack("{s:{s:s}}", "phys0", "name", "taken");
+	cleanup_json json_t *second = json_pack("{s:{s:s}, s:{}}", "phys0", "name", "eth6", "no0");
 	/* The devices are those of the caller's namespace: so that is another process. */
 	pid_t pid = fork();
 	if (pid == 0) {
 		if (setns(host.ns, CLONE_NEWNET) < 0 ||
-			net_devices_move(missing, p.ns, &names, &e) != -ENODEV ||
+			net_devices_move(missing, p.ns, &moved, &names, &e) != -ENODEV ||
 			!strstr(e.text, "config.json: linux.netDevices.no0: ") ||
-			net_devices_move(taken, p.ns, &names, &e) != -EEXIST ||
-			net_devices_move(devices, p.ns, &names, &e) < 0 ||
+			net_devices_move(taken, p.ns, &moved, &names, &e) != -EEXIST ||
+			net_devices_move(second, p.ns, &moved, &names, &e) != -ENODEV || moved ||
+			net_devices_move(devices, p.ns, &moved, &names, &e) < 0)
+			_exit(1);
+		/* A later failure: all is as it was, and can be done again. */
+		net_devices_undo(moved, p.ns);
+		json_decref(names);
+		if (system("ip addr show phys0 | grep -q 10.5.0.1/24 && ip addr show phys0 | grep "
+			   "-q "
+			   "fd05::1/64 && ip link show phys0 | grep -q ,UP") != 0 ||
+			net_devices_move(devices, p.ns, &moved, &names, &e) < 0 ||
 			strcmp(json_string_value(json_array_get(names, 0)), "eth7") != 0)
 			_exit(1);
+		net_devices_free(moved);
+		json_decref(names);
 		_exit(0);
 	}
 	int status;
