@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,17 +73,30 @@ const struct cgroup_place *cgroup_place_of(const struct cgroup *cg, const char *
 	return v2;
 }
 
+/* In words: a child that was forked meanwhile may have the descriptor still. */
+static void unlock_place(struct cgroup_place *place)
+{
+	struct flock all = {.l_type = F_UNLCK};
+
+	if (place->lock_fd >= 0)
+		(void)fcntl(place->lock_fd, F_OFD_SETLK, &all);
+	fd_closep(&place->lock_fd);
+}
+
 void cgroup_place_fini(struct cgroup_place *place)
 {
 	free(place->controllers);
 	free(place->path);
 	fd_closep(&place->procs_fd);
+	unlock_place(place);
 }
 
 void cgroup_settle(struct cgroup *cg)
 {
-	for (size_t i = 0; i < cg->n; i++)
+	for (size_t i = 0; i < cg->n; i++) {
 		fd_closep(&cg->places[i].procs_fd);
+		unlock_place(&cg->places[i]);
+	}
 	if (cg->holder > 0) {
 		kill(cg->holder, SIGKILL);
 		while (waitpid(cg->holder, NULL, 0) < 0 && errno == EINTR)
@@ -186,24 +199,41 @@ static int open_procs(struct cgroup_place *place, struct err *e)
 	return place->procs_fd < 0 ? err_sys(e, errno, "cgroup: %s", path) : 0;
 }
 
+/* FNV-1a, for a place in the lock file. */
+static off_t hash(const char *text)
+{
+	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+	for (; *text; text++)
+		sum = (sum ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+	return (off_t)(sum >> 2); /* neither negative nor the last one */
+}
+
 /*
  * Until its first processes are in, a cgroup looks unused to everybody else: whoever makes it has
- * it locked for that time, by the very descriptor that they go in through.
+ * it locked for that time. Not by one of its own files, all of which any user could open and lock.
  */
-static int lock_place(struct cgroup_place *place, struct err *e)
+static int lock_place(struct cgroup_place *place, const char *lock_path, struct err *e)
 {
-	struct stat locked, named;
+	struct flock lock = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = hash(place->path), .l_len = 1};
+	struct stat opened, named;
 	char path[PATH_MAX];
 
-	if (flock(place->procs_fd, LOCK_EX | LOCK_NB) == 0) {
+	if (!lock_path)
+		return 0;
+	place->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (place->lock_fd < 0)
+		return err_sys(e, errno, "cgroup: %s", lock_path);
+	if (fcntl(place->lock_fd, F_OFD_SETLK, &lock) == 0) {
 		/* Whoever had the lock before may have removed the cgroup. */
 		snprintf(path, sizeof(path), "%s/cgroup.procs", place->path);
-		if (fstat(place->procs_fd, &locked) == 0 && stat(path, &named) == 0 &&
-			locked.st_ino == named.st_ino)
+		if (fstat(place->procs_fd, &opened) == 0 && stat(path, &named) == 0 &&
+			opened.st_ino == named.st_ino)
 			return 0;
 		return err_set(e, EBUSY, "cgroup: %s: was removed meanwhile", place->path);
 	}
-	if (errno != EWOULDBLOCK)
+	if (errno != EAGAIN && errno != EACCES)
 		return err_sys(e, errno, "cgroup: %s: can't lock it", place->path);
 	place->made = 0; /* it is the other one's now, though there may be no process in it yet */
 	return err_set(e, EBUSY,
@@ -223,7 +253,8 @@ static void undo_place(struct cgroup_place *place)
 		*strrchr(dir, '/') = '\0';
 	}
 	place->made = 0;
-	fd_closep(&place->procs_fd); /* last: it is the lock */
+	fd_closep(&place->procs_fd);
+	unlock_place(place); /* last */
 }
 
 static void undo(struct cgroup *cg)
@@ -288,7 +319,7 @@ static int create_cgroupfs(struct cgroup *cg, const struct cgroup_spec *spec,
 		if (r == 0)
 			r = open_procs(place, e);
 		if (r == 0)
-			r = lock_place(place, e);
+			r = lock_place(place, spec->lock_path, e);
 		if (r < 0 && r != -EBUSY &&
 			((optional && is_permission(r)) || is_extra(cg, place))) {
 			log_debug("%s: going on without it", e->text);

@@ -28,6 +28,8 @@
 
 #include "base/err.h"
 
+#define CGROUPS_LOCK "cgroups.lock" /* the name of cgroup_spec.lock_path */
+
 #define CGROUP_PLACES_MAX 24 /* hierarchies: one for each v1 controller at most, and v2 */
 
 /* What is asked for. All is borrowed, for the call only. */
@@ -49,6 +51,11 @@ struct cgroup_spec {
 	uint64_t overhead_bytes;
 	unsigned overhead_pids; /* the host's limit of threads; 0: none */
 	const char *proc;	/* in place of /proc, for tests; NULL */
+	/*
+	 * A file that nobody but those who make cgroups here can open; made at need. It is locked
+	 * until cgroup_settle, at a place of its own for each cgroup. NULL: nothing is locked.
+	 */
+	const char *lock_path;
 };
 
 struct cgroup_place {
@@ -57,6 +64,7 @@ struct cgroup_place {
 	size_t root_len;   /* bytes of path that are the hierarchy's mount point; of no use later */
 	unsigned made;	   /* by cgroup_create: how many directories, path itself included */
 	int procs_fd;	   /* path/cgroup.procs, write-only; -1 */
+	int lock_fd;	   /* cgroup_spec.lock_path, locked for this cgroup; -1 */
 };
 
 struct cgroup {

@@ -214,7 +214,8 @@ int cgroup_place_append(
 	*place = (struct cgroup_place){.controllers = strdup(controllers),
 		.path = strdup(path),
 		.root_len = root_len,
-		.procs_fd = -1};
+		.procs_fd = -1,
+		.lock_fd = -1};
 	if (!place->controllers || !place->path) {
 		cgroup_place_fini(place);
 		return -ENOMEM;

@@ -109,6 +109,18 @@ static int make_dirs(const char *path)
 	return mkdir(path, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
+int container_common_path(const char *root, const char *name, char out[PATH_MAX], struct err *e)
+{
+	char dir[PATH_MAX];
+
+	if (container_root_path(NULL, dir, e) < 0 || make_dirs(dir) < 0 ||
+		faccessat(AT_FDCWD, dir, W_OK, AT_EACCESS) < 0)
+		snprintf(dir, sizeof(dir), "%s", root);
+	if (snprintf(out, PATH_MAX, "%s/%s", dir, name) >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "%s/%s", dir, name);
+	return 0;
+}
+
 /* Opens the lock file `name` of the directory and takes it; -EWOULDBLOCK when it is held. */
 static int lock_file(int dir, const char *name, int flags, bool wait)
 {

@@ -57,6 +57,13 @@ int container_make_id(char *id, struct err *e) must_check;
  * $XDG_RUNTIME_DIR/hvrun when not root. */
 int container_root_path(const char *path, char out[PATH_MAX], struct err *e) must_check;
 
+/*
+ * The path of a file in the default root directory, which all containers of this user share,
+ * whatever root directory they are in; where that can't be written, in this one.
+ */
+int container_common_path(
+	const char *root, const char *name, char out[PATH_MAX], struct err *e) must_check;
+
 /* No descriptors, no state; for container_close in any case. */
 void container_init(struct container *c);
 

@@ -297,9 +297,13 @@ static void close_files(struct launch *l)
 static int make_cgroup(struct launch *l, struct err *e)
 {
 	struct cgroup_spec spec = launch_cgroup_spec(l);
+	char lock[PATH_MAX];
 	struct err second;
 
-	int ret = cgroup_create(&l->cgroup, &spec, e);
+	int ret = container_common_path(l->root, CGROUPS_LOCK, lock, e);
+	spec.lock_path = lock;
+	if (ret == 0)
+		ret = cgroup_create(&l->cgroup, &spec, e);
 	if (ret < 0) {
 		json_object_del(l->container.state, "cgroup");
 		if (container_save(&l->container, &second) < 0)

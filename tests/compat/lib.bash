@@ -221,7 +221,7 @@ leftovers() {
 	awk -v dir="$COMPAT_WORK/" 'index($5, dir) == 1 && $5 !~ /\/(podman\/root\/overlay|dockerd\/data)$/ { print "mount", $5 }' \
 		/proc/self/mountinfo
 	find /sys/fs/cgroup -mindepth 2 -type d -path "*/$NAME/*" ! -name conmon -printf 'cgroup %p\n'
-	find "$COMPAT_WORK/state" -mindepth 1 ! -type d ! -name kvm-works -printf 'state %p\n'
+	find "$COMPAT_WORK/state" -mindepth 1 ! -type d ! -name kvm-works ! -name cgroups.lock -printf 'state %p\n'
 	find "$COMPAT_WORK/state" -mindepth 1 -type d -empty ! -path '*/containerd*' ! -path '*/moby*' -printf 'state %p\n'
 }
 

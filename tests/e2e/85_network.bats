@@ -141,7 +141,7 @@ leftovers() {
 	for pid in $(grep -lzxF -- "BATS_RUN_TMPDIR=$BATS_RUN_TMPDIR" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3); do
 		grep -E '^(hvrun|qemu-system|passt)' "/proc/$pid/comm"
 	done 2>/dev/null | sort | uniq -c
-	ls -A "$STATE" | grep -v kvm-works || true
+	ls -A "$STATE" | grep -vE 'kvm-works|cgroups.lock' || true
 	grep -F -- "$STATE" /proc/net/unix || true
 }
 

@@ -111,7 +111,7 @@ leftovers() {
 	done 2>/dev/null | sort | uniq -c
 	cut -d' ' -f4- /proc/self/mountinfo | grep -vE '/containers/|/containerd/|/docker|/netns' | sort
 	ls -A /dev/shm | grep -v libpod || true
-	ls -A "$STATE" | grep -v kvm-works || true
+	ls -A "$STATE" | grep -vE 'kvm-works|cgroups.lock' || true
 	grep -F -- "$STATE" /proc/net/unix || true
 	ls /tmp | grep -i hvrun | grep -v compat || true
 }

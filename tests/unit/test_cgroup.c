@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "runtime/cgroup_internal.h"
 
 #define MIB 1048576ull
@@ -309,6 +311,8 @@ static void v2_tree(void)
 	put("fs/cgroup.subtree_control", "cpu\n");
 }
 
+static char lock_path[96];
+
 static int create(struct cgroup *cg, const char *resources, uint64_t overhead, struct err *e)
 {
 	json_t *json = json_loads(resources, 0, NULL);
@@ -316,11 +320,13 @@ static int create(struct cgroup *cg, const char *resources, uint64_t overhead, s
 		.proc = proc,
 		.resources = json,
 		.overhead_bytes = overhead,
-		.overhead_pids = 0};
+		.overhead_pids = 0,
+		.lock_path = lock_path};
 	int r;
 
 	assert_non_null(json);
 	snprintf(proc, sizeof(proc), "%s/proc", root);
+	snprintf(lock_path, sizeof(lock_path), "%s/lock", root);
 	assert_int_equal(cgroup_locate(cg, &spec, e), 0);
 	r = cgroup_create(cg, &spec, e);
 	json_decref(json);
@@ -500,6 +506,36 @@ static void test_race(void **state)
 	cgroup_fini(&first);
 }
 
+/* Any user can open and lock the cgroup's own files: that keeps nobody out. */
+static void test_locked_by_others(void **state)
+{
+	struct cgroup cg;
+	struct err e;
+	char path[128];
+	struct stat st;
+
+	(void)state;
+	host(V2_MOUNTS, "0::/a/b\n");
+	put("fs/cgroup.controllers", "");
+	put("fs/a/c1/cgroup.procs", "");
+	snprintf(path, sizeof(path), "%s/fs/a/c1/cgroup.procs", root);
+	cleanup_close int procs = open(path, O_RDONLY | O_CLOEXEC);
+	*strrchr(path, '/') = '\0';
+	cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(procs, LOCK_EX), 0);
+	assert_int_equal(flock(dir, LOCK_EX), 0);
+	assert_int_equal(create(&cg, "{}", 0, &e), 0);
+	/* And a child that has the descriptor does not keep the lock. */
+	int copy = dup(cg.places[0].lock_fd);
+	cgroup_settle(&cg);
+	cgroup_fini(&cg);
+	assert_int_equal(create(&cg, "{}", 0, &e), 0);
+	cgroup_fini(&cg);
+	close(copy);
+	assert_int_equal(stat(lock_path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
 /* Nothing of a cgroup that could not be made stays: here, one without a cgroup.procs. */
 static void test_undo(void **state)
 {
@@ -560,6 +596,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_values_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_locked_by_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_undo, setup, teardown),
 		cmocka_unit_test(test_json_bad),
 		cmocka_unit_test(test_weights),
