@@ -36,6 +36,7 @@ struct exec_options {
 
 struct exec {
 	struct exec_options options;
+	unsigned inherited_fds;
 	struct container container;
 	json_t *process;
 	bool terminal;
@@ -122,11 +123,11 @@ static const struct option_spec exec_specs[] = {
 	{0},
 };
 
-static int check_options(const struct exec_options *options, struct err *e)
+static int check_options(const struct exec *x, struct err *e)
 {
-	const char *cgroup = options->cgroup;
+	const char *cgroup = x->options.cgroup;
 
-	int ret = command_check_fds(options->preserve_fds, e);
+	int ret = command_check_fds(x->inherited_fds, x->options.preserve_fds, e);
 	if (ret < 0)
 		return ret;
 	if (cgroup && *cgroup && strcmp(cgroup, "/") != 0)
@@ -248,7 +249,7 @@ static int ask(struct exec *x, struct err *e)
 /* Until the process runs: what goes wrong up to here is "exec failed". */
 static int start(struct exec *x, struct err *e)
 {
-	int ret = check_options(&x->options, e);
+	int ret = check_options(x, e);
 	if (ret == 0)
 		ret = check_status(x, e);
 	if (ret == 0)
@@ -390,6 +391,7 @@ static int command_exec_run(struct context *context, int argc, char **argv)
 		err_sys(&e, ENOMEM, "exec");
 		return command_fail(context, &e);
 	}
+	x->inherited_fds = context->inherited_fds;
 	container_init(&x->container);
 	attend_init(&x->attend);
 	x->streams.in = x->streams.out = x->streams.err = x->streams.terminal = -1;

@@ -200,6 +200,7 @@ int main(int argc, char **argv)
 	int first;
 
 	log_init("hvrun", 2, LOG_LEVEL_WARNING);
+	context.inherited_fds = command_inherited_fds();
 	if (streams_sanitise() < 0)
 		return EXIT_ERROR;
 	int ret = options_parse(global_specs, &context.options, argc, argv, &first, &e);
