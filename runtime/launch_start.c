@@ -116,6 +116,8 @@ static pid_t start_program(const struct launch *l, const char *path, const char 
 		.cgroup_may_fail = l->cgroup.attach_late,
 		.session = l->detached,
 		.netns = netns,
+		/* Rootless podman enters it (podman cp), and may not enter the host's. */
+		.own_pids = path == l->vmm && rootless(NULL),
 	};
 
 	snprintf(number, sizeof(number), "%d", plan);

@@ -25,14 +25,16 @@ struct spawn {
 	const int *cgroup_fds; /* open cgroup.procs files that it enters */
 	size_t n_cgroup_fds;
 	bool cgroup_may_fail; /* systemd moves it in later, where it can't do so itself */
-	bool session; /* outlives its caller: a session of its own, no signal ignored */
-	const int *netns; /* a network namespace that it enters; NULL: the caller's */
+	bool session;	      /* outlives its caller: a session of its own, no signal ignored */
+	const int *netns;     /* a network namespace that it enters; NULL: the caller's */
+	bool own_pids; /* the first of a pid namespace of its own, where the kernel allows that */
 };
 
 /*
  * Starts a program in hvrun's process group, so that it may use the terminal, but with the
- * terminal's signals and SIGTERM ignored: hvrun forwards them. (Not so with `session`.) Returns the pid, the caller's to
- * wait for; or -errno with e naming the program. null is an open descriptor of /dev/null.
+ * terminal's signals and SIGTERM ignored: hvrun forwards them. (Not so with `session`.) Returns the
+ * pid, the caller's to wait for; or -errno with e naming the program. null is an open descriptor of
+ * /dev/null.
  */
 pid_t spawn_start(const struct spawn *spawn, int null, struct err *e) must_check;
 

@@ -120,8 +120,13 @@ not mine'
 	expect 0 no_input pod run --detach --network none --name long box sh -c 'echo begun; trap "exit 8" TERM; while :; do sleep 0.1; done'
 	expect 0 no_input pod exec long sh -c 'echo outward >/srv/data/file; id -u'
 	same "$output" 0
-	# podman enters the pid namespace of the state's pid to copy. A monitor's is the host's, which a user may not enter.
-	is_vm || expect 0 pod cp long:/srv/data/file "$USER_DIR/home/early"
+	# podman enters the mount and the pid namespace of the state's pid to copy.
+	expect 0 pod cp long:/srv/data/file "$USER_DIR/home/early"
+	same "$(cat "$USER_DIR/home/early")" outward
+	expect 0 pod cp "$USER_DIR/home/early" long:/srv/data/late
+	expect 0 no_input pod exec long sh -c 'cat /srv/data/late; stat -c %u /srv/data/late'
+	same "$output" 'outward
+0'
 	expect 0 pod top long -o pid,comm
 	has "$output" sh
 	expect 0 pod logs long

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -116,6 +117,34 @@ static void test_cpus(void **state)
 	assert_non_null(strstr(out, want));
 }
 
+static void test_own_pids(void **state)
+{
+	sigset_t mask;
+	char out[256];
+
+	(void)state;
+	sigemptyset(&mask);
+	struct spawn spawn = {.mask = &mask, .own_pids = true, .death_signal = SIGKILL};
+	int status = shell("echo $$ $PPID; exit 9", &spawn, out, sizeof(out));
+	assert_int_equal(WEXITSTATUS(status), 9);
+	/* An ordinary user's process starts without one. */
+	if (geteuid() == 0)
+		assert_string_equal(out, "1 0\n");
+	/* What comes next is where it always was. */
+	spawn.own_pids = false;
+	shell("echo $PPID", &spawn, out, sizeof(out));
+	assert_int_equal(atoi(out), getpid());
+
+	char *argv[] = {"none", NULL};
+	cleanup_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct err e;
+	spawn.path = "/no/such/program";
+	spawn.argv = argv;
+	spawn.own_pids = true;
+	spawn.out = null;
+	assert_int_equal(spawn_start(&spawn, null, &e), -ENOENT);
+}
+
 static void test_death_signal(void **state)
 {
 	int ends[2];
@@ -180,6 +209,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_own_pids),
 		cmocka_unit_test(test_death_signal),
 		cmocka_unit_test(test_faults),
 	};
