@@ -103,6 +103,9 @@ json_t *container_process_json(pid_t pid);
 /* Whether it lives: a zombie does not. */
 bool container_process_alive(const struct container_process *process);
 
+/* Waits until it is gone, patience_ms at the most. */
+void container_process_await(const struct container_process *process, int patience_ms);
+
 /* SIGKILL, and waits until it is gone. */
 void container_process_kill(const struct container_process *process);
 

@@ -113,6 +113,14 @@ static void await_end(int pidfd, int patience_ms)
 	(void)!poll(&poller, 1, patience_ms);
 }
 
+void container_process_await(const struct container_process *process, int patience_ms)
+{
+	cleanup_close int pidfd = open_process(process);
+
+	if (pidfd >= 0)
+		await_end(pidfd, patience_ms);
+}
+
 void container_process_kill(const struct container_process *process)
 {
 	cleanup_close int pidfd = open_process(process);
@@ -124,10 +132,7 @@ void container_process_kill(const struct container_process *process)
 /* The container is over, and so, mostly, is the process that stands for it when this is heard. */
 static enum container_status stopped(const struct container_process *monitor)
 {
-	cleanup_close int pidfd = open_process(monitor);
-
-	if (pidfd >= 0)
-		await_end(pidfd, END_PATIENCE_MS);
+	container_process_await(monitor, END_PATIENCE_MS);
 	return CONTAINER_STOPPED;
 }
 

@@ -19,7 +19,8 @@
 #include "runtime/container.h"
 #include "runtime/teardown.h"
 
-#define KEPT_MAX 8
+#define KEPT_MAX	    8
+#define MONITOR_PATIENCE_MS 500
 
 static int by_number(const void *a, const void *b)
 {
@@ -50,13 +51,22 @@ void janitor_close_others(const int *kept, size_t n)
 	syscall(SYS_close_range, (unsigned)next, ~0u, 0u);
 }
 
+/* With its creator the monitor's lifeline is gone: it ends, and restores the terminal if let. */
+static int take_down(struct container *c, struct err *e)
+{
+	struct container_process monitor = container_process(c, "monitor");
+
+	container_process_await(&monitor, MONITOR_PATIENCE_MS);
+	return teardown(c, NULL, e);
+}
+
 static void clean_up(struct container *c, const char *root_path)
 {
 	struct container again;
 	struct err e;
 
 	/* The state as it was written last. */
-	if (container_open(&again, root_path, c->id, &e) == 0 && teardown(&again, NULL, &e) < 0)
+	if (container_open(&again, root_path, c->id, &e) == 0 && take_down(&again, &e) < 0)
 		log_warn("%s", e.text);
 	container_close(&again);
 }

@@ -9,10 +9,12 @@
 #include "runtime/supervise.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@
 #define EVENT_MAX_DEPTH 8
 #define GRACE_NS	400000000ull
 #define GRACE_TOLD_NS	2000000000ull /* to take down a large machine in good order */
+#define FINI_MS		500
 
 #define EXIT_VM 125 /* the VM failed, not the container */
 
@@ -347,19 +350,27 @@ void supervise_detach(struct supervise *s)
 	s->vmm = s->fs = 0;
 }
 
+/* A child, which gets so long to end by itself. */
+static void end_child(pid_t pid, int patience_ms)
+{
+	cleanup_close int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+
+	if (pidfd >= 0 && patience_ms)
+		(void)!poll(&poller, 1, patience_ms);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 void supervise_fini(struct supervise *s)
 {
-	/* The monitor first: it restores the terminal, if it is given the time to. */
+	/* The monitor first: it ends with its socket, and restores the terminal if let. */
 	fd_closep(&s->control_fd);
 	fd_closep(&s->fs_control_fd);
-	if (s->vmm) {
-		kill(s->vmm, SIGKILL);
-		waitpid(s->vmm, NULL, 0);
-	}
-	if (s->fs) {
-		kill(s->fs, SIGKILL);
-		waitpid(s->fs, NULL, 0);
-	}
+	if (s->vmm)
+		end_child(s->vmm, FINI_MS);
+	if (s->fs)
+		end_child(s->fs, 0);
 	s->vmm = s->fs = 0;
 	loop_timer_fini(&s->timer);
 	fd_closep(&s->signal_fd);

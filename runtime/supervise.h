@@ -64,7 +64,10 @@ void supervise_end(struct supervise *s, int code, const char *text);
 /* The children are to outlive us: the monitor no longer ends with our socket. */
 void supervise_detach(struct supervise *s);
 
-/* Ends what still runs, closes everything and restores the signal mask. */
+/*
+ * Ends what still runs, closes everything and restores the signal mask. The monitor has half a
+ * second to go by itself, in which it restores the terminal.
+ */
 void supervise_fini(struct supervise *s);
 
 #endif

@@ -164,6 +164,7 @@ void session_vm_ended(struct session *session, enum engine_end how, const char *
 
 void session_stop(struct session *session)
 {
+	terminal_restore(&session->terminal); /* first: whoever asks may not wait for the rest */
 	if (session->outcome == SESSION_RUNNING) {
 		session->outcome = SESSION_EXITED;
 		session->code = SIGKILL_CODE;

@@ -61,6 +61,19 @@ out2"
 	[ "$status" -eq 0 ]
 }
 
+@test "a terminal: as it was after kill -9 of hvrun" {
+	config '.process.terminal = true'
+	args /bin/bash -c 'stty size; echo ready; exec sleep 1000'
+	run "$HELPERS/terminal" --kill 40 100 "$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" tty
+	echo "$output"
+	[ "$status" -eq 0 ]
+	for _ in $(seq 100); do
+		[ -n "$(ls -A "$STATE")" ] || return 0
+		sleep 0.1
+	done
+	fail "left behind: $(ls "$STATE")"
+}
+
 @test "terminal: true without a terminal is refused" {
 	config '.process.terminal = true'
 	run_script 'true'

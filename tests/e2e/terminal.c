@@ -4,13 +4,16 @@
  * waits for what it prints, changes the window's size, presses Ctrl-C, and checks that the
  * terminal's settings are afterwards what they were.
  *
- *	terminal ROWS COLUMNS PROGRAM ARGS...
+ *	terminal [--kill] ROWS COLUMNS PROGRAM ARGS...
  *
  * The program prints its size and "ready"; prints "resized" after SIGWINCH; ends with 9 at Ctrl-C.
+ * With --kill it gets no further than "ready": it is killed by SIGKILL, after which whoever it has
+ * left behind restores the terminal in due time.
  */
 #include <errno.h>
 #include <poll.h>
 #include <pty.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +25,8 @@
 #include <utmp.h>
 #include <unistd.h>
 
-#define PATIENCE_S 120
+#define PATIENCE_S	120
+#define KILL_PATIENCE_S 20
 
 static char seen[1 << 20];
 static size_t seen_len;
@@ -49,19 +53,43 @@ static bool wait_for(int master, const char *what)
 	return false;
 }
 
-static int play(int master, int slave, pid_t pid, const char *size)
+static bool become_ready(int master, int slave, const char *size)
 {
-	struct winsize larger = {.ws_row = 50, .ws_col = 120};
 	struct termios raw;
-	int status;
 
 	if (!wait_for(master, size) || !wait_for(master, "ready"))
-		return 1;
+		return false;
 	tcgetattr(slave, &raw);
 	if (raw.c_lflag & (ICANON | ECHO)) {
 		printf("the terminal is not in raw mode while the container runs\n");
-		return 1;
+		return false;
 	}
+	return true;
+}
+
+/* What is left of the program has the settings restored, sooner or later. */
+static int play_killed(int slave, pid_t pid, const struct termios *before)
+{
+	const struct timespec moment = {.tv_nsec = 50000000};
+	struct termios now = {0};
+	int status;
+
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	for (time_t end = time(NULL) + KILL_PATIENCE_S; time(NULL) <= end;) {
+		tcgetattr(slave, &now);
+		if (!memcmp(before, &now, sizeof(now)))
+			break;
+		nanosleep(&moment, NULL);
+	}
+	return 0;
+}
+
+static int play(int master, pid_t pid)
+{
+	struct winsize larger = {.ws_row = 50, .ws_col = 120};
+	int status;
+
 	ioctl(master, TIOCSWINSZ, &larger);
 	if (!wait_for(master, "50 120") || !wait_for(master, "resized"))
 		return 1;
@@ -86,6 +114,9 @@ int main(int argc, char **argv)
 	struct termios before = {0}, after = {0}; /* padding included: compared as bytes */
 	char size[64];
 
+	bool killed = argc > 1 && !strcmp(argv[1], "--kill");
+	argc -= killed;
+	argv += killed;
 	if (argc < 4)
 		return 2;
 	struct winsize first = {
@@ -104,7 +135,9 @@ int main(int argc, char **argv)
 		_exit(127);
 	}
 	snprintf(size, sizeof(size), "%s %s", argv[1], argv[2]);
-	int ret = play(master, slave, pid, size);
+	int ret = !become_ready(master, slave, size) ? 1
+		: killed				 ? play_killed(slave, pid, &before)
+							 : play(master, pid);
 	tcgetattr(slave, &after);
 	if (!ret && memcmp(&before, &after, sizeof(before))) {
 		printf("the terminal's settings were not restored\n");

@@ -112,6 +112,39 @@ static struct result run(part *vmm, part *fs, int signal)
 	return result;
 }
 
+/* Ends with its socket, after something that takes a moment, of which the link hears. */
+static void vmm_restores(int control, int link)
+{
+	struct timespec moment = {.tv_nsec = 20000000};
+
+	await_end(control);
+	nanosleep(&moment, NULL);
+	(void)!write(link, "x", 1);
+}
+
+/* A monitor that is given up while it runs can put the terminal in order before it ends. */
+static void test_given_up(void **state)
+{
+	struct supervise s;
+	int control[2], link[2];
+	struct err e;
+	char byte;
+
+	(void)state;
+	assert_int_equal(supervise_init(&s, &e), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control), 0);
+	assert_int_equal(pipe2(link, O_CLOEXEC), 0);
+	s.vmm = start(vmm_restores, control[1], link[1], &s.old_mask);
+	pid_t pid = s.vmm;
+	close(control[1]);
+	close(link[1]);
+	s.control_fd = control[0];
+	supervise_fini(&s);
+	assert_int_equal(kill(pid, 0), -1);
+	assert_int_equal(read(link[0], &byte, 1), 1);
+	close(link[0]);
+}
+
 static void fs_normal(int control, int link)
 {
 	(void)control;
@@ -296,6 +329,7 @@ int main(void)
 		cmocka_unit_test(test_deaths),
 		cmocka_unit_test(test_lingering),
 		cmocka_unit_test(test_signals),
+		cmocka_unit_test(test_given_up),
 	};
 
 	log_init("test", 2, LOG_LEVEL_ERROR);
