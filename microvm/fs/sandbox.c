@@ -24,10 +24,8 @@
 
 #define PROC_FDS      "/proc/self/fd"
 #define AT_RECURSIVE_ 0x8000u
-/* <sys/mount.h>, where these are, clashes with <linux/mount.h>. */
-#define MS_REC_	      (1u << 14)
-#define MS_PRIVATE_   (1u << 18)
-#define MNT_DETACH_   2u
+/* <sys/mount.h>, where this is, clashes with <linux/mount.h>. */
+#define MS_PRIVATE_ (1u << 18)
 
 /*
  * DAC_*, FOWNER, CHOWN, FSETID, MKNOD, SETFCAP do what the guest's kernel has permitted; SETUID and
@@ -76,25 +74,6 @@ void fs_sandbox_export(struct export *export)
 	export->fd = steal_fd(&tree);
 }
 
-/* The new namespace is a copy of the host's: everything in it goes but the new root. */
-static int leave_mounts(struct err *e)
-{
-	cleanup_close int empty = emptyfs_new(e);
-
-	if (empty < 0)
-		return empty;
-	if (syscall(SYS_mount, NULL, "/", NULL, MS_REC_ | MS_PRIVATE_, NULL) < 0)
-		return err_sys(e, errno, "private mounts");
-	if (syscall(SYS_move_mount, empty, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-		return err_sys(e, errno, "empty root directory");
-	if (fchdir(empty) < 0 || syscall(SYS_pivot_root, ".", ".") < 0)
-		return err_sys(e, errno, "pivot_root");
-	/* Both lie at "." now, the old one on top. */
-	if (syscall(SYS_umount2, ".", MNT_DETACH_) < 0)
-		return err_sys(e, errno, "unmounting the host's files");
-	return 0;
-}
-
 static bool may_leave(void)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -117,7 +96,7 @@ int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e)
 		return err_sys(e, -fds, "%s", PROC_FDS);
 	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
 		return err_sys(e, errno, "namespaces");
-	int ret = leave_mounts(e);
+	int ret = emptyfs_replace_root(fds, e);
 	if (ret < 0)
 		return ret;
 	if (fchdir(fds) < 0 || chroot(".") < 0)
