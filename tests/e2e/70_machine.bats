@@ -9,6 +9,18 @@ load lib
 	grep -qE '^[67]$' "$OUT" || fail 'memory'
 }
 
+@test "as many vCPUs as there can be, and no more" {
+	local vcpus=64
+	# Software takes minutes for so many.
+	[ "$HVRUN_ACCEL" = kvm ] && [ -z "${HVRUN_SLOW_BOX:-}" ] || vcpus=8
+	run_script 'nproc' --vcpus "${HVRUN_VCPUS:-$vcpus}"
+	expect_status 0
+	expect_line "${HVRUN_VCPUS:-$vcpus}"
+	run_script 'nproc' --vcpus 65
+	expect_status 1
+	grep -q 'from 1 to 64' "$ERR" || fail 'which number it may be'
+}
+
 @test "memory beyond 4 GiB" {
 	run_script 'awk "/MemTotal/ { print int(\$2 / 1024 / 1024) }" /proc/meminfo' --memory 6144
 	expect_status 0
