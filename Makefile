@@ -25,7 +25,7 @@ else
 SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -g
 OPT	:= -O1
 endif
-CPPFLAGS += -I. -D_GNU_SOURCE -DHVRUN_VERSION='"$(VERSION)"'
+CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE -DHVRUN_VERSION='"$(VERSION)"'
 CFLAGS	+= -std=gnu17 $(OPT) -g $(WARN) $(HARDEN) $(SANFLAGS) -MMD -MP
 LDFLAGS	+= -pie -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS)
 LDFLAGS_STATIC := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack
@@ -38,6 +38,7 @@ devices_src	:= $(wildcard microvm/devices/*.c)
 vhost_src	:= $(wildcard microvm/vhost/*.c)
 vmm_src		:= $(wildcard microvm/vmm/*.c microvm/kvm/*.c microvm/boot/*.c microvm/emulation/*.c)
 fs_src		:= $(wildcard microvm/fs/*.c)
+confine_src	:= $(wildcard microvm/confine/*.c)
 guestinit_src	:= $(wildcard guestinit/*.c)
 
 obj		= $(patsubst %.c,$(O)/obj/%.o,$(1))
@@ -58,16 +59,23 @@ $(O)/static/%.o: %.c Makefile
 	$(call say,CC,$< (static))
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out $(SANFLAGS),$(CFLAGS)) -c -o $@ $<
 
+# The names of system calls, by number.
+$(O)/gen/syscall_names.h: Makefile
+	@mkdir -p $(@D)
+	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | sed -nE \
+		's/^#define __NR_([a-z0-9_]+) ([0-9]+)$$/[\2] = "\1",/p' | sort >$@
+$(O)/obj/microvm/confine/violation.o: $(O)/gen/syscall_names.h
+
 # The kernel's command line is part of the program.
 $(O)/obj/runtime/guestkernel.o: kernel-config/cmdline
 
 $(O)/hvrun: $(call obj,$(runtime_src) $(oci_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lmnl
-$(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(base_src))
+$(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(confine_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
-$(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) $(base_src))
+$(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) microvm/confine/filter.c $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
 $(O)/guestinit.debug: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))

@@ -4,7 +4,7 @@
 
 test_libs	:= -lcmocka -ljansson -lseccomp -lcap -lmnl -lpthread
 all_src		:= $(base_src) $(oci_src) $(runtime_src) $(virtio_src) $(devices_src) $(vhost_src) \
-		   $(vmm_src) $(fs_src) $(guestinit_src)
+		   $(vmm_src) $(fs_src) $(confine_src) $(guestinit_src)
 lib_src		:= $(filter-out %/main.c,$(all_src))
 unit_src	:= $(wildcard tests/unit/test_*.c)
 unit_tests	:= $(patsubst tests/unit/%.c,$(O)/tests/%,$(unit_src))
