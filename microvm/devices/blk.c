@@ -10,20 +10,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "microvm/confine/thread.h"
+#include "microvm/confine/violation.h"
 #include "microvm/devices/blk_internal.h"
 
-#define QUEUE_REQUESTS	   0u
-#define QUEUE_SIZE	   128u
-#define THREADS_DEFAULT	   2u
-#define THREAD_STACK_BYTES (256u << 10) /* address space; a request needs a few pages of it */
-#define FEATURE(bit)	   (UINT64_C(1) << (bit))
+#define QUEUE_REQUESTS	0u
+#define QUEUE_SIZE	128u
+#define THREADS_DEFAULT 2u
+#define FEATURE(bit)	(UINT64_C(1) << (bit))
 
 struct blk_thread {
 	struct blk *blk;
@@ -38,7 +38,7 @@ struct blk {
 	pthread_cond_t wake, idle; /* with dev.lock */
 	bool pending;		   /* requests may wait in the queue */
 	bool stopping, quit;
-	unsigned n_busy, n_threads;
+	unsigned n_busy, n_threads, n_wanted;
 	struct blk_thread threads[BLK_THREADS_MAX];
 };
 
@@ -73,6 +73,15 @@ static void serve_one(struct blk *blk, struct blk_thread *thread)
 	if (!--blk->n_busy)
 		pthread_cond_broadcast(&blk->idle);
 }
+
+/* What a thread of a disk calls; beside it, what blk_request.c does with the file. */
+static const struct call disk_calls[] = {
+	CALL(futex), CALL(write), /* an interrupt for the guest; a log line */
+};
+static const struct calls disk = CALLS(disk_calls);
+const struct filter disk_filter = {.kind = "disk",
+	.parts = {&disk, &blk_request_calls, &thread_calls},
+	.denied = DENIED(THREAD_DISK)};
 
 static void *thread_main(void *arg)
 {
@@ -206,28 +215,22 @@ static void blk_describe(struct blk *blk, struct loop *loop)
 	dev->loop = loop;
 }
 
-/* Signals are the main thread's: the threads start with all of them blocked. */
-static int start_threads(struct blk *blk, unsigned wanted)
+int blk_launch(struct virtio_device *dev, bool confine)
 {
-	pthread_attr_t attr;
-	sigset_t all, before;
-	int ret = pthread_attr_init(&attr);
+	struct blk *blk = blk_of(dev);
+	struct thread_config config = {
+		.name = "disk", .main = thread_main, .filter = confine ? &disk_filter : NULL};
+	int ret = 0;
 
-	if (ret)
-		return -ret;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
-	while (!ret && blk->n_threads < wanted) {
+	while (!ret && blk->n_threads < blk->n_wanted) {
 		struct blk_thread *thread = &blk->threads[blk->n_threads];
 		thread->blk = blk;
-		ret = pthread_create(&thread->id, &attr, thread_main, thread);
+		config.arg = thread;
+		ret = thread_start(&thread->id, &config);
 		if (!ret)
 			blk->n_threads++;
 	}
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return -ret;
+	return ret;
 }
 
 int blk_create(const struct blk_config *config, struct virtio_device **out, struct err *e)
@@ -256,12 +259,7 @@ int blk_create(const struct blk_config *config, struct virtio_device **out, stru
 	}
 	blk_describe(blk, config->loop);
 	blk->disk.fd = config->fd;
-	ret = start_threads(blk, threads);
-	if (ret < 0) {
-		blk->disk.fd = -1; /* still the caller's */
-		blk_free(&blk->dev);
-		return err_sys(e, -ret, "disk: starting its threads");
-	}
+	blk->n_wanted = threads;
 	*out = &blk->dev;
 	return 0;
 }

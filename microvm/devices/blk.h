@@ -23,11 +23,16 @@ struct blk_config {
 };
 
 /*
- * *out is the caller's until blk_free. A raw file's length is rounded down to whole sectors. The
- * threads start here and inherit the caller's signal mask, name and seccomp filter.
+ * *out is the caller's until blk_free. A raw file's length is rounded down to whole sectors.
  */
 int blk_create(
 	const struct blk_config *config, struct virtio_device **out, struct err *e) must_check;
+/*
+ * Starts its threads, before the device runs; with `confine` each has an allow-list of system calls
+ * (disk_filter). They inherit all else from the caller. 0 or -errno; blk_free is due.
+ */
+int blk_launch(struct virtio_device *dev, bool confine) must_check;
+extern const struct filter disk_filter; /* microvm/confine/filter.h */
 void blk_free(struct virtio_device *dev); /* NULL is fine; the transport has let go of it */
 
 #endif

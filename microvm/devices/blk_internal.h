@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "microvm/confine/filter.h"
 #include "microvm/devices/blk.h"
 
 #define BLK_SECTOR_BYTES 512u
@@ -24,6 +25,8 @@ struct blk_disk {
 	uint64_t sectors;
 	char serial[BLK_SERIAL_BYTES];
 };
+
+extern const struct calls blk_request_calls; /* of blk_request_serve */
 
 /*
  * Serves the request in chain (which it cuts): the bytes written into it, status included, or

@@ -16,6 +16,14 @@
 #define ZERO_PAGE_BYTES 4096u
 #define ZERO_PAGES	64u /* the same page, so many times in one write */
 
+static const struct call request_calls[] = {
+	CALL(preadv),
+	CALL(pwritev),
+	CALL(fdatasync),
+	CALL(fallocate),
+};
+const struct calls blk_request_calls = CALLS(request_calls);
+
 static bool range_ok(const struct blk_disk *disk, uint64_t sector, uint64_t n_sectors)
 {
 	return sector <= disk->sectors && n_sectors <= disk->sectors - sector;

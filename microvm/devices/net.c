@@ -226,16 +226,19 @@ int net_create(const struct net_config *config, struct virtio_device **out, stru
 	struct net *net = NULL;
 	int ret = net_new(config, &net, e);
 
-	if (!net)
-		return ret;
-	for (unsigned i = 0; i < net->n_pairs && !ret && !config->idle; i++)
-		ret = net_pair_start_thread(net->pairs[i]);
-	if (ret < 0) {
-		net_delete(net);
-		return err_sys(e, -ret, "starting the threads of a network device");
-	}
-	*out = &net->dev;
-	return 0;
+	if (net)
+		*out = &net->dev;
+	return ret;
+}
+
+int net_launch(struct virtio_device *dev, bool confine)
+{
+	struct net *net = net_of(dev);
+	int ret = 0;
+
+	for (unsigned i = 0; i < net->n_pairs && !ret && !net->config.idle; i++)
+		ret = net_pair_start_thread(net->pairs[i], confine);
+	return ret;
 }
 
 void net_free(struct virtio_device *dev)

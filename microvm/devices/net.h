@@ -36,12 +36,16 @@ struct net_config {
 	bool idle;
 };
 
-/*
- * *out is the caller's until net_free. The threads start here and inherit the caller's name and
- * seccomp filter, with all signals blocked.
- */
+/* *out is the caller's until net_free. */
 int net_create(
 	const struct net_config *config, struct virtio_device **out, struct err *e) must_check;
+/*
+ * Starts its threads (none when it is idle), before the device runs; with `confine` each has an
+ * allow-list of system calls (net_filter). They inherit all else from the caller. 0 or -errno;
+ * net_free is due.
+ */
+int net_launch(struct virtio_device *dev, bool confine) must_check;
+extern const struct filter net_filter; /* microvm/confine/filter.h */
 void net_free(struct virtio_device *dev); /* NULL is fine; the transport has let go of it */
 
 #endif

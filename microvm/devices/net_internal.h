@@ -78,6 +78,7 @@ struct net_backend_ops {
 };
 
 extern const struct net_backend_ops net_tap_ops, net_stream_ops;
+extern const struct calls net_tap_calls, net_stream_calls; /* of these operations */
 
 struct net_slot {
 	uint16_t head;
@@ -198,7 +199,7 @@ void net_break_locked(struct net *net, const char *why);	       /* dev.lock held
 int net_pair_new(struct net *net, unsigned index, int fd, struct net_pair **out,
 	struct err *e) must_check; /* fd stays the caller's when it fails */
 void net_pair_free(struct net_pair *pair);
-int net_pair_start_thread(struct net_pair *pair) must_check;
+int net_pair_start_thread(struct net_pair *pair, bool confine) must_check;
 void net_pair_wake(struct net_pair *pair);
 /* dev.lock held. */
 void net_pair_start(struct net_pair *pair);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pair of queues and its thread; see net_internal.h. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,9 +8,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "microvm/confine/thread.h"
+#include "microvm/confine/violation.h"
 #include "microvm/devices/net_internal.h"
-
-#define THREAD_STACK_BYTES (256u << 10) /* address space; a turn needs a few pages of it */
 
 #define pair_of(source, member)                                                                    \
 	((struct net_pair *)(void *)((char *)(source)-offsetof(struct net_pair, member)))
@@ -136,6 +135,17 @@ bool net_pair_run(struct net_pair *pair)
 	return more && !why;
 }
 
+/* What a thread of a network device calls; beside it, what its back ends do. */
+static const struct call pair_calls[] = {
+	CALL(epoll_wait), CALL(epoll_ctl), CALL(read),
+	CALL(write),		    /* an interrupt for the guest; a log line */
+	CALL_RARELY(clock_gettime), /* where the vDSO has no clock */
+};
+static const struct calls pair_part = CALLS(pair_calls);
+const struct filter net_filter = {.kind = "net",
+	.parts = {&pair_part, &net_tap_calls, &net_stream_calls, &thread_calls},
+	.denied = DENIED(THREAD_NET)};
+
 static void *thread_main(void *arg)
 {
 	struct net_pair *pair = arg;
@@ -148,28 +158,20 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-int net_pair_start_thread(struct net_pair *pair)
+int net_pair_start_thread(struct net_pair *pair, bool confine)
 {
-	pthread_attr_t attr;
-	sigset_t all, before;
 	char name[16];
-	int ret = -pthread_attr_init(&attr);
+	const struct thread_config config = {
+		.name = name,
+		.main = thread_main,
+		.arg = pair,
+		.filter = confine ? &net_filter : NULL,
+	};
 
-	if (ret < 0)
-		return ret;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	ret = -pthread_attr_setstacksize(&attr, THREAD_STACK_BYTES);
-	if (!ret)
-		ret = -pthread_create(&pair->thread, &attr, thread_main, pair);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	if (ret < 0)
-		return ret;
-	pair->has_thread = true;
 	snprintf(name, sizeof(name), "net-%u", pair->index);
-	pthread_setname_np(pair->thread, name);
-	return 0;
+	int ret = thread_start(&pair->thread, &config);
+	pair->has_thread = ret == 0;
+	return ret;
 }
 
 void net_pair_wake(struct net_pair *pair)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "microvm/confine/filter.h"
 #include "microvm/devices/net_internal.h"
 
 #define LENGTH_BYTES 4u
@@ -123,6 +124,12 @@ static int stream_transmit(struct net_pair *pair)
 	}
 	return 0;
 }
+
+static const struct call stream_calls[] = {
+	CALL(read),
+	CALL(sendmsg),
+};
+const struct calls net_stream_calls = CALLS(stream_calls);
 
 const struct net_backend_ops net_stream_ops = {
 	.features = stream_features,

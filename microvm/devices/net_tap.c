@@ -16,11 +16,21 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/confine/filter.h"
 #include "microvm/devices/net_internal.h"
 
 /* Newer than the kernel headers that this is built with. */
 #define OFFLOAD_USO4 0x20u
 #define OFFLOAD_USO6 0x40u
+
+static const struct call tap_calls[] = {
+	CALL(readv),
+	CALL(writev),
+	CALL(poll),
+	CALL_IF_EQUAL(ioctl, 1, TUNSETOFFLOAD),
+	CALL_IF_EQUAL(ioctl, 1, TUNSETQUEUE),
+};
+const struct calls net_tap_calls = CALLS(tap_calls);
 
 /* Linux 6.2 and later. Leaves the tap as it was: no offloads. */
 static bool has_uso(int fd)

@@ -12,6 +12,22 @@
 
 #include "base/fd.h"
 
+static const struct call calls[] = {
+	CALL(newfstatat), /* of fstat, as the C library makes it */
+	CALL_RARELY(fstat),
+	CALL_IF_EQUAL(fcntl, 1, F_GETFL),
+	CALL(readv),
+	CALL(writev),
+	CALL(recvmsg),
+	CALL(sendmsg),
+	CALL(poll),
+	CALL(write),
+	CALL(shutdown),
+	CALL(epoll_ctl),
+	CALL(close),
+};
+const struct calls stream_fd_calls = CALLS(calls);
+
 static enum stream_kind kind_of(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -18,6 +18,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "microvm/confine/filter.h"
 
 enum stream_kind { STREAM_NONBLOCKING, STREAM_SOCKET, STREAM_POLLED };
 
@@ -45,5 +46,7 @@ ssize_t stream_fd_write(struct stream_fd *s, struct iovec *iov, unsigned n_iov);
 
 /* Leaves the loop and closes; a socket is shut down in direction how (SHUT_RD, SHUT_WR) first. */
 void stream_fd_close(struct stream_fd *s, struct loop *loop, int how);
+
+extern const struct calls stream_fd_calls; /* what all of these call */
 
 #endif

@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/confine/filter.h"
 #include "microvm/boot/initramfs.h"
 #include "microvm/emulation/arguments.h"
 #include "microvm/emulation/child.h"
@@ -355,8 +356,21 @@ static int emulation_resume(struct engine *engine, struct err *e)
 	return ret < 0 ? err_sys(e, -ret, "QEMU can't go on") : 0;
 }
 
+static const struct call loop_calls[] = {
+	/* child.c */
+	CALL(kill),
+	CALL(wait4),
+	CALL(waitid),
+	/* microvm/vhost: the guest's memory once more, as QEMU shares it */
+	CALL(madvise),
+	CALL_IF_EQUAL(fcntl, 1, F_SETFL),
+	CALL_IF_EQUAL(fcntl, 1, F_GETFL),
+};
+static const struct calls engine_calls = CALLS(loop_calls);
+
 const struct engine_ops engine_emulation_ops = {
 	.name = "emulation",
+	.calls = &engine_calls,
 	.create = emulation_create,
 	.start = emulation_start,
 	.pause = emulation_pause,

@@ -10,10 +10,20 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/confine/thread.h"
 #include "microvm/kvm/probe.h"
 #include "microvm/kvm/vm.h"
 
-#define VCPU_STACK_BYTES (256u << 10)
+static const struct call loop_calls[] = {
+	/* the kick, and the threads' end */
+	CALL(tgkill),
+	CALL(getpid),
+	CALL(rt_sigprocmask),
+	CALL_IF_EQUAL(ioctl, 1, KVM_KVMCLOCK_CTRL),
+	/* the random number device, which QEMU has of its own */
+	CALL(getrandom),
+};
+static const struct calls engine_calls = CALLS(loop_calls);
 
 void vm_end(struct engine *engine, enum engine_end how, const char *fmt, ...)
 {
@@ -146,6 +156,7 @@ static int engine_init(struct engine *engine, const struct vm_config *config, st
 	engine->kvm_fd = engine->vm_fd = engine->ack_fd = -1;
 	engine->ended.fd = -1;
 	engine->ended.ready = engine_ended;
+	atomic_init(&engine->order, VM_PAUSE); /* until `run` */
 	int ret = -pthread_mutex_init(&engine->lock, NULL);
 	if (!ret)
 		ret = -pthread_mutex_init(&engine->order_lock, NULL);
@@ -190,46 +201,48 @@ static int engine_kvm_create(const struct vm_config *config, struct engine **out
 }
 
 /* vCPU threads take no signal but the kick: all others are for the loop's thread. */
-static int vcpu_thread_make(struct vcpu *vcpu, const pthread_attr_t *attr)
+static int vcpu_thread_make(struct vcpu *vcpu)
 {
-	sigset_t blocked, old;
 	char name[16];
+	const struct thread_config config = {
+		.name = name,
+		.main = vcpu_run,
+		.arg = vcpu,
+		.signal = vm_kick_signal(),
+		.filter = vcpu->engine->config.confine ? &vcpu_filter : NULL,
+	};
 
-	sigfillset(&blocked);
-	sigdelset(&blocked, vm_kick_signal());
-	pthread_sigmask(SIG_SETMASK, &blocked, &old);
-	int ret = -pthread_create(&vcpu->thread, attr, vcpu_run, vcpu);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (ret < 0)
-		return ret;
-	vcpu->thread_made = true;
 	snprintf(name, sizeof(name), "vcpu-%u", vcpu->index);
-	pthread_setname_np(vcpu->thread, name);
-	return 0;
+	int ret = thread_start(&vcpu->thread, &config);
+	vcpu->thread_made = ret == 0;
+	return ret;
 }
 
+/* The threads find the order to wait. */
 static int engine_kvm_start(struct engine *engine, struct err *e)
 {
-	pthread_attr_t attr;
-	int ret = -pthread_attr_init(&attr);
+	int ret = 0;
 
-	if (ret < 0)
-		return err_sys(e, -ret, "KVM engine");
-	pthread_attr_setstacksize(&attr, VCPU_STACK_BYTES);
-	/* The first one last: nothing of the guest runs before all of it is there. */
-	for (unsigned i = engine->config.vcpus; ret == 0 && i-- > 0;)
-		ret = vcpu_thread_make(&engine->vcpus[i], &attr);
-	pthread_attr_destroy(&attr);
+	for (unsigned i = 0; ret == 0 && i < engine->config.vcpus; i++)
+		ret = vcpu_thread_make(&engine->vcpus[i]);
+	fd_closep(&engine->kvm_fd); /* it has made all that it is needed for */
 	if (ret == 0)
 		return 0;
 	engine_kvm_stop(engine);
 	return err_sys(e, -ret, "can't make a thread for a vCPU");
 }
 
+static void engine_kvm_run(struct engine *engine)
+{
+	give_order(engine, VM_RUN);
+}
+
 const struct engine_ops engine_kvm_ops = {
 	.name = "kvm",
 	.create = engine_kvm_create,
+	.calls = &engine_calls,
 	.start = engine_kvm_start,
+	.run = engine_kvm_run,
 	.pause = engine_kvm_pause,
 	.resume = engine_kvm_resume,
 	.stop = engine_kvm_stop,

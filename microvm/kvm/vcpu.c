@@ -4,11 +4,39 @@
  * VM with a message; none is ignored in a loop.
  */
 #include <errno.h>
+#include <linux/if_tun.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "microvm/confine/thread.h"
+#include "microvm/confine/violation.h"
 #include "microvm/kvm/vm.h"
+
+/*
+ * What a vCPU's thread calls: the loop below, and devices when the guest starts, stops or breaks
+ * one by writing to its registers.
+ */
+static const struct call vcpu_calls[] = {
+	CALL_IF_EQUAL(ioctl, 1, KVM_RUN),
+	CALL_IF_EQUAL(ioctl, 1, KVM_GET_REGS), /* to describe an exit that can't be served */
+	CALL_IF_EQUAL(ioctl, 1, KVM_SET_GSI_ROUTING),
+	CALL(futex),
+	CALL(write),
+	CALL(rt_sigreturn), /* of the kick */
+	/* microvm/vhost: the file server is told of its queues, and asked */
+	CALL(sendmsg),
+	CALL(recvmsg),
+	CALL(poll),
+	CALL_RARELY(clock_gettime),   /* where the vDSO has no clock */
+	CALL_RARELY(restart_syscall), /* of poll, after SIGSTOP and SIGCONT */
+	/* a network device's features */
+	CALL_IF_EQUAL(ioctl, 1, TUNSETOFFLOAD),
+	CALL_IF_EQUAL(ioctl, 1, TUNSETQUEUE),
+};
+static const struct calls vcpu_part = CALLS(vcpu_calls);
+const struct filter vcpu_filter = {
+	.kind = "vcpu", .parts = {&vcpu_part, &thread_calls}, .denied = DENIED(THREAD_VCPU)};
 
 int vm_kick_signal(void)
 {

@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "microvm/confine/filter.h"
 #include "microvm/kvm/arch.h"
 #include "microvm/virtio/mmio.h"
 #include "microvm/vmm/engine.h"
@@ -85,6 +86,7 @@ void vm_end(struct engine *engine, enum engine_end how, const char *fmt, ...)
 
 /* vcpu.c: a vCPU's thread; arg is its struct vcpu. */
 void *vcpu_run(void *arg);
+extern const struct filter vcpu_filter;
 
 /* exits.c: an exit that nobody can serve, in words. The vCPU is not running. */
 void exit_describe(int vcpu_fd, const struct kvm_run *run, char *text, size_t cap_bytes);

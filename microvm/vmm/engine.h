@@ -75,6 +75,7 @@ struct vm_config {
 	struct loop *loop;
 	const char *qemu_path; /* emulation only */
 	bool debug;
+	bool confine; /* threads have allow-lists of system calls (microvm/confine/) */
 
 	void *arg; /* of both callbacks */
 	/*
@@ -87,15 +88,20 @@ struct vm_config {
 };
 
 struct engine;
+struct calls;
 
 struct engine_ops {
 	const char *name; /* "kvm", "emulation" */
+	const struct calls *calls; /* of the loop's thread from `run` on, and of these operations */
 	/*
 	 * Makes the VM, loads the kernel and attaches the devices (sources are added to the loop).
 	 * On failure nothing is left.
 	 */
 	int (*create)(const struct vm_config *config, struct engine **engine, struct err *e);
+	/* Makes what runs the vCPUs. What `run` is for does not happen yet. */
 	int (*start)(struct engine *engine, struct err *e);
+	/* Nothing of the guest runs before this. NULL: it runs from start on. */
+	void (*run)(struct engine *engine);
 	/*
 	 * Stops the vCPUs where they are: none of them runs when this has returned. Devices go on
 	 * serving what was asked. resume lets them go on. Each only in turn, from start to stop.

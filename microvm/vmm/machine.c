@@ -184,7 +184,7 @@ static void free_device(struct virtio_device *dev)
 	}
 }
 
-int machine_init(struct machine *machine, struct plan *plan, struct loop *loop,
+int machine_init(struct machine *machine, struct plan *plan, bool confine, struct loop *loop,
 	struct console_log *console, const struct machine_events *events, void *arg, struct err *e)
 {
 	memset(machine, 0, sizeof(*machine));
@@ -215,6 +215,7 @@ int machine_init(struct machine *machine, struct plan *plan, struct loop *loop,
 		.loop = loop,
 		.qemu_path = plan->qemu,
 		.debug = plan->debug,
+		.confine = confine,
 		.arg = machine,
 		.console = console_output,
 		.ended = engine_ended,
@@ -225,6 +226,25 @@ int machine_init(struct machine *machine, struct plan *plan, struct loop *loop,
 int machine_start(struct machine *machine, struct err *e)
 {
 	return machine->ops->start(machine->engine, e);
+}
+
+int machine_launch(struct machine *machine, bool confine, struct err *e)
+{
+	for (unsigned i = 0; i < machine->n_devices; i++) {
+		struct virtio_device *dev = machine->devices[i];
+		int ret = dev->id == VIRTIO_ID_BLOCK ? blk_launch(dev, confine)
+			: dev->id == VIRTIO_ID_NET   ? net_launch(dev, confine)
+						     : 0;
+		if (ret < 0)
+			return err_sys(e, -ret, "starting a thread of the %s device", dev->name);
+	}
+	return 0;
+}
+
+void machine_run(struct machine *machine)
+{
+	if (machine->ops->run)
+		machine->ops->run(machine->engine);
 }
 
 int machine_pause(struct machine *machine, bool pause, struct err *e)

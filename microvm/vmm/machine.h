@@ -35,10 +35,15 @@ struct machine {
 };
 
 /* Takes what it needs of the plan's descriptors. The VM does not run yet. machine_fini is due. */
-int machine_init(struct machine *machine, struct plan *plan, struct loop *loop,
+int machine_init(struct machine *machine, struct plan *plan, bool confine, struct loop *loop,
 	struct console_log *console, const struct machine_events *events, void *arg,
 	struct err *e) must_check;
+/* The engine's threads or process; see engine_ops.start. */
 int machine_start(struct machine *machine, struct err *e) must_check;
+/* The devices' own threads. */
+int machine_launch(struct machine *machine, bool confine, struct err *e) must_check;
+/* Lets the guest run, if it does not yet: all is there, and as it is to stay. */
+void machine_run(struct machine *machine);
 int machine_pause(struct machine *machine, bool pause, struct err *e) must_check;
 void machine_stop(struct machine *machine); /* any number of times */
 void machine_fini(struct machine *machine);

@@ -16,10 +16,12 @@
 #include "base/log.h"
 #include "microvm/kvm/probe.h"
 #include "microvm/vmm/clients.h"
+#include "microvm/vmm/confine.h"
 #include "microvm/vmm/control.h"
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/oom.h"
 #include "microvm/vmm/plan.h"
+#include "microvm/vmm/relay_helper.h"
 #include "microvm/vmm/relay_socket.h"
 #include "microvm/vmm/root.h"
 #include "microvm/vmm/session.h"
@@ -33,6 +35,7 @@ struct monitor {
 	struct machine machine;
 	struct session session;
 	struct relay_sockets relays;
+	int relay_helper;
 	struct clients *clients; /* NULL: none */
 	struct signals signals;
 	struct oom oom;
@@ -252,14 +255,52 @@ static int leave_root(struct monitor *m, struct err *e)
 	if (!m->own_root)
 		return 0;
 	int ret = root_leave(e);
-	m->relays.in_root = ret == 0;
 	return ret < 0 ? err_add(e, "can't leave the host's root directory") : 0;
+}
+
+/*
+ * From here on the process has less and less: files, privileges, system calls. A vCPU runs when all
+ * of that is done. QEMU comes first, as it opens files and makes threads of its own.
+ */
+static int start(struct monitor *m, struct err *e)
+{
+	int ret = 0;
+
+	plan_close_boot(&m->plan);
+	if (m->plan.emulation) {
+		ret = machine_start(&m->machine, e);
+		if (!ret)
+			ret = own_root(m, e);
+	}
+	if (!ret)
+		ret = leave_root(m, e);
+	if (!ret)
+		ret = confine_process(&m->plan, e);
+	if (!ret && !m->plan.emulation)
+		ret = machine_start(&m->machine, e);
+	if (!ret)
+		ret = machine_launch(&m->machine, confine_calls(), e);
+	if (!ret)
+		ret = confine_loop(&m->machine, e);
+	if (!ret)
+		machine_run(&m->machine);
+	return ret;
+}
+
+/* What this process has that is not of the plan: its loop. */
+static int close_others(struct monitor *m, struct err *e)
+{
+	const int own[] = {m->loop.epoll_fd, m->loop.wake_fd};
+
+	return confine_descriptors(&m->plan, own, sizeof(own) / sizeof(own[0]), e);
 }
 
 static int set_up(struct monitor *m, int plan_fd, struct err *e)
 {
 	int ret = plan_read(&m->plan, plan_fd, e);
 
+	if (!ret)
+		ret = close_others(m, e);
 	if (ret < 0)
 		return ret;
 	if (m->plan.debug)
@@ -294,25 +335,19 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		ret = set_up_clients(m, e);
 	if (!ret && m->tty_fd >= 0)
 		tell_size(m);
+	/* With all that hvrun's user has, and before it has a guest's memory. */
+	if (!ret)
+		ret = relay_helper_start(&m->plan, &m->relay_helper, e);
 	/* While it is the only thread: those of devices and vCPUs will share it. */
 	if (!ret && !m->plan.emulation)
 		ret = own_root(m, e);
 	if (!ret)
-		ret = machine_init(
-			&m->machine, &m->plan, &m->loop, &m->console, &machine_events, m, e);
+		ret = machine_init(&m->machine, &m->plan, confine_calls(), &m->loop, &m->console,
+			&machine_events, m, e);
 	if (!ret)
-		ret = relay_sockets_init(
-			&m->relays, m->machine.vsock, &m->plan, on_relay_closed, m, e);
-	/* QEMU has yet to open its files. */
-	if (!ret && !m->plan.emulation)
-		ret = leave_root(m, e);
-	if (!ret)
-		ret = machine_start(&m->machine, e);
-	if (!ret && m->plan.emulation)
-		ret = own_root(m, e);
-	if (!ret && m->plan.emulation)
-		ret = leave_root(m, e);
-	return ret;
+		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, m->relay_helper,
+			on_relay_closed, m, e);
+	return ret ? ret : start(m, e);
 }
 
 static void tear_down(struct monitor *m)
@@ -325,6 +360,7 @@ static void tear_down(struct monitor *m)
 	signals_fini(&m->signals);
 	oom_fini(&m->oom);
 	fd_closep(&m->tty_fd);
+	fd_closep(&m->relay_helper);
 	plan_fini(&m->plan);
 	if (m->console_ready)
 		console_log_fini(&m->console);
@@ -353,7 +389,7 @@ static int run(int plan_fd)
 	}
 	m->console_ready = true;
 	m->exit_code = SESSION_EXIT_VM;
-	m->signals.source.fd = m->control.sock.fd = m->tty_fd = -1;
+	m->signals.source.fd = m->control.sock.fd = m->tty_fd = m->relay_helper = -1;
 	if (set_up(m, plan_fd, &e) < 0) {
 		report_failure(m, &e);
 	} else {
@@ -383,6 +419,8 @@ static int usage(FILE *out)
 {
 	fputs("usage: hvrun-vmm --plan-fd N   run the virtual machine of the plan in descriptor N\n"
 	      "       hvrun-vmm --probe-kvm   try whether KVM runs unmodified code here\n"
+	      "       hvrun-vmm --list-calls  print the system calls that each kind of thread may "
+	      "make\n"
 	      "       hvrun-vmm --version | --help\n"
 	      "\n"
 	      "Started by hvrun; the plan is described in docs/protocol.md.\n",
@@ -401,6 +439,10 @@ int main(int argc, char **argv)
 		return usage(stdout);
 	if (argc == 2 && !strcmp(argv[1], "--probe-kvm"))
 		return probe_kvm();
+	if (argc == 2 && !strcmp(argv[1], "--list-calls")) {
+		confine_print(stdout);
+		return 0;
+	}
 	if (argc == 3 && !strcmp(argv[1], "--plan-fd")) {
 		char *end;
 		errno = 0;

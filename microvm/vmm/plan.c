@@ -24,6 +24,8 @@
 #define HUGE_PAGE_BYTES	 (UINT64_C(2) << 20)
 #define SOCKET_PORT_MIN	 2048
 #define SOCKET_PORT_MAX	 4095
+#define UID_BASE_MAX	 (INT32_MAX - PID_MAX)
+#define PID_MAX		 (1 << 22) /* the kernel's PID_MAX_LIMIT */
 
 static int read_kernel(struct plan *plan, struct plan_object *top)
 {
@@ -215,7 +217,7 @@ static int read_fd_object(struct plan_object *top, const char *key, const char *
 static int read_machine(struct plan *plan, struct plan_object *top)
 {
 	const char *accel = "", *discovery = "";
-	json_int_t version = 0, vcpus = 0, memory = 0;
+	json_int_t version = 0, vcpus = 0, memory = 0, uid_base = 0;
 	int ret = plan_take_integer(top, "version", 1, 1, &version);
 
 	if (!ret)
@@ -245,10 +247,13 @@ static int read_machine(struct plan *plan, struct plan_object *top)
 		ret = plan_take_bool(top, "hold", &plan->hold);
 	if (!ret)
 		ret = plan_take_bool(top, "forwardSignals", &plan->forward_signals);
+	if (!ret && json_object_get(top->json, "uidBase"))
+		ret = plan_take_integer(top, "uidBase", 1, UID_BASE_MAX, &uid_base);
 	if (ret < 0)
 		return ret;
 	plan->emulation = strcmp(accel, "emulation") == 0;
 	plan->vcpus = (unsigned)vcpus;
+	plan->uid_base = (uint32_t)uid_base;
 	plan->memory_bytes = (uint64_t)memory;
 	plan->discovery = strcmp(discovery, "acpi") == 0 ? VM_DISCOVERY_ACPI : VM_DISCOVERY_CMDLINE;
 	if (plan->emulation && (!plan->qemu || plan->qemu[0] != '/'))
@@ -325,29 +330,67 @@ int plan_read(struct plan *plan, int fd, struct err *e)
 	return plan_parse(plan, text, len, e);
 }
 
-void plan_fini(struct plan *plan)
+static void visit_all(struct plan *plan, void (*visit)(int *fd, void *arg), void *arg)
+{
+	int *const single[] = {&plan->kernel_fd, &plan->fs_fd, &plan->control_fd, &plan->in_fd,
+		&plan->out_fd, &plan->err_fd, &plan->terminal_fd, &plan->container_fd,
+		&plan->listen_fd, &plan->oom_fd};
+
+	for (unsigned i = 0; i < sizeof(single) / sizeof(single[0]); i++)
+		visit(single[i], arg);
+	for (unsigned i = 0; i < plan->n_disks; i++)
+		visit(&plan->disks[i].fd, arg);
+	for (unsigned i = 0; i < plan->n_nets; i++)
+		for (unsigned q = 0; q < plan->nets[i].n_fds; q++)
+			visit(&plan->nets[i].fds[q], arg);
+	for (unsigned i = 0; i < plan->n_sockets; i++)
+		visit(&plan->sockets[i].fd, arg);
+	for (unsigned i = 0; i < plan->n_keep; i++)
+		visit(&plan->keep[i], arg);
+	for (unsigned i = 0; i < plan->n_initramfs; i++)
+		visit(&plan->initramfs[i].fd, arg);
+}
+
+struct numbers {
+	int *fds;
+	unsigned n, cap;
+};
+
+static void visit_number(int *fd, void *arg)
+{
+	struct numbers *numbers = arg;
+
+	if (*fd < 0)
+		return;
+	if (numbers->n < numbers->cap)
+		numbers->fds[numbers->n] = *fd;
+	numbers->n++;
+}
+
+unsigned plan_descriptors(struct plan *plan, int *fds, unsigned cap)
+{
+	struct numbers numbers = {.fds = fds, .cap = cap};
+
+	visit_all(plan, visit_number, &numbers);
+	return numbers.n;
+}
+
+static void visit_close(int *fd, void *arg)
+{
+	(void)arg;
+	fd_closep(fd);
+}
+
+void plan_close_boot(struct plan *plan)
 {
 	fd_closep(&plan->kernel_fd);
-	fd_closep(&plan->fs_fd);
-	fd_closep(&plan->control_fd);
-	fd_closep(&plan->in_fd);
-	fd_closep(&plan->out_fd);
-	fd_closep(&plan->err_fd);
-	fd_closep(&plan->terminal_fd);
-	fd_closep(&plan->container_fd);
-	for (unsigned i = 0; i < plan->n_disks; i++)
-		fd_closep(&plan->disks[i].fd);
-	for (unsigned i = 0; i < PLAN_NETS_MAX; i++)
-		for (unsigned q = 0; q < plan->nets[i].n_fds; q++)
-			fd_closep(&plan->nets[i].fds[q]);
-	for (unsigned i = 0; i < plan->n_sockets; i++)
-		fd_closep(&plan->sockets[i].fd);
-	for (unsigned i = 0; i < plan->n_keep; i++)
-		fd_closep(&plan->keep[i]);
-	fd_closep(&plan->listen_fd);
-	fd_closep(&plan->oom_fd);
 	for (unsigned i = 0; i < plan->n_initramfs; i++)
 		fd_closep(&plan->initramfs[i].fd);
+}
+
+void plan_fini(struct plan *plan)
+{
+	visit_all(plan, visit_close, NULL);
 	free(plan->initramfs);
 	plan->initramfs = NULL;
 	plan->n_initramfs = plan->n_disks = plan->n_sockets = plan->n_keep = 0;

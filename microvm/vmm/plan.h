@@ -75,6 +75,7 @@ struct plan {
 	bool controlling;	   /* the terminal is this process's own */
 	int container_fd;
 	const char *qemu; /* NULL: none */
+	uint32_t uid_base; /* its user is this number and its pid; 0: the one that it has */
 	bool debug;
 };
 
@@ -85,6 +86,12 @@ struct plan {
  */
 int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err *e) must_check;
 int plan_read(struct plan *plan, int fd, struct err *e) must_check;
+
+/* The numbers of all open descriptors of the plan to fds, as far as cap allows: how many they are.
+ */
+unsigned plan_descriptors(struct plan *plan, int *fds, unsigned cap);
+/* Closes what was needed to load the guest's kernel. */
+void plan_close_boot(struct plan *plan);
 
 void plan_fini(struct plan *plan);
 

@@ -17,19 +17,20 @@ struct relay_sockets;
 
 struct relay_socket {
 	struct relay_sockets *all;
-	int fd; /* O_PATH; the plan's */
+	unsigned index; /* in the plan */
 };
 
 struct relay_sockets {
 	struct relay_socket sockets[PLAN_SOCKETS_MAX];
 	unsigned n_conns;
-	bool in_root; /* the root directory is that of our descriptors (root.h) */
+	int helper;		   /* the connection of relay_helper.h, not its own */
 	void (*closed)(void *arg); /* whenever a connection has ended; NULL: nobody cares */
 	void *arg;
 };
 
-/* Both are to live as long as the device; the plan's descriptors too. `closed` may be NULL. */
+/* Relays and helper are to live as long as the device. `closed` may be NULL. */
 int relay_sockets_init(struct relay_sockets *relays, struct virtio_device *vsock,
-	const struct plan *plan, void (*closed)(void *arg), void *arg, struct err *e) must_check;
+	const struct plan *plan, int helper, void (*closed)(void *arg), void *arg,
+	struct err *e) must_check;
 
 #endif

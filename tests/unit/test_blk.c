@@ -45,7 +45,7 @@ static int setup_with(void **state, bool readonly, uint64_t features)
 		.fd = dup(f->fd),
 		.readonly = readonly,
 		.serial = "twenty-characters-20"};
-	if (blk_create(&config, &f->dev, &e) < 0 ||
+	if (blk_create(&config, &f->dev, &e) < 0 || blk_launch(f->dev, false) < 0 ||
 		fake_transport_init(&f->fake, f->dev, QUEUE_SIZE, features & f->dev->offered) < 0)
 		return -1;
 	f->header = fake_alloc(&f->fake, sizeof(*f->header));

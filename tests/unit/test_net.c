@@ -429,6 +429,7 @@ static void test_thread(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	config.fds[0] = pair[0];
 	assert_int_equal(net_create(&config, &d.dev, &e), 0);
+	assert_int_equal(net_launch(d.dev, false), 0);
 	assert_int_equal(
 		fake_transport_init(&d.fake, d.dev, NET_DRIVER_QUEUE_SIZE, d.dev->offered), 0);
 	d.tx = fake_alloc(&d.fake, sizeof(plain) + sizeof(frame));

@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "microvm/vmm/relay_helper.h"
 #include "microvm/vmm/relay_socket.h"
 #include "support/fake_transport.h"
 #include "support/vsock_driver.h"
@@ -31,7 +33,7 @@ struct fixture {
 	struct relay_sockets relays;
 	struct plan plan;
 	char dir[32];
-	int listener, path_fd;
+	int listener, path_fd, helper;
 	unsigned n_closed;
 };
 
@@ -59,7 +61,9 @@ static int setup(void **state)
 	f->plan.n_sockets = 1;
 	f->plan.sockets[0].port = 2048;
 	f->plan.sockets[0].fd = f->path_fd;
-	assert_int_equal(relay_sockets_init(&f->relays, f->d.dev, &f->plan, on_closed, f, &e), 0);
+	assert_int_equal(relay_helper_start(&f->plan, &f->helper, &e), 0);
+	assert_int_equal(
+		relay_sockets_init(&f->relays, f->d.dev, &f->plan, f->helper, on_closed, f, &e), 0);
 	f->d.host_port = 2048;
 	f->d.rx_repost = true;
 	assert_int_equal(driver_start(&f->d, 16), 0);
@@ -75,6 +79,8 @@ static int teardown(void **state)
 
 	driver_fini(&f->d);
 	fd_closep(&f->listener);
+	close(f->helper);
+	wait(NULL);
 	close(f->path_fd);
 	free(f);
 	return 0;

@@ -118,6 +118,7 @@ static void test_detached(void **state)
 	assert_int_equal(parse_with(&plan, "'control':{'fd':205},",
 				 "'control':{'fd':205,'lifeline':false},'listen':{'fd':210},"
 				 "'hold':true,'forwardSignals':true,'keep':[212,213],'oom':{'fd':214},"
+				 "'uidBase':1879048192,"
 				 "'sockets':[{'port':2048,'fd':211}],",
 				 &e),
 		0);
@@ -129,6 +130,7 @@ static void test_detached(void **state)
 	assert_int_equal(plan.sockets[0].port, 2048);
 	assert_int_equal(plan.sockets[0].fd, 211);
 	assert_int_equal(plan.n_keep, 2);
+	assert_int_equal(plan.uid_base, 1879048192);
 	plan_fini(&plan);
 	for (int fd = 200; fd < FIRST_FD + N_FDS; fd++)
 		assert_int_equal(fcntl(fd, F_GETFD), -1);

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The helper for Unix sockets; see relay_helper.h. A question is a number, an answer an errno. */
+#include "microvm/vmm/relay_helper.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "microvm/confine/filter.h"
+#include "microvm/confine/privileges.h"
+#include "microvm/confine/violation.h"
+#include "microvm/vmm/confine.h"
+#include "microvm/vmm/root.h"
+
+static const struct call relay_calls[] = {
+	CALL(recvmsg), CALL(sendmsg), CALL_IF_EQUAL(socket, 0, AF_UNIX), CALL(connect), CALL(close),
+	CALL(exit_group), CALL_RARELY(write), /* of a log line */
+};
+static const struct calls relay_part = CALLS(relay_calls);
+const struct filter relay_filter = {
+	.kind = "relay", .parts = {&relay_part}, .denied = DENIED(THREAD_RELAY)};
+
+/* Never waits: a listener whose queue is full refuses, as one that is gone does. */
+static int connect_to(const char *fds, int path_fd)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (sock < 0)
+		return -errno;
+	snprintf(name.sun_path, sizeof(name.sun_path), "%s/%d", fds, path_fd);
+	if (connect(sock, (struct sockaddr *)&name, sizeof(name)) < 0)
+		return -errno;
+	return steal_fd(&sock);
+}
+
+static int serve_one(int sock, const struct plan *plan, const char *fds)
+{
+	unsigned index, none = 0;
+	ssize_t n = fd_recv_packet(sock, &index, sizeof(index), NULL, &none);
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -EPIPE;
+	if (n != sizeof(index) || index >= plan->n_sockets)
+		return -EPROTO;
+	cleanup_close int fd = connect_to(fds, plan->sockets[index].fd);
+	int code = fd < 0 ? -fd : 0;
+	return fd_send_packet(sock, &code, sizeof(code), &fd, fd < 0 ? 0 : 1);
+}
+
+/* Only what connecting to the plan's sockets takes; *fds is where descriptors are found then. */
+static int confine(struct plan *plan, int sock, const char **fds, struct err *e)
+{
+	int keep[1 + PLAN_SOCKETS_MAX];
+	unsigned n = 0;
+
+	keep[n++] = sock;
+	for (unsigned i = 0; i < plan->n_sockets; i++)
+		keep[n++] = plan->sockets[i].fd;
+	int ret = confine_descriptors(NULL, keep, n, e);
+	if (ret < 0)
+		return ret;
+	*fds = "/proc/self/fd";
+	ret = root_own(e);
+	if (ret == 0) {
+		ret = root_leave(e);
+		*fds = "";
+	} else if (ret == -EPERM) {
+		ret = 0;
+	}
+	/* The last is for sockets of other users, where the monitor's own is root. */
+	if (ret == 0)
+		ret = violation_watch();
+	if (ret == 0)
+		ret = privileges_drop(0, UINT64_C(1) << CAP_DAC_OVERRIDE, e);
+	if (ret == 0 && confine_calls() && filter_install(&relay_filter) < 0)
+		ret = err_sys(e, errno, "system call filter");
+	return ret;
+}
+
+static _Noreturn void help(struct plan *plan, int sock, pid_t parent)
+{
+	const char *fds = NULL;
+	struct err e;
+	sigset_t blocked;
+	int ret;
+
+	/* It ends with its socket, and not by what a terminal sends to the group. */
+	sigfillset(&blocked);
+	sigdelset(&blocked, SIGSYS);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	prctl(PR_SET_NAME, "hvrun-relay");
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1);
+	ret = confine(plan, sock, &fds, &e);
+	if (ret < 0) {
+		log_warn("helper for Unix sockets: %s", e.text);
+		_exit(1);
+	}
+	while (serve_one(sock, plan, fds) == 0)
+		;
+	_exit(0);
+}
+
+int relay_helper_start(struct plan *plan, int *sock, struct err *e)
+{
+	pid_t parent = getpid();
+	int pair[2];
+
+	*sock = -1;
+	if (!plan->n_sockets)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, errno, "helper for Unix sockets: socketpair");
+	pid_t pid = fork();
+	if (pid == 0)
+		help(plan, pair[1], parent);
+	int code = errno;
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return err_sys(e, code, "helper for Unix sockets: fork");
+	}
+	*sock = pair[0];
+	return 0;
+}
+
+int relay_helper_connect(int sock, unsigned index)
+{
+	unsigned n_fds = 1;
+	int code = 0, fd = -1;
+	int ret = fd_send_packet(sock, &index, sizeof(index), NULL, 0);
+
+	if (ret < 0)
+		return ret;
+	ssize_t n = fd_recv_packet(sock, &code, sizeof(code), &fd, &n_fds);
+	if (n == sizeof(code) && !code && n_fds == 1)
+		return fd;
+	if (n > 0 && n_fds)
+		fd_closep(&fd);
+	return n < 0 ? (int)n : n != sizeof(code) || code <= 0 ? -EPIPE : -code;
+}
