@@ -24,7 +24,7 @@ lint-cppcheck:
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -I. -D_GNU_SOURCE \
 		--enable=warning,portability --suppress=missingIncludeSystem $(lint_src)
 
-lint-tidy:
+lint-tidy: $(O)/gen/syscall_names.h
 	clang-tidy --quiet --warnings-as-errors='*' $(lint_src) -- $(CPPFLAGS) -std=gnu17
 
 lint-shell:

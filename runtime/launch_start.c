@@ -331,6 +331,12 @@ static int start_witness(struct launch *l, struct err *e)
 
 int launch_start(struct launch *l, struct err *e)
 {
+	/*
+	 * QEMU stays what it is, and so does its monitor, which has to be able to kill it. Within a
+	 * user namespace there is no such range.
+	 */
+	if (l->settings.accel == ACCEL_KVM && !rootless(NULL))
+		l->plan.uid_base = l->settings.uid_base;
 	l->plan.hooks = l->hooks;
 	l->plan.bundle = l->bundle_path;
 	l->plan.hold = l->hooks != NULL;

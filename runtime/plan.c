@@ -474,6 +474,8 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set_new(json, "hold", json_true());
 	if (plan->detached)
 		ret |= json_object_set_new(json, "forwardSignals", json_true());
+	if (plan->uid_base)
+		ret |= json_object_set_new(json, "uidBase", json_integer(plan->uid_base));
 	if (plan->qemu)
 		ret |= json_object_set_new(json, "qemu", json_string(plan->qemu));
 	return ret;

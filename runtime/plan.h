@@ -59,6 +59,7 @@ struct plan {
 	json_t *hooks; /* of the configuration; NULL */
 	/* Descriptors that the programs inherit; keep is one that the monitor just holds. */
 	int listen, keep, oom;
+	uint32_t uid_base; /* of the monitor's user; 0: this one */
 	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
 };
 

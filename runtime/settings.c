@@ -48,6 +48,8 @@ static const struct oci_schema memory_schema = {
 static const struct oci_schema overhead_schema = {.kind = OCI_INT, .min = 1, .max = MEMORY_MAX_MIB};
 static const struct oci_schema threads_schema = {.kind = OCI_INT, .min = 1, .max = 64};
 
+static const struct oci_schema uid_schema = {.kind = OCI_INT, .min = 0, .max = UID_BASE_MAX};
+
 static const struct oci_field settings_fields[] = {
 	FIELD("accel", accel_schema),
 	FIELD("kernel", oci_string),
@@ -70,6 +72,7 @@ static const struct oci_field settings_fields[] = {
 	FIELD("txBytesPerSecond", rate_schema),
 	FIELD("antiSpoof", oci_bool),
 	FIELD("passt", oci_string),
+	FIELD("uidBase", uid_schema),
 	FIELD("debug", oci_bool),
 	FIELDS_END,
 };
@@ -184,6 +187,7 @@ static int fill_network(struct settings *s, struct err *e)
 static int settings_fill(struct settings *s, struct err *e)
 {
 	const char *accel = text_of(s, "accel"), *rule = text_of(s, "hostNamespaces");
+	const json_t *uid = json_object_get(s->json, "uidBase");
 
 	s->kernel = text_of(s, "kernel");
 	s->modules = text_of(s, "modules");
@@ -201,6 +205,7 @@ static int settings_fill(struct settings *s, struct err *e)
 	s->threads = number_of(s, "threads");
 	s->annotations = json_object_get(s->json, "annotations");
 	s->vm_namespaces = rule && strcmp(rule, "vm") == 0;
+	s->uid_base = uid ? (uint32_t)json_integer_value(uid) : UID_BASE_DEFAULT;
 	s->debug = json_is_true(json_object_get(s->json, "debug"));
 	int ret = fill_network(s, e);
 	return ret == 0 && accel ? settings_accel(accel, &s->accel, e) : ret;

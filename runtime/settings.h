@@ -20,6 +20,13 @@
 #define MEMORY_MIN_MIB 32
 #define MEMORY_MAX_MIB (1u << 22) /* 4 TiB */
 
+/*
+ * Monitors' users are from uid_base on, as many as the kernel can have processes. The default
+ * begins where systemd's table of users has nothing any more, and ends below 2^31.
+ */
+#define UID_BASE_DEFAULT 1879048192
+#define UID_BASE_MAX	 (INT32_MAX - (1 << 22))
+
 enum accel { ACCEL_KVM, ACCEL_EMULATION };
 const char *accel_name(enum accel accel);
 
@@ -52,6 +59,7 @@ struct settings {
 	bool anti_spoof;
 	const char *passt;
 	bool vm_namespaces;	   /* a namespace that is not asked for is the VM's, not an error */
+	uint32_t uid_base;	   /* 0: monitors keep the user that they were started by */
 	bool debug;
 };
 

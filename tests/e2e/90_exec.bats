@@ -373,7 +373,7 @@ max"
 	expect_refusal 'preserve-fds 1: descriptor 3 is a listening socket: .* published port'
 }
 
-@test "a bind-mounted Unix socket: mode and owner of the host's, and the monitor as the peer" {
+@test "a bind-mounted Unix socket: mode and owner of the host's, and the monitor's helper as the peer" {
 	local dir="$BATS_TEST_TMPDIR/s"
 	mkdir "$dir"
 	python3 - "$dir/sock" "$dir/peer" <<-'END' 3>&- &
@@ -398,7 +398,7 @@ max"
 	[ "$status" -ne 0 ]
 	[ "$(cat "$ERR")" = 'Permission denied' ]
 	ex --user 5:1234 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; print <S>' </dev/null
-	expect_out 'hvrun-vmm 0 0'
+	expect_out 'hvrun-relay 0 0'
 	wait "$server"
 }
 

@@ -440,11 +440,13 @@ static void test_detached(void **state)
 	box.plan.listen = 30;
 	box.plan.keep = 31;
 	box.plan.oom = 32;
+	box.plan.uid_base = 70000;
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "listen.fd")), 30);
 	assert_int_equal(json_integer_value(json_array_get(oci_lookup(json, "keep"), 0)), 31);
 	assert_int_equal(json_integer_value(oci_lookup(json, "oom.fd")), 32);
+	assert_int_equal(json_integer_value(oci_lookup(json, "uidBase")), 70000);
 	assert_true(json_is_true(oci_lookup(json, "hold")));
 	assert_true(json_is_true(oci_lookup(json, "forwardSignals")));
 	const json_t *relay = json_array_get(oci_lookup(json, "sockets"), 0);

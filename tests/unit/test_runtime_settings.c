@@ -44,6 +44,7 @@ static void test_keys(void **state)
 	assert_false(s.vm_namespaces);
 	assert_int_equal(s.network, NETWORK_NAMESPACE);
 	assert_int_equal(s.spare_interfaces, 2);
+	assert_int_equal(s.uid_base, UID_BASE_DEFAULT);
 	settings_fini(&s);
 	assert_int_equal(load(&s,
 				 "{'network':'none','spareInterfaces':0,'rxBytesPerSecond':2000,"
@@ -56,13 +57,15 @@ static void test_keys(void **state)
 	settings_fini(&s);
 	assert_int_equal(load(&s,
 				 "{'accel':'emulation','kernel':'/k','vcpus':4,'memoryMiB':512,"
-				 "'cache':'never','hostNamespaces':'vm','debug':true,'threads':3}",
+				 "'cache':'never','hostNamespaces':'vm','debug':true,'threads':3,"
+				 "'uidBase':100000}",
 				 &e),
 		0);
 	assert_int_equal(s.accel, ACCEL_EMULATION);
 	assert_string_equal(s.kernel, "/k");
 	assert_int_equal(s.vcpus, 4);
 	assert_int_equal(s.memory_mib, 512);
+	assert_int_equal(s.uid_base, 100000);
 	assert_string_equal(s.cache, "never");
 	assert_true(s.vm_namespaces);
 	assert_true(s.debug);
@@ -79,6 +82,7 @@ static void test_faults(void **state)
 		{"{'network':'host'}", "network: \"host\" is not one of namespace, user, none"},
 		{"{'spareInterfaces':9}", "spareInterfaces: 9 is larger than 8"},
 		{"{'rxBytesPerSecond':1}", "rxBytesPerSecond: 1 is less than 1024"},
+		{"{'uidBase':2147483647}", "uidBase: 2147483647 is larger than 2143289343"},
 		{"{'annotations':'vcpus'}", "annotations: must be an array"},
 		{"[]", "must be an object"},
 		{"{", "not valid JSON"},

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the monitor has given up while a guest runs, as the host's kernel tells it.
+
+load lib
+
+# A container that waits; its monitor's pid to $pid.
+start() {
+	BOX="confined-$$"
+	args sleep 1000
+	hv run --detach --accel "$HVRUN_ACCEL" "$@" --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$BOX" \
+		</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
+	[ ! -s "$ERR" ] || fail 'warnings'
+	pid=$(cat "$BATS_TEST_TMPDIR/pid")
+}
+
+# field FILE KEY: the value of a line of a status file.
+field() {
+	awk -v key="$2:" '$1 == key { $1 = ""; print substr($0, 2) }' "$1"
+}
+
+uid_of() {
+	[ "$HVRUN_ACCEL" = kvm ] && echo "$((1879048192 + $1))" || echo 0
+}
+
+@test "every thread of the monitor is without privileges and has a filter" {
+	local pid task uid n=0
+	start --vcpus 2
+	uid=$(uid_of "$pid")
+	for task in "/proc/$pid/task"/*; do
+		[ "$(field "$task/status" Uid)" = "$uid $uid $uid $uid" ] || fail "$(cat "$task/status")"
+		[ "$(field "$task/status" Gid)" = "$uid $uid $uid $uid" ] || fail "$(cat "$task/status")"
+		for set in Inh Prm Eff Bnd Amb; do
+			[ "$(field "$task/status" "Cap$set")" = 0000000000000000 ] || fail "$(cat "$task/status")"
+		done
+		[ "$(field "$task/status" NoNewPrivs)" = 1 ]
+		[ "$(field "$task/status" Seccomp)" = 2 ]
+		n=$((n + 1))
+	done
+	if [ "$HVRUN_ACCEL" = kvm ]; then
+		[ "$n" -ge 3 ] || fail "$n threads" # network devices have some, too
+		[ -z "$(field "/proc/$pid/status" Groups)" ]
+	fi
+	hv delete --force "$BOX"
+}
+
+@test "the monitor has no files, no cores, no more threads" {
+	local pid link
+	start
+	[ "$(awk '/^Max core file size/ { print $5 $6 }' "/proc/$pid/limits")" = 00 ]
+	[ "$(awk '/^Max processes/ { print $3 $4 }' "/proc/$pid/limits")" = 00 ]
+	# Its root directory holds its descriptors, which lead to nothing of the host's but streams and log.
+	[ ! -e "/proc/$pid/root/etc" ]
+	for link in "/proc/$pid/fd"/*; do
+		case $(readlink "$link") in
+		/dev/null | pipe:* | socket:* | anon_inode:* | /memfd:* | '/#'* | /dev/net/tun | "$BATS_TEST_TMPDIR"/*) ;;
+		*) fail "open: $link $(readlink "$link")" ;;
+		esac
+	done
+	hv delete --force "$BOX"
+}
+
+@test "two monitors have two users, of the range that is configured, and none with 0" {
+	[ "$HVRUN_ACCEL" = kvm ] || skip 'the monitor of QEMU keeps its user'
+	local pid first config=$BATS_TEST_TMPDIR/config.json
+	printf '{"accel": "kvm", "uidBase": 300000}' >"$config"
+	for id in one two; do
+		args sleep 1000
+		hv --config "$config" run --detach --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/$id" "$id-$$" \
+			</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
+		pid=$(cat "$BATS_TEST_TMPDIR/$id")
+		[ "$(stat -c %u "/proc/$pid/task")" -eq 0 ] # nobody's to look into but root's
+		[ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")" -eq $((300000 + pid)) ]
+	done
+	hv delete --force "one-$$"
+	hv delete --force "two-$$"
+	printf '{"accel": "kvm", "uidBase": 0}' >"$config"
+	BOX="three-$$"
+	hv --config "$config" run --detach --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$BOX" \
+		</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
+	[ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$(cat "$BATS_TEST_TMPDIR/pid")/status")" -eq 0 ]
+}
+
+@test "a monitor that is told to break its rules dies of it, and its log says so" {
+	local pid
+	start
+	# What the kernel sends for a call that is not on a list; tests/unit/test_confine.c makes such calls.
+	kill -SYS "$pid"
+	tail --pid="$pid" -f /dev/null
+	grep -q 'hvrun-vmm: killed: ' "$STATE/$BOX/monitor.log" || fail "$(cat "$STATE/$BOX/monitor.log")"
+}
+
+@test "a Unix socket is connected to as the user of hvrun, whoever the monitor is" {
+	local dir=$BATS_TEST_TMPDIR/sock
+	mkdir -m 700 "$dir"
+	python3 - "$dir/s" >"$BATS_TEST_TMPDIR/peer" 3>&- <<-'END' &
+		import socket, struct, sys
+		s = socket.socket(socket.AF_UNIX)
+		s.bind(sys.argv[1])
+		s.listen(8)
+		c, _ = s.accept()
+		print(*struct.unpack("3i", c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:])
+		c.sendall(b"hello\n")
+	END
+	until [ -S "$dir/s" ]; do sleep 0.1; done
+	chmod 700 "$dir/s"
+	bind "$dir/s" /run/s
+	run_script 'perl -MIO::Socket::UNIX -e "print IO::Socket::UNIX->new(q(/run/s))->getline"'
+	expect_status 0
+	expect_out hello
+	wait
+	[ "$(cat "$BATS_TEST_TMPDIR/peer")" = '0 0' ]
+}
+
+teardown() {
+	[ -z "${BOX:-}" ] || hv delete --force "$BOX" >/dev/null 2>&1
+}
