@@ -3,6 +3,8 @@
  * A hostile guest on the agent's connection: the input is the byte stream, cut in pieces by its
  * first byte. Meanwhile clients ask for what makes the guest's answers mean something. The session
  * must end in order whatever comes, and everyone be told.
+ *
+ * Covers: base/msg.c microvm/vmm/agent.c microvm/vmm/session.c microvm/vmm/exec.c
  */
 #include <errno.h>
 #include <fcntl.h>

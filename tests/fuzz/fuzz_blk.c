@@ -2,6 +2,8 @@
 /*
  * virtio-blk requests on a small disk, served in the fuzzer's own thread: chains from a queue that
  * does anything. The disk must keep its length, and no request may write outside of it.
+ *
+ * Covers: microvm/devices/blk_request.c
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,8 @@
 /*
  * config.json: whatever it holds is accepted or refused with a message; what is accepted can be
  * checked, sized and pruned without a fault.
+ *
+ * Covers: oci/config.c oci/schema.c oci/rules.c runtime/support.c runtime/sizing.c
  */
 #include <stddef.h>
 #include <stdint.h>

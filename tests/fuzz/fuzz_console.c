@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-console against a driver that does anything. */
+/*
+ * virtio-console against a driver that does anything.
+ *
+ * Covers: microvm/devices/console.c
+ */
 #include <stdlib.h>
 
 #include "microvm/devices/console.h"

@@ -3,6 +3,11 @@
  * A hostile guest's FUSE requests, one after the other, on a session with state: the input says
  * opcode, node, handle and arguments of each, by number among those that the session gave out, or
  * raw. Replies must fit the protocol and their room, and nothing beside the export may change.
+ *
+ * Covers: microvm/fs/request.c microvm/fs/session.c microvm/fs/lookup.c microvm/fs/attr.c microvm/fs/handle.c
+ *   microvm/fs/node.c microvm/fs/node_fd.c microvm/fs/node_path.c microvm/fs/ops_attr.c microvm/fs/ops_dir.c
+ *   microvm/fs/ops_file.c microvm/fs/ops_fs.c microvm/fs/ops_lock.c microvm/fs/ops_name.c microvm/fs/ops_open.c
+ *   microvm/fs/ops_xattr.c
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any JSON text as a create message, and what guestinit computes from a good one. */
+/*
+ * Any JSON text as a create message, and what guestinit computes from a good one.
+ *
+ * Covers: guestinit/create.c guestinit/devcg_bpf.c guestinit/seccomp_bpf.c guestinit/path.c
+ */
 #include <linux/bpf.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,6 +2,8 @@
 /*
  * Bounded JSON: parsing ends with a value or a message, no deeper than allowed, and marking large
  * integers changes nothing but these.
+ *
+ * Covers: base/json.c oci/number.c
  */
 #include <stddef.h>
 #include <stdint.h>

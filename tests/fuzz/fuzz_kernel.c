@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The kernel loaders on any file: what they accept lies within guest memory and below 1 GiB. */
+/*
+ * The kernel loaders on any file: what they accept lies within guest memory and below 1 GiB.
+ *
+ * Covers: microvm/boot/kernel.c microvm/boot/kernel_elf.c microvm/boot/kernel_bzimage.c
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -3,6 +3,8 @@
  * A hostile driver on virtio-mmio. The input is a first byte (1: a remote device) and then steps of
  * eight bytes: what to do, the width of the access, 16 bits of register offset or memory page, and
  * 32 bits of value. The device behind pops every chain, writes into it and returns it.
+ *
+ * Covers: microvm/virtio/mmio.c microvm/virtio/device.c
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,6 +2,8 @@
 /*
  * Any bytes as the stream of messages between host and guest. The first byte says in pieces of
  * which size they arrive; the second chooses between the bounds of the two directions.
+ *
+ * Covers: base/msg.c
  */
 #include <errno.h>
 #include <stdint.h>

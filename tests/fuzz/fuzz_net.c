@@ -3,6 +3,8 @@
  * The network device over a stream, run in the fuzzer's thread: a driver that does anything to its
  * three queues, and a network that sends and takes anything. What leaves the device must be whole
  * frames behind their lengths, whatever the driver did, resets in the middle of a frame included.
+ *
+ * Covers: microvm/devices/net_ctrl.c microvm/devices/net_rx.c microvm/devices/net_tx.c microvm/devices/net_stream.c
  */
 #include <endian.h>
 #include <stdlib.h>

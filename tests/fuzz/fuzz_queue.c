@@ -2,6 +2,8 @@
 /*
  * Split virtqueues: guest memory is the input, rings included. Whatever it holds, a popped chain
  * lies inside guest memory and the number of pops is bounded.
+ *
+ * Covers: microvm/virtio/queue.c
  */
 #include <stdlib.h>
 #include <string.h>

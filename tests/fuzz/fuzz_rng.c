@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-rng against a driver that does anything. */
+/*
+ * virtio-rng against a driver that does anything.
+ *
+ * Covers: microvm/devices/rng.c
+ */
 #include <stdlib.h>
 
 #include "microvm/devices/rng.h"

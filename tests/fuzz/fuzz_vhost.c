@@ -4,6 +4,8 @@
  * the bytes (descriptors of memory or of events) or what happens in between (the guest scribbles
  * over its rings and kicks), one byte of length, then the bytes as they go down the socket. The
  * device behind pops every chain and answers it.
+ *
+ * Covers: microvm/vhost/backend.c microvm/vhost/message.c microvm/vhost/vring.c
  */
 #include <stdint.h>
 #include <stdlib.h>

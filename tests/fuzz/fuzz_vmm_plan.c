@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any text as a VM plan. A few descriptors are open, for plans that name them. */
+/*
+ * Any text as a VM plan. A few descriptors are open, for plans that name them.
+ *
+ * Covers: microvm/vmm/plan.c microvm/vmm/plan_net.c microvm/vmm/plan_object.c
+ */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,6 +2,8 @@
 /*
  * virtio-vsock between a driver that does anything and host descriptors that come and go. Every
  * connection made must be reported closed at most once, and never after that.
+ *
+ * Covers: microvm/devices/vsock.c microvm/devices/vsock_conn.c microvm/devices/vsock_rx.c microvm/devices/vsock_tx.c
  */
 #include <errno.h>
 #include <fcntl.h>
