@@ -138,6 +138,7 @@ static const struct decode_field stdio_fields[] = {
 static const struct decode_field disk_fields[] = {
 	FIELD("path", DECODE_STRING, offsetof(struct cfg_disk, path), .required = true),
 	FIELD("disk", DECODE_U32, offsetof(struct cfg_disk, disk), .required = true),
+	FIELD("access", DECODE_STRING, offsetof(struct cfg_disk, access), .required = true),
 	FIELD("fileMode", DECODE_U64, offsetof(struct cfg_disk, mode)),
 	FIELD("uid", DECODE_U64, offsetof(struct cfg_disk, uid)),
 	FIELD("gid", DECODE_U64, offsetof(struct cfg_disk, gid)),

@@ -96,9 +96,12 @@ struct cfg_device {
 	struct opt_u64 mode, uid, gid;
 };
 
-/* A block device of the VM that shows up in the container: virtio-blk number `disk`. */
+/*
+ * A block device of the VM that shows up in the container: virtio-blk number `disk`, for the
+ * accesses that the device rules grant of the host's.
+ */
 struct cfg_disk {
-	const char *path;
+	const char *path, *access;
 	uint32_t disk;
 	struct opt_u64 mode, uid, gid;
 };

@@ -76,7 +76,7 @@ static int device_from_disk(struct create *c, size_t i, struct device_node *node
 	if (!node->field)
 		return err_set(e, ENOMEM, "out of memory");
 	node->path = disk->path;
-	node->disk = true;
+	node->disk_access = disk->access;
 	node->mode = S_IFBLK | (disk->mode.set ? (mode_t)disk->mode.value & 07777 : 0660);
 	node->uid = (uid_t)disk->uid.value;
 	node->gid = (gid_t)disk->gid.value;

@@ -22,8 +22,8 @@ struct device_node {
 	dev_t number;
 	uid_t uid;
 	gid_t gid;
-	bool disk;   /* a disk of the VM */
-	int tree_fd; /* a detached mount of such a node, or -1 */
+	const char *disk_access; /* of a disk of the VM: "r", "rwm" and so on; else NULL */
+	int tree_fd;		 /* a detached mount of such a node, or -1 */
 };
 
 struct devices {

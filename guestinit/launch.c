@@ -132,16 +132,27 @@ static int launch_sources(struct container *container, struct sources *s, struct
 			 : devices_prepare(nodes, &s->devices, e);
 }
 
+static struct cfg_devcg_rule launch_disk_rule(
+	const struct device_node *node, bool allow, const char *access)
+{
+	return (struct cfg_devcg_rule){.allow = allow,
+		.type = "b",
+		.major = {true, major(node->number)},
+		.minor = {true, minor(node->number)},
+		.access = access};
+}
+
 /*
- * The rules of the configuration, and the container's disks: rules name them by the host's
- * numbers, which are not the guest's.
+ * The rules of the configuration name the container's disks by the host's numbers, which are not
+ * the guest's. What they say of the guest's numbers is of some other device of the host: of a
+ * disk the last word is what hvrun has found them to grant.
  */
 static int launch_device_rules(struct container *c, const struct devices *devices, struct err *e)
 {
 	const struct cfg_resources *r = &c->create->os.resources;
 	size_t n = r->devices.n;
 	struct cfg_devcg_rule *rules =
-		arena_array(&c->create->arena, n + c->create->disks.n, sizeof(*rules));
+		arena_array(&c->create->arena, n + 2 * c->create->disks.n, sizeof(*rules));
 
 	if (!rules)
 		return err_set(e, ENOMEM, "out of memory");
@@ -149,12 +160,10 @@ static int launch_device_rules(struct container *c, const struct devices *device
 		memcpy(rules, r->devices.v, n * sizeof(*rules));
 	for (size_t i = 0; i < devices->n; i++) {
 		const struct device_node *node = &devices->nodes[i];
-		if (!node->disk)
+		if (!node->disk_access)
 			continue;
-		rules[n++] = (struct cfg_devcg_rule){.allow = true,
-			.type = "b",
-			.major = {true, major(node->number)},
-			.minor = {true, minor(node->number)}};
+		rules[n++] = launch_disk_rule(node, false, "rwm");
+		rules[n++] = launch_disk_rule(node, true, node->disk_access);
 	}
 	int ret = devcg_attach(c->cgroup_fd, rules, n, e);
 	if (ret != -ENOSYS)

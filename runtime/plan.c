@@ -17,6 +17,7 @@
 #include "base/msg.h"
 #include "oci/idmap.h"
 #include "oci/schema.h"
+#include "runtime/devrules.h"
 #include "runtime/net_scan.h"
 #include "runtime/support.h"
 
@@ -57,7 +58,27 @@ static void disk_node(unsigned major_number, unsigned minor_number, char *node, 
 	snprintf(node, cap, "/dev/%.*s", (int)strcspn(name, "\n"), name);
 }
 
-static int open_disk(struct plan_disk *disk, const json_t *device, struct err *e)
+/* What the container may do with a block device: what its rules say of the host's numbers. */
+static unsigned disk_access(const struct plan *plan, const json_t *device)
+{
+	return devrules_block(plan->config->resources,
+		(unsigned)json_integer_value(json_object_get(device, "major")),
+		(unsigned)json_integer_value(json_object_get(device, "minor")));
+}
+
+static bool is_block_device(const json_t *device)
+{
+	return json_string_value(json_object_get(device, "type"))[0] == 'b';
+}
+
+/* One that the container may neither read nor write stays on the host: no open succeeds anyway. */
+static bool becomes_disk(const struct plan *plan, const json_t *device)
+{
+	return is_block_device(device) &&
+		disk_access(plan, device) & (DEVRULES_READ | DEVRULES_WRITE);
+}
+
+static int open_disk(struct plan_disk *disk, const json_t *device, unsigned access, struct err *e)
 {
 	const char *path = json_string_value(json_object_get(device, "path"));
 	unsigned major_number = (unsigned)json_integer_value(json_object_get(device, "major"));
@@ -66,7 +87,8 @@ static int open_disk(struct plan_disk *disk, const json_t *device, struct err *e
 	struct stat st;
 
 	disk_node(major_number, minor_number, node, sizeof(node));
-	cleanup_close int fd = open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	cleanup_close int fd =
+		access & DEVRULES_WRITE ? open(node, O_RDWR | O_CLOEXEC | O_NONBLOCK) : -1;
 	disk->readonly = fd < 0;
 	if (fd < 0)
 		fd = open(node, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -78,6 +100,7 @@ static int open_disk(struct plan_disk *disk, const json_t *device, struct err *e
 		return err_set(e, ENODEV, "%s: %s is not block device %u:%u", path, node,
 			major_number, minor_number);
 	disk->fd = steal_fd(&fd);
+	disk->access = access;
 	disk->device = device;
 	return 0;
 }
@@ -121,11 +144,12 @@ int plan_open_disks(struct plan *plan, struct err *e)
 		return err_add(e, "config.json: vm.image.path");
 	for (size_t i = 0; i < json_array_size(devices); i++) {
 		const json_t *device = json_array_get(devices, i);
-		if (json_string_value(json_object_get(device, "type"))[0] != 'b')
+		if (!becomes_disk(plan, device))
 			continue;
 		int ret = plan->n_disks == PLAN_DISKS_MAX
 			? err_set(e, ENOTSUP, "more than %d block devices", PLAN_DISKS_MAX)
-			: open_disk(&plan->disks[plan->n_disks], device, e);
+			: open_disk(&plan->disks[plan->n_disks], device, disk_access(plan, device),
+				  e);
 		if (ret < 0)
 			return err_add(e, "config.json: linux.devices[%zu]", i);
 		plan->n_disks++;
@@ -195,10 +219,14 @@ static json_t *guest_disks(const struct plan *plan)
 
 	for (unsigned i = 0; i < plan->n_disks; i++) {
 		const json_t *device = plan->disks[i].device;
+		unsigned access = plan->disks[i].access;
+		char letters[4];
 		if (!device)
 			continue; /* the root file system */
-		json_t *entry = json_pack(
-			"{s:O, s:i}", "path", json_object_get(device, "path"), "disk", (int)i);
+		snprintf(letters, sizeof(letters), "%s%s%s", access & DEVRULES_READ ? "r" : "",
+			access & DEVRULES_WRITE ? "w" : "", access & DEVRULES_MKNOD ? "m" : "");
+		json_t *entry = json_pack("{s:O, s:i, s:s}", "path",
+			json_object_get(device, "path"), "disk", (int)i, "access", letters);
 		static const char *const copied[] = {"fileMode", "uid", "gid"};
 		if (!entry || json_array_append_new(list, entry) < 0)
 			return NULL;
@@ -211,16 +239,13 @@ static json_t *guest_disks(const struct plan *plan)
 	return steal_ptr(&list);
 }
 
-static void drop_block_devices(json_t *section)
+static void drop_disks(const struct plan *plan)
 {
-	json_t *devices = json_object_get(section, "devices");
+	json_t *devices = json_object_get(plan->config->linux_section, "devices");
 
-	for (size_t i = json_array_size(devices); i-- > 0;) {
-		const char *type =
-			json_string_value(json_object_get(json_array_get(devices, i), "type"));
-		if (type[0] == 'b')
+	for (size_t i = json_array_size(devices); i-- > 0;)
+		if (becomes_disk(plan, json_array_get(devices, i)))
 			json_array_remove(devices, i);
-	}
 }
 
 /* Where the network namespace comes from is the host's affair: the guest's is its own. */
@@ -361,7 +386,7 @@ int plan_container_file(struct plan *plan, struct err *e)
 	json_t *disks = guest_disks(plan);
 	for (unsigned i = 0; i < plan->n_disks; i++)
 		plan->disks[i].device = NULL; /* goes with what is dropped now */
-	drop_block_devices(config->linux_section);
+	drop_disks(plan);
 	drop_network_path(config->linux_section);
 	json_t *stdio = streams->terminal >= 0
 		? json_pack("{s:i, s:i, s:i}", "terminal", PORT_STDIN, "rows", streams->rows,
@@ -433,8 +458,7 @@ static json_t *net_list(const struct plan *plan)
 		const struct plan_net *net = &plan->nets[i];
 		char mac[NET_MAC_TEXT_BYTES];
 		net_mac_format(net->mac, mac);
-		json_t *entry =
-			json_pack("{s:s, s:i}", "mac", mac, "mtu", (int)net->mtu);
+		json_t *entry = json_pack("{s:s, s:i}", "mac", mac, "mtu", (int)net->mtu);
 		if (net->n_taps) {
 			json_t *taps = json_array();
 			for (unsigned k = 0; k < net->n_taps; k++)

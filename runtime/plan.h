@@ -25,6 +25,7 @@
 struct plan_disk {
 	int fd;
 	bool readonly;
+	unsigned access;      /* DEVRULES_*, what the container may do with a block device */
 	const json_t *device; /* the entry of linux.devices; NULL: vm.image, the first */
 };
 
@@ -52,11 +53,11 @@ struct plan {
 	struct plan_net nets[PLAN_NETS_MAX];
 	json_t *network; /* NETWORK of docs/protocol.md; NULL */
 	json_t *message; /* the create message, owned, once there is one */
-	bool start;    /* the container's process is started at once */
-	bool hold;     /* the container waits for the hooks */
-	bool detached; /* the monitor outlives hvrun */
-	bool console;  /* the terminal is one of --console-socket, the monitor's own */
-	json_t *hooks; /* of the configuration; NULL */
+	bool start;	 /* the container's process is started at once */
+	bool hold;	 /* the container waits for the hooks */
+	bool detached;	 /* the monitor outlives hvrun */
+	bool console;	 /* the terminal is one of --console-socket, the monitor's own */
+	json_t *hooks;	 /* of the configuration; NULL */
 	/* Descriptors that the programs inherit; keep is one that the monitor just holds. */
 	int listen, keep, oom;
 	uint32_t uid_base; /* of the monitor's user; 0: this one */

@@ -471,6 +471,40 @@ static void test_detached(void **state)
 	destroy(&box);
 }
 
+/* A block device that no rule grants is not opened: its node goes to the guest as it is. */
+static void test_device_refused(void **state)
+{
+	struct box box = {0};
+	struct err e = {0};
+
+	(void)state;
+	make(&box,
+		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{'devices':"
+		"[{'type':'b','path':'/dev/d','major':4095,'minor':3}],'resources':{'devices':"
+		"[{'allow':true},{'allow':false,'type':'b','major':4095,'access':'rw'}]}}");
+	open_exports(&box);
+	fill(&box);
+	assert_int_equal(plan_open_disks(&box.plan, &e), 0);
+	assert_int_equal(box.plan.n_disks, 0);
+	cleanup_close int fd = plan_container_file(&box.plan, &e);
+	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
+	assert_int_equal(json_array_size(oci_lookup(message, "devices")), 0);
+	assert_int_equal(json_array_size(oci_lookup(message, "config.linux.devices")), 1);
+	destroy(&box);
+
+	/* One that is granted is, and this one is not there. */
+	memset(&box, 0, sizeof(box));
+	make(&box,
+		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{'devices':"
+		"[{'type':'b','path':'/dev/d','major':4095,'minor':3}],'resources':{'devices':"
+		"[{'allow':true,'type':'b','major':4095,'minor':3,'access':'r'}]}}");
+	open_exports(&box);
+	fill(&box);
+	assert_true(plan_open_disks(&box.plan, &e) < 0);
+	assert_non_null(strstr(e.text, "linux.devices[0]: "));
+	destroy(&box);
+}
+
 /* vm.image is the first disk and the root, and one machine at a time may write to it. */
 static void test_image(void **state)
 {
@@ -517,6 +551,7 @@ static void test_image(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_device_refused),
 		cmocka_unit_test(test_image),
 		cmocka_unit_test(test_exports),
 		cmocka_unit_test(test_readonly_root),
