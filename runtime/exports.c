@@ -167,6 +167,7 @@ static int open_root(struct export *export, const struct oci_config *config, int
 		ret = check_empty(export, e);
 	if (ret < 0)
 		return err_add(e, "config.json: root.path");
+	export->recursive = true; /* as runc, which binds it so */
 	export->readonly = image || (config->root_readonly && root_complete(config, export->fd));
 	return 0;
 }
@@ -184,6 +185,7 @@ static int open_mount(struct export *export, const json_t *mount, size_t index, 
 	export->readonly = option_last(mount, "ro", "rw");
 	export->nodev = option_last(mount, "nodev", "dev");
 	export->nosuid = option_last(mount, "nosuid", "suid");
+	export->recursive = support_has_option(mount, "rbind");
 	return 0;
 }
 

@@ -22,6 +22,7 @@ struct export
 	int fd; /* O_PATH */
 	char *path;
 	bool readonly, nodev, nosuid;
+	bool recursive; /* what the host has mounted below belongs to it: rbind, not bind */
 	bool socket; /* a Unix socket: relayed by the monitor, not served by hvrun-fs */
 };
 

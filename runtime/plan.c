@@ -551,9 +551,10 @@ int plan_fs_file(const struct plan *plan, struct err *e)
 		const struct export *export = &plan->exports->list[i];
 		if (export->socket)
 			continue;
-		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:b, s:b}", "name", export->name,
-			"fd", export->fd, "path", export->path, "readonly", (int)export->readonly,
-			"nodev", (int)export->nodev, "nosuid", (int)export->nosuid);
+		json_t *entry = json_pack("{s:s, s:i, s:s, s:b, s:b, s:b, s:b}", "name",
+			export->name, "fd", export->fd, "path", export->path, "readonly",
+			(int)export->readonly, "nodev", (int)export->nodev, "nosuid",
+			(int)export->nosuid, "recursive", (int)export->recursive);
 		if (!entry) {
 			json_decref(list);
 			return err_set(e, EINVAL, "%s: the path is not valid UTF-8", export->path);

@@ -87,12 +87,13 @@ int fs_config_export(struct exports *exports, const json_t *json, int fd,
 	void (*prepare)(struct export *), struct err *e)
 {
 	static const char *const known[] = {
-		"name", "fd", "path", "readonly", "nodev", "nosuid", "cache", "locks", NULL};
+"name", "fd", "path", "readonly", "nodev", "nosuid",
+		"recursive", "cache", "locks", NULL};
 	static const char *const caches[] = {"auto", "never", "always", NULL};
 	static const char *const locks[] = {"guest", "host", NULL};
 	static const char where[] = "exports[].";
 	unsigned cache = CACHE_AUTO, host_locks = 0;
-	struct export x = {.fd = fd};
+	struct export x = {.fd = fd, .recursive = true};
 
 	int ret = check_keys(json, where, known, e);
 	if (!ret && fd < 0)
@@ -103,6 +104,8 @@ int fs_config_export(struct exports *exports, const json_t *json, int fd,
 		ret = get_bool(json, where, "nodev", &x.nodev, e);
 	if (!ret)
 		ret = get_bool(json, where, "nosuid", &x.nosuid, e);
+	if (!ret)
+		ret = get_bool(json, where, "recursive", &x.recursive, e);
 	if (!ret)
 		ret = get_word(json, where, "cache", caches, &cache, e);
 	if (!ret)
@@ -119,6 +122,7 @@ int fs_config_export(struct exports *exports, const json_t *json, int fd,
 		x.path = x.name;
 	x.cache = (enum cache_policy)cache;
 	x.host_locks = host_locks;
+	x.one_mount = !x.recursive;
 	if (prepare)
 		prepare(&x);
 	return exports_add(exports, &x, e);

@@ -2,7 +2,8 @@
 /*
  * From a name to a node. A name is one component, checked by request_take_name, and is resolved in
  * the directory that the parent's descriptor holds, so no name can lead out of an export. openat2
- * says so once more: beneath the parent, through no magic link. The component itself is opened
+ * says so once more: beneath the parent, through no magic link, and into no other mount where
+ * those are not part of the export. The component itself is opened
  * with O_PATH and O_NOFOLLOW: nothing happens to a device or a fifo, and a symbolic link is a link.
  */
 #include <errno.h>
@@ -15,13 +16,14 @@
 #include "base/fd.h"
 #include "microvm/fs/ops.h"
 
-static int open_beneath(int dirfd, const char *name)
+static int open_beneath(const struct node_use *dir, const char *name)
 {
+	bool stay = node_export(dir->node)->one_mount;
 	struct open_how how = {
 		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (stay ? RESOLVE_NO_XDEV : 0u),
 	};
-	int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+	int fd = (int)syscall(SYS_openat2, dir->fd, name, &how, sizeof(how));
 
 	return fd < 0 ? -errno : fd;
 }
@@ -77,9 +79,9 @@ int lookup_entry(const struct op_call *c, const struct node_use *dir, const char
 {
 	if (!dir->node)
 		return lookup_export(c, name, out);
-	int fd = open_beneath(dir->fd, name);
+	int fd = open_beneath(dir, name);
 	if ((fd == -EMFILE || fd == -ENFILE) && nodes_shrink(&c->s->nodes))
-		fd = open_beneath(dir->fd, name);
+		fd = open_beneath(dir, name);
 	if (fd < 0)
 		return fd;
 	return lookup_enter(c, dir->node, name, node_export(dir->node), fd, out);

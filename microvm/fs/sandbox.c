@@ -53,9 +53,26 @@ static int open_tree_clone(int dirfd, const char *path, unsigned flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/*
+ * A copy of the mounts of the export, or -errno. Of a tree whose mounts are locked (user
+ * namespaces) there are whole copies only: then lookups have to keep to the one mount.
+ */
+static int clone_export(struct export *export)
+{
+	int tree = -EINVAL;
+
+	if (!export->recursive)
+		tree = open_tree_clone(export->fd, "", AT_EMPTY_PATH);
+	if (tree >= 0)
+		export->one_mount = false;
+	else
+		tree = open_tree_clone(export->fd, "", AT_EMPTY_PATH | AT_RECURSIVE_);
+	return tree;
+}
+
 void fs_sandbox_export(struct export *export)
 {
-	cleanup_close int tree = open_tree_clone(export->fd, "", AT_EMPTY_PATH | AT_RECURSIVE_);
+	cleanup_close int tree = clone_export(export);
 	struct mount_attr attr = {
 		.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
 		.propagation = MS_PRIVATE_,

@@ -19,8 +19,10 @@
 /*
  * Puts in export->fd's place a private copy of the mounts there (nothing on the host changes):
  * ".." ends at its root, it is read-only for the kernel too when the export is, and devices and
- * set-user-ID files in it mean nothing to this process. Where that can't be (no privilege, another
- * mount namespace), the descriptor stays as it is.
+ * set-user-ID files in it mean nothing to this process. What is mounted
+ * below comes along only in a recursive export. Where that can't be (no privilege, another mount
+ * namespace), the descriptor stays as it is, and export->one_mount says whether lookups have to
+ * stay out of mounts below.
  */
 void fs_sandbox_export(struct export *export);
 

@@ -35,6 +35,47 @@ four" ]
 	rm -rf "$FIXTURES/rootfs/mnt/new" "$FIXTURES/rootfs/mnt/ro"
 }
 
+@test "bind shows one mount of the host, rbind those below it too" {
+	local src="$BATS_TEST_TMPDIR/src"
+	mkdir -p "$src/sub"
+	echo top >"$src/file"
+	echo hidden >"$src/sub/beneath"
+	mount -t tmpfs tmpfs "$src/sub"
+	echo below >"$src/sub/inner"
+	bind "$src" /mnt/one bind,ro
+	bind "$src" /mnt/all rbind,ro
+	bind "$src" /mnt/writable bind
+	run_script 'cat /mnt/one/file /mnt/all/file; ls /mnt/one/sub /mnt/all/sub; echo new >/mnt/writable/sub/new
+		for d in one all; do touch /mnt/$d/sub/x 2>/dev/null || echo read-only; done'
+	umount "$src/sub"
+	expect_status 0
+	expect_out "top
+top
+/mnt/all/sub:
+inner
+
+/mnt/one/sub:
+beneath
+read-only
+read-only"
+	[ "$(cat "$src/sub/new")" = new ]
+	rmdir "$FIXTURES/rootfs/mnt/one" "$FIXTURES/rootfs/mnt/all" "$FIXTURES/rootfs/mnt/writable"
+}
+
+@test "what the host has mounted in a root file system belongs to it" {
+	local root="$BATS_TEST_TMPDIR/root"
+	mkdir -p "$root"/{bin,proc,sys,dev,sub}
+	cp "$FIXTURES/busybox" "$root/bin/busybox"
+	mount -t tmpfs tmpfs "$root/sub"
+	echo inner >"$root/sub/file"
+	new_bundle "$root"
+	args /bin/busybox cat /sub/file
+	run_bundle </dev/null
+	umount "$root/sub"
+	expect_status 0
+	expect_line inner
+}
+
 @test "mount options take effect" {
 	mkdir "$BATS_TEST_TMPDIR/dir"
 	cp /bin/true "$BATS_TEST_TMPDIR/dir/prog"

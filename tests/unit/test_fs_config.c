@@ -46,7 +46,7 @@ static void test_good(void **state)
 		"{\"version\":1,\"socket\":@,\"threads\":7,\"debug\":true,\"exports\":["
 		"{\"name\":\"rootfs\",\"fd\":@,\"path\":\"/a\"},"
 		"{\"name\":\"v\",\"fd\":@,\"path\":\"/b\",\"readonly\":true,\"nodev\":true,"
-		"\"nosuid\":true,\"cache\":\"never\",\"locks\":\"host\"}]}"));
+		"\"nosuid\":true,\"recursive\":false,\"cache\":\"never\",\"locks\":\"host\"}]}"));
 	assert_int_equal(config.workers, 7);
 	assert_true(config.debug);
 	assert_int_equal(config.exports.n, 2);
@@ -54,9 +54,11 @@ static void test_good(void **state)
 	struct export *x = exports_find(&config.exports, "v");
 	assert_non_null(x);
 	assert_true(x->readonly && x->nodev && x->nosuid && x->host_locks);
+	assert_true(!x->recursive && x->one_mount);
 	assert_int_equal(x->cache, CACHE_NEVER);
 	x = exports_find(&config.exports, "rootfs");
 	assert_true(x && !x->readonly && !x->nodev && !x->nosuid && !x->host_locks);
+	assert_true(x->recursive && !x->one_mount);
 	assert_int_equal(x->cache, CACHE_AUTO);
 	assert_null(exports_find(&config.exports, "nothing"));
 	fs_config_fini(&config);

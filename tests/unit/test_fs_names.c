@@ -53,6 +53,31 @@ static void start(struct fuse_client *c, uint64_t *dir)
 	assert_int_equal(client_lookup(c, ROOT, "x", dir), 0);
 }
 
+/* Below an export that is one mount of a tree of them, the others can't be entered. */
+static void test_other_mounts(void **state)
+{
+	struct fuse_client c;
+	uint64_t dir, root;
+	struct err e;
+
+	(void)state;
+	start(&c, &dir);
+	struct export x = {
+		.name = (char *)"all", .path = (char *)"/", .fd = open("/", O_PATH), .recursive = true};
+	assert_int_equal(exports_add(&c.exports, &x, &e), 0);
+	assert_int_equal(client_lookup(&c, ROOT, "all", &root), 0);
+	assert_int_equal(client_lookup(&c, root, "proc", NULL), 0);
+	x.name = (char *)"one";
+	x.fd = open("/", O_PATH);
+	x.recursive = false;
+	x.one_mount = true;
+	assert_int_equal(exports_add(&c.exports, &x, &e), 0);
+	assert_int_equal(client_lookup(&c, ROOT, "one", &root), 0);
+	assert_int_equal(client_lookup(&c, root, "proc", NULL), -EXDEV);
+	assert_int_equal(client_lookup(&c, root, "usr", NULL), 0);
+	client_stop(&c);
+}
+
 static void test_bad_names(void **state)
 {
 	const char *names[] = {"", ".", "..", "/", "a/b", "../x", "/etc", "a/", "./a", "..//"};
@@ -383,6 +408,7 @@ static void test_ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_other_mounts),
 		cmocka_unit_test(test_bad_names),
 		cmocka_unit_test(test_unterminated),
 		cmocka_unit_test(test_symlinks),
