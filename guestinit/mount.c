@@ -281,12 +281,15 @@ static int mount_remount(const struct mount_context *ctx, const struct cfg_mount
 	return ret < 0 ? err_sys(e, -ret, "remount") : 0;
 }
 
-/* tmpfs and /dev stay writable for the mount points and devices that are yet to be made. */
+/*
+ * tmpfs and /dev stay writable for the mount points and devices that are yet to be made. With rro
+ * too: what is mounted below by then are other entries of the configuration.
+ */
 static bool mount_is_late(const struct cfg_mount *m)
 {
 	char clean[PATH_MAX];
 
-	if (!(m->options.attr_set & MOUNT_ATTR_RDONLY))
+	if (!((m->options.attr_set | m->options.tree_set) & MOUNT_ATTR_RDONLY))
 		return false;
 	if (!m->options.bind && strcmp(m->type, "tmpfs") == 0)
 		return true;
@@ -305,10 +308,11 @@ static int mount_late(struct mount_context *ctx, int tree, struct err *e)
 }
 
 /* Attributes of the whole tree, then the place, then propagation. */
-static int mount_place(const struct cfg_mount *m, int tree, int target, struct err *e)
+static int mount_place(const struct cfg_mount *m, int tree, int target, bool late, struct err *e)
 {
 	const struct mount_options *o = &m->options;
-	int ret = mount_set_attr(tree, AT_RECURSIVE, o->tree_set, o->tree_clear);
+	uint64_t tree_set = late ? o->tree_set & ~(uint64_t)MOUNT_ATTR_RDONLY : o->tree_set;
+	int ret = mount_set_attr(tree, AT_RECURSIVE, tree_set, o->tree_clear);
 
 	if (ret < 0)
 		return err_sys(e, -ret, "can't set recursive options");
@@ -409,7 +413,7 @@ int mount_make(struct mount_context *ctx, const struct cfg_mount *m, int tree_fd
 		if (ret < 0)
 			return ret;
 	}
-	return mount_place(m, tree_fd, target, e);
+	return mount_place(m, tree_fd, target, late, e);
 }
 
 int mount_finish(struct mount_context *ctx, struct err *e)

@@ -92,6 +92,19 @@ read-only"
 	rmdir "$FIXTURES/rootfs/mnt/noexec" "$FIXTURES/rootfs/mnt/small"
 }
 
+@test "read-only tmpfs and /dev hold mount points that come later, with ro and with rro" {
+	local word
+	for word in ro rro; do
+		new_bundle "$FIXTURES/rootfs"
+		config '(.mounts[] | select(.destination == "/dev")).options += [$w]
+			| .mounts += [{type: "tmpfs", source: "tmpfs", destination: "/mnt", options: [$w]},
+				{type: "tmpfs", source: "tmpfs", destination: "/mnt/below"}]' --arg w "$word"
+		run_script 'for d in /dev /mnt /mnt/below /dev/shm; do touch $d/x 2>/dev/null && echo $d; done; test -c /dev/null'
+		expect_status 0
+		expect_out $'/mnt/below\n/dev/shm'
+	done
+}
+
 @test "a read-only root" {
 	config '.root.readonly = true'
 	run_script 'touch /x 2>&1 || echo "root is read-only"; touch /dev/shm/y && echo shm is not'
