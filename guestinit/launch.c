@@ -64,10 +64,13 @@ static int launch_map_ids(struct guest *guest, const struct create *c, const str
 	if (user < 0)
 		return user;
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)user};
-	if (mount_setattr(tree, "", AT_EMPTY_PATH | (all ? AT_RECURSIVE : 0), &attr, sizeof(attr)) <
-		0)
-		return err_sys(e, errno, "can't map ids of this file system");
-	return 0;
+	if (mount_setattr(
+		    tree, "", AT_EMPTY_PATH | (all ? AT_RECURSIVE : 0), &attr, sizeof(attr)) == 0)
+		return 0;
+	if (errno == EINVAL)
+		return err_set(e, ENOTSUP,
+			"the guest's kernel can't map ids of virtiofs (Linux 6.12 and later can)");
+	return err_sys(e, errno, "can't map ids of this file system");
 }
 
 static int launch_clone_exports(

@@ -11,16 +11,16 @@
 static const char *const hooks[] = {"prestart", "createRuntime", "createContainer",
 	"startContainer", "poststart", "poststop", NULL};
 
-/* Those of guestinit/mount_options.c but idmap and ridmap, which runtime/support.c refuses. */
+/* Those of guestinit/mount_options.c. */
 static const char *const mount_options[] = {"acl", "async", "atime", "bind", "defaults", "dev",
-	"diratime", "dirsync", "exec", "iversion", "lazytime", "loud", "mand", "noatime", "nodev",
-	"nodiratime", "noexec", "noiversion", "nolazytime", "nomand", "norelatime", "nostrictatime",
-	"nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev", "rdiratime", "relatime",
-	"remount", "rexec", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime",
-	"rnostrictatime", "rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw",
-	"rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow", "runbindable", "rw", "shared",
-	"silent", "slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup", "unbindable",
-	NULL};
+	"diratime", "dirsync", "exec", "idmap", "iversion", "lazytime", "loud", "mand", "noatime",
+	"nodev", "nodiratime", "noexec", "noiversion", "nolazytime", "nomand", "norelatime",
+	"nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev", "rdiratime",
+	"relatime", "remount", "rexec", "ridmap", "rnoatime", "rnodev", "rnodiratime", "rnoexec",
+	"rnorelatime", "rnostrictatime", "rnosuid", "rnosymfollow", "ro", "rprivate", "rrelatime",
+	"rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow", "runbindable",
+	"rw", "shared", "silent", "slave", "strictatime", "suid", "symfollow", "sync", "tmpcopyup",
+	"unbindable", NULL};
 
 /* Those of guestinit/caps.c. */
 static const char *const capabilities[] = {"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH",
@@ -83,7 +83,7 @@ static json_t *features_linux(void)
 		list(oci_namespace_type.words, NULL), "capabilities", list(capabilities, NULL),
 		"cgroup", cgroup, "seccomp", features_seccomp(), "apparmor", enabled(false),
 		"selinux", enabled(false), "intelRdt", enabled(false), "mountExtensions", "idmap",
-		enabled(false), "netDevices", enabled(true));
+		enabled(true), "netDevices", enabled(true));
 }
 
 json_t *oci_features(const char *version)

@@ -180,6 +180,9 @@ static int open_mount(struct export *export, const json_t *mount, size_t index, 
 		json_string_value(json_object_get(mount, "source")), e);
 	if (ret == 0)
 		ret = check_type(export, e);
+	if (ret == 0 && export->socket && support_maps_ids(mount))
+		ret = err_set(e, ENOTSUP, "%s: is a Unix socket, which can't have mapped ids",
+			export->path);
 	if (ret < 0)
 		return err_add(e, "config.json: mounts[%zu].source", index);
 	export->readonly = option_last(mount, "ro", "rw");
@@ -195,6 +198,7 @@ int exports_open(struct exports *exports, const struct oci_config *config, int b
 	size_t n_mounts = json_array_size(config->mounts);
 
 	exports->n = 0;
+	exports->map_ids = false;
 	exports->list = calloc(n_mounts + 1, sizeof(*exports->list));
 	if (!exports->list)
 		return err_sys(e, ENOMEM, "config.json: mounts");
@@ -208,6 +212,7 @@ int exports_open(struct exports *exports, const struct oci_config *config, int b
 		struct export *export = &exports->list[exports->n++];
 		export->fd = -1;
 		ret = open_mount(export, mount, i, bundle, bundle_path, e);
+		exports->map_ids |= support_maps_ids(mount);
 	}
 	if (ret < 0)
 		exports_close(exports);

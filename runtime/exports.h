@@ -23,12 +23,13 @@ struct export
 	char *path;
 	bool readonly, nodev, nosuid;
 	bool recursive; /* what the host has mounted below belongs to it: rbind, not bind */
-	bool socket; /* a Unix socket: relayed by the monitor, not served by hvrun-fs */
+	bool socket;	/* a Unix socket: relayed by the monitor, not served by hvrun-fs */
 };
 
 struct exports {
 	size_t n;
 	struct export *list; /* the root file system first, then bind mounts in their order */
+	bool map_ids;	     /* some bind mount has mapped ids */
 };
 
 /*

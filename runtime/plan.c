@@ -565,8 +565,9 @@ int plan_fs_file(const struct plan *plan, struct err *e)
 			json_object_set_new(entry, "locks", json_string(settings->locks));
 		json_array_append_new(list, entry);
 	}
-	json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:o, s:b}", "version", 1, "socket",
+	json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:o, s:b, s:b}", "version", 1, "socket",
 		plan->fs_vmm_socket, "control", plan->fs_control, "threads", (int)fs_threads(plan),
-		"exports", list, "debug", (int)settings->debug);
+		"exports", list, "mapIds", (int)plan->exports->map_ids, "debug",
+		(int)settings->debug);
 	return plan_file(json, "hvrun-fs-config", e);
 }

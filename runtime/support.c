@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
@@ -193,22 +194,45 @@ bool support_is_bind(const json_t *mount)
 		support_has_option(mount, "rbind");
 }
 
+bool support_maps_ids(const json_t *mount)
+{
+	return support_has_option(mount, "idmap") || support_has_option(mount, "ridmap") ||
+		json_array_size(json_object_get(mount, "uidMappings"));
+}
+
+static int check_mapped_ids(
+	const struct oci_config *config, const json_t *mount, size_t index, struct err *e)
+{
+	bool own = json_array_size(json_object_get(mount, "uidMappings"));
+	const char *field = own ? "uidMappings" : "options";
+
+	if (!support_is_bind(mount))
+		return err_set(e, ENOTSUP,
+			"config.json: mounts[%zu].%s: mapped ids: only a bind mount can have them",
+			index, field);
+	if (!own && !json_array_size(json_object_get(config->linux_section, "uidMappings")))
+		return err_set(e, EINVAL,
+			"config.json: mounts[%zu].options: idmap needs uidMappings and "
+			"gidMappings, of the mount or of linux",
+			index);
+	if (geteuid() != 0)
+		return err_set(e, ENOTSUP,
+			"config.json: mounts[%zu].%s: mapped ids need root: the files of an "
+			"ordinary user have no other owner in the virtual machine",
+			index, field);
+	return 0;
+}
+
 static int check_mounts(const struct oci_config *config, struct err *e)
 {
-	for (size_t i = 0; i < json_array_size(config->mounts); i++) {
+	int ret = 0;
+
+	for (size_t i = 0; i < json_array_size(config->mounts) && ret == 0; i++) {
 		const json_t *mount = json_array_get(config->mounts, i);
-		if (json_array_size(json_object_get(mount, "uidMappings")))
-			return err_set(e, ENOTSUP,
-				"config.json: mounts[%zu].uidMappings: id-mapped mounts are not "
-				"supported",
-				i);
-		if (support_has_option(mount, "idmap") || support_has_option(mount, "ridmap"))
-			return err_set(e, ENOTSUP,
-				"config.json: mounts[%zu].options: id-mapped mounts are not "
-				"supported",
-				i);
+		if (support_maps_ids(mount))
+			ret = check_mapped_ids(config, mount, i, e);
 	}
-	return 0;
+	return ret;
 }
 
 static int check_vm(const struct oci_config *config, const struct settings *settings, struct err *e)

@@ -27,6 +27,9 @@ bool support_char_device(unsigned major, unsigned minor);
 /* Whether a mount of the configuration (passed the schema) is a bind mount. */
 bool support_is_bind(const json_t *mount);
 
+/* Whether the mount is to show other ids than its source has. */
+bool support_maps_ids(const json_t *mount);
+
 /* Whether the mount has an option. */
 bool support_has_option(const json_t *mount, const char *option);
 

@@ -86,8 +86,7 @@ static int check_keys(const json_t *obj, const char *where, const char *const *k
 int fs_config_export(struct exports *exports, const json_t *json, int fd,
 	void (*prepare)(struct export *), struct err *e)
 {
-	static const char *const known[] = {
-"name", "fd", "path", "readonly", "nodev", "nosuid",
+	static const char *const known[] = {"name", "fd", "path", "readonly", "nodev", "nosuid",
 		"recursive", "cache", "locks", NULL};
 	static const char *const caches[] = {"auto", "never", "always", NULL};
 	static const char *const locks[] = {"guest", "host", NULL};
@@ -150,7 +149,7 @@ int fs_config_read(
 	struct fs_config *config, int config_fd, void (*prepare)(struct export *), struct err *e)
 {
 	static const char *const known[] = {
-		"version", "socket", "control", "threads", "exports", "debug", NULL};
+		"version", "socket", "control", "threads", "exports", "mapIds", "debug", NULL};
 
 	*config = (struct fs_config){.socket = -1, .control = -1, .workers = WORKERS_DEFAULT};
 	int ret = exports_init(&config->exports);
@@ -170,6 +169,8 @@ int fs_config_read(
 		ret = get_fd(json, "", "control", &config->control, e);
 	if (!ret)
 		ret = get_bool(json, "", "debug", &config->debug, e);
+	if (!ret)
+		ret = get_bool(json, "", "mapIds", &config->map_ids, e);
 	const json_t *threads = json_object_get(json, "threads");
 	json_int_t n = json_integer_value(threads);
 	if (!ret && threads) {

@@ -16,6 +16,7 @@ struct fs_config {
 	int socket, control; /* owned; -1 for none */
 	unsigned workers;
 	bool debug;
+	bool map_ids; /* the guest may mount exports with mapped ids */
 	struct exports exports;
 };
 

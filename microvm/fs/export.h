@@ -30,8 +30,8 @@ struct export
 	int fd;	     /* O_PATH, owned */
 	mode_t type; /* S_IFMT bits */
 	bool readonly, nodev, nosuid, host_locks;
-	bool recursive;	 /* what is mounted below is part of it */
-	bool one_mount;	 /* fd leads to more than that: lookups must not cross into other mounts */
+	bool recursive; /* what is mounted below is part of it */
+	bool one_mount; /* fd leads to more than that: lookups must not cross into other mounts */
 	enum cache_policy cache;
 };
 

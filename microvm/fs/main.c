@@ -138,6 +138,7 @@ static int serve(struct fs_main *m, struct err *e)
 		return ret;
 	struct fuse_session_config session = {
 		.exports = &m->config.exports,
+		.map_ids = m->config.map_ids,
 		.fd_prefix = prefix,
 		.node_fds_max = nofile / 4 < NODE_FDS_MAX ? nofile / 4 : NODE_FDS_MAX,
 		.nodes_max = NODES_MAX_DEFAULT,

@@ -23,6 +23,10 @@
 #define FUSE_DIRECT_IO_ALLOW_MMAP (1ULL << 36)
 #endif
 
+#ifndef FUSE_ALLOW_IDMAP
+#define FUSE_ALLOW_IDMAP (1ULL << 40)
+#endif
+
 #if FUSE_KERNEL_MINOR_VERSION < 39
 #define FUSE_STATX 52
 

@@ -3,6 +3,7 @@
 #include "microvm/fs/session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,7 +30,9 @@
  * NO_OPEN_SUPPORT, because files would not be checked at open, nor unlinked ones readable;
  * EXPORT_SUPPORT, for it asks the server for "." and "..";
  * SUBMOUNTS, because Linux (6.1, 6.12) gives the file systems that it makes then neither ACLs nor
- * SB_NOSEC.
+ * SB_NOSEC;
+ * ALLOW_IDMAP, unless a mount needs it (config.map_ids): the guest then says who the caller is only
+ * where something is created, and all else is done as this process's own user.
  */
 #define WANTED_FLAGS                                                                               \
 	(FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK |                \
@@ -68,6 +71,8 @@ static int op_init(const struct op_call *c)
 	if (s->config.exports->host_locks)
 		wanted |= HOST_LOCK_FLAGS;
 	pthread_mutex_unlock(&s->config.exports->lock);
+	if (s->config.map_ids)
+		wanted |= FUSE_ALLOW_IDMAP;
 	/* Without privilege the host's ACLs are not shown, and the guest may as well not ask. */
 	if (!s->privileged)
 		wanted &= ~(uint64_t)FUSE_POSIX_ACL;
@@ -182,6 +187,16 @@ enum request_weight fuse_request_weight(const struct fuse_request *r, uint32_t *
 	return ops[*opcode].weight;
 }
 
+/* Of renames, only one that leaves a whiteout behind makes something. */
+static bool creates(const struct op_call *c, const struct op *op)
+{
+	const struct fuse_rename2_in *in = (const void *)c->r->args;
+
+	if (op->run != op_rename2 || c->r->args_bytes < sizeof(*in))
+		return op->creates;
+	return in->flags & RENAME_WHITEOUT;
+}
+
 static int run_op(const struct op_call *c, const struct op *op)
 {
 	const struct fuse_in_header *h = &c->r->header;
@@ -193,8 +208,11 @@ static int run_op(const struct op_call *c, const struct op *op)
 		c->r->writable_bytes < sizeof(struct fuse_out_header) + op->reply_bytes)
 		return -EINVAL;
 	if (cred_become(&c->t->cred, h->uid, h->gid) < 0) {
-		/* An id that the host does not have can't own anything; looking is harmless. */
-		if (op->creates)
+		/*
+		 * An id that the host does not have can't own anything; all else is harmless. With
+		 * mapped ids the guest gives -1 here unless something is created.
+		 */
+		if (creates(c, op))
 			return -EOVERFLOW;
 		int ret = cred_become(&c->t->cred, 0, 0);
 		if (ret < 0)

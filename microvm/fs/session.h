@@ -33,7 +33,8 @@ struct fuse_thread {
 
 struct fuse_session_config {
 	struct exports *exports; /* outlives the session */
-	const char *fd_prefix;	 /* where this process reaches its descriptors: "/proc/self/fd/" */
+	bool map_ids; /* id-mapped mounts, where the guest's kernel has them: FUSE_ALLOW_IDMAP */
+	const char *fd_prefix; /* where this process reaches its descriptors: "/proc/self/fd/" */
 	uint32_t node_fds_max; /* descriptors that nodes may keep where handles can replace them */
 	uint32_t nodes_max, handles_max;
 	/*

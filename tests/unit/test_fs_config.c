@@ -43,12 +43,13 @@ static void test_good(void **state)
 
 	(void)state;
 	assert_null(read_config(&config,
-		"{\"version\":1,\"socket\":@,\"threads\":7,\"debug\":true,\"exports\":["
+		"{\"version\":1,\"socket\":@,\"threads\":7,\"mapIds\":true,\"debug\":true,"
+		"\"exports\":["
 		"{\"name\":\"rootfs\",\"fd\":@,\"path\":\"/a\"},"
 		"{\"name\":\"v\",\"fd\":@,\"path\":\"/b\",\"readonly\":true,\"nodev\":true,"
 		"\"nosuid\":true,\"recursive\":false,\"cache\":\"never\",\"locks\":\"host\"}]}"));
 	assert_int_equal(config.workers, 7);
-	assert_true(config.debug);
+	assert_true(config.debug && config.map_ids);
 	assert_int_equal(config.exports.n, 2);
 	assert_true(config.exports.host_locks);
 	struct export *x = exports_find(&config.exports, "v");

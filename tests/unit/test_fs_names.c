@@ -62,8 +62,10 @@ static void test_other_mounts(void **state)
 
 	(void)state;
 	start(&c, &dir);
-	struct export x = {
-		.name = (char *)"all", .path = (char *)"/", .fd = open("/", O_PATH), .recursive = true};
+	struct export x = {.name = (char *)"all",
+		.path = (char *)"/",
+		.fd = open("/", O_PATH),
+		.recursive = true};
 	assert_int_equal(exports_add(&c.exports, &x, &e), 0);
 	assert_int_equal(client_lookup(&c, ROOT, "all", &root), 0);
 	assert_int_equal(client_lookup(&c, root, "proc", NULL), 0);
@@ -390,6 +392,13 @@ static void test_ids(void **state)
 	c.uid = UINT32_MAX;
 	assert_int_equal(client_create(&c, dir, "g", O_RDWR, 0644, &node, &fh), -EOVERFLOW);
 	assert_int_equal(client_lookup(&c, dir, "f", NULL), 0);
+	/* Of renames, those that leave something of the caller's behind. */
+	struct fuse_rename2_in re = {.newdir = dir, .flags = RENAME_NOREPLACE};
+	assert_int_equal(client_call2(&c, FUSE_RENAME2, dir, &re, sizeof(re), "f\0h", 4, 0), 0);
+	assert_int_equal(client_call2(&c, FUSE_RENAME2, dir, &re, sizeof(re), "h\0f", 4, 0), 0);
+	re.flags = RENAME_WHITEOUT;
+	assert_int_equal(
+		client_call2(&c, FUSE_RENAME2, dir, &re, sizeof(re), "f\0h", 4, 0), -EOVERFLOW);
 	/* A write that asks for it takes set-user-ID away, one that does not leaves it. */
 	c.uid = 0;
 	c.gid = 0;

@@ -51,6 +51,11 @@ static void test_init(void **state)
 	assert_false(out.flags & (FUSE_WRITEBACK_CACHE | FUSE_NO_OPEN_SUPPORT | FUSE_SUBMOUNTS));
 	assert_false(out.flags & (FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS));
 	assert_int_equal(client_lookup(&c, ROOT, "x", NULL), 0);
+	/* It costs the callers' names, so it is only for who asks. */
+	assert_false(out.flags2 & (uint32_t)(FUSE_ALLOW_IDMAP >> 32));
+	c.session->config.map_ids = true;
+	assert_int_equal(init(&c, 7, 41, UINT64_MAX, &out), 0);
+	assert_true(out.flags2 & (uint32_t)(FUSE_ALLOW_IDMAP >> 32));
 	assert_int_equal(init(&c, 7, 36, 0, &out), 0); /* nothing offered, nothing taken */
 	assert_int_equal(out.flags | out.flags2, 0);
 	assert_int_equal(out.minor, 36);

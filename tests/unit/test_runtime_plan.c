@@ -100,8 +100,8 @@ static void test_exports(void **state)
 	assert_string_equal(list[0].name, "rootfs");
 	assert_false(list[0].readonly);
 	assert_string_equal(list[1].name, "mount-1");
-	assert_true(list[0].recursive && !list[1].recursive && list[2].recursive &&
-		!list[3].recursive);
+	assert_true(
+		list[0].recursive && !list[1].recursive && list[2].recursive && !list[3].recursive);
 	assert_true(list[1].readonly && list[1].nodev && !list[1].nosuid);
 	assert_string_equal(list[2].name, "mount-2");
 	assert_true(!list[2].readonly && list[2].nosuid);

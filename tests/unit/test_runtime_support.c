@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "runtime/support.h"
 
@@ -119,15 +120,17 @@ static void test_namespaces(void **state)
 	}
 	/* A network of the host is joined by its namespace, or not at all. */
 	settings.vm_namespaces = false;
-	assert_int_equal(check("", "'namespaces':[{'type':'pid'},{'type':'ipc'}]", &settings, &e),
-		-ENOTSUP);
+	assert_int_equal(
+		check("", "'namespaces':[{'type':'pid'},{'type':'ipc'}]", &settings, &e), -ENOTSUP);
 	assert_non_null(strstr(e.text, "no network namespace: a virtual machine can't share"));
 	assert_non_null(strstr(e.text, "--network=user"));
 	settings.network = NETWORK_USER;
-	assert_int_equal(check("", "'namespaces':[{'type':'pid'},{'type':'ipc'}]", &settings, &e), 0);
+	assert_int_equal(
+		check("", "'namespaces':[{'type':'pid'},{'type':'ipc'}]", &settings, &e), 0);
 	settings.network = NETWORK_NAMESPACE;
-	assert_int_equal(check("", "'namespaces':[{'type':'ipc'},{'type':'pid'},{'type':'network',"
-				   "'path':'/n'}]",
+	assert_int_equal(check("",
+				 "'namespaces':[{'type':'ipc'},{'type':'pid'},{'type':'network',"
+				 "'path':'/n'}]",
 				 &settings, &e),
 		0);
 	settings.vm_namespaces = true;
@@ -149,12 +152,28 @@ static void test_devices_and_mounts(void **state)
 		"'minor':0}]");
 	refuse("", "'devices':[{'type':'c','path':'/dev/nvidia0','major':195,'minor':0}]",
 		"linux.devices[0]: /dev/nvidia0: character device 195:0 is not passed");
-	refuse("'mounts':[{'destination':'/a','source':'/b','options':['bind'],'uidMappings':"
-	       "[{'containerID':0,'hostID':1,'size':1}],'gidMappings':[{'containerID':0,"
-	       "'hostID':1,'size':1}]}]",
-		"", "mounts[0].uidMappings: ");
+}
+
+#define MAPPINGS                                                                                   \
+	"'uidMappings':[{'containerID':0,'hostID':1,'size':1}],"                                   \
+	"'gidMappings':[{'containerID':0,'hostID':1,'size':1}]"
+
+static void test_mapped_ids(void **state)
+{
+	const char *mapped =
+		"'mounts':[{'destination':'/a','source':'/b','options':['bind']," MAPPINGS "}]";
+
+	(void)state;
+	if (geteuid() == 0)
+		accept(mapped, "");
+	else
+		refuse(mapped, "", "mounts[0].uidMappings: mapped ids need root");
 	refuse("'mounts':[{'destination':'/a','source':'/b','options':['bind','ridmap']}]", "",
-		"mounts[0].options: ");
+		"mounts[0].options: idmap needs uidMappings");
+	refuse("'mounts':[{'destination':'/a','type':'tmpfs'," MAPPINGS "}]", "",
+		"mounts[0].uidMappings: mapped ids: only a bind mount");
+	refuse("'mounts':[{'destination':'/a','type':'tmpfs','options':['idmap']}]", "",
+		"mounts[0].options: mapped ids: only a bind mount");
 }
 
 static void test_other_platforms(void **state)
@@ -189,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_namespaces),
 		cmocka_unit_test(test_devices_and_mounts),
+		cmocka_unit_test(test_mapped_ids),
 		cmocka_unit_test(test_other_platforms),
 	};
 
