@@ -21,12 +21,22 @@ static int create(struct launch *l, struct err *e)
 				   : err_set(e, EIO, "the container ended while it was created");
 }
 
+/* Reports how it went before that is forgotten. The exit code. */
+static int finish(struct launch *l, int ret, const struct err *e)
+{
+	if (ret < 0)
+		report_failure(&l->context->report, e->text, l->supervise.console);
+	launch_close(l);
+	return ret < 0 ? EXIT_ERROR : 0;
+}
+
 static int command_create_run(struct context *context, int argc, char **argv)
 {
 	struct launch_options options = {0};
 	struct launch *l = malloc(sizeof(*l));
 	const char *id;
 	struct err e;
+	int code;
 
 	if (!l) {
 		err_sys(&e, ENOMEM, "create");
@@ -35,14 +45,16 @@ static int command_create_run(struct context *context, int argc, char **argv)
 	int ret = options_parse_words(launch_create_specs, &options, argc, argv, &id, 1, &e);
 	if (ret == 0)
 		ret = container_check_id(id, &e);
-	if (ret == 0) {
+	if (ret < 0) {
+		code = command_fail(context, &e);
+	} else {
 		launch_init(l, context, &options, id);
 		l->detached = true;
 		ret = create(l, &e);
-		launch_close(l);
+		code = finish(l, ret, &e);
 	}
 	free(l);
-	return ret < 0 ? command_fail(context, &e) : 0;
+	return code;
 }
 
 const struct command command_create = {

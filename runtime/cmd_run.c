@@ -83,7 +83,7 @@ static int finish(const struct launch *l)
 	if (l->detached && s->reached)
 		return 0;
 	if (s->failed)
-		report_line(&l->context->report, "error", s->err.text);
+		report_failure(&l->context->report, s->err.text, s->console);
 	if (s->oom)
 		report_line(&l->context->report, "warning",
 			"the container ran out of memory: a process of it was killed");

@@ -62,16 +62,47 @@ static void report_file(const struct report *report, const char *level, const ch
 	(void)ignored; /* there is nowhere left to say it */
 }
 
+/* Parts may come from a bundle or a guest, and must not reach the terminal as codes. */
+static void clean(char text[static ERR_TEXT_BYTES], const char *message)
+{
+	snprintf(text, ERR_TEXT_BYTES, "%s", message);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
+void report_failure(const struct report *report, const char *message, const json_t *console)
+{
+	size_t n = json_array_size(console), len, i;
+	cleanup_free char *whole = NULL;
+	char text[ERR_TEXT_BYTES];
+	const json_t *line;
+
+	if (!n) {
+		report_line(report, "error", message);
+		return;
+	}
+	FILE *out = open_memstream(&whole, &len);
+	clean(text, message);
+	log_error("%s; the last lines of the guest's console:", text);
+	if (out)
+		fprintf(out, "%s; the last lines of the guest's console:", text);
+	json_array_foreach (console, i, line) {
+		const char *said = json_string_value(line);
+		clean(text, said ? said : "");
+		log_error("guest: %s", text);
+		if (out)
+			fprintf(out, "\nguest: %s", text);
+	}
+	if (out && fclose(out) == 0 && report->fd >= 0)
+		report_file(report, "error", whole);
+}
+
 void report_line(const struct report *report, const char *level, const char *message)
 {
 	char text[ERR_TEXT_BYTES];
 
-	/* Parts of it may come from a bundle or a guest, and must not reach the terminal as codes.
-	 */
-	snprintf(text, sizeof(text), "%s", message);
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	clean(text, message);
 	if (strcmp(level, "error") == 0)
 		log_error("%s", text);
 	else

@@ -6,6 +6,7 @@
 #ifndef RUNTIME_REPORT_H
 #define RUNTIME_REPORT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 
 #include "base/err.h"
@@ -22,5 +23,12 @@ void report_close(struct report *report);
 
 /* level as in runc's log: "error", "warning". The line goes to stderr as well. */
 void report_line(const struct report *report, const char *level, const char *message);
+
+/*
+ * An error whose reason may lie in what the guest's kernel said last: console is an array of lines,
+ * or NULL. On stderr each follows as a line of its own behind "guest: "; in --log's file they are
+ * part of the one message.
+ */
+void report_failure(const struct report *report, const char *message, const json_t *console);
 
 #endif

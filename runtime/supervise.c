@@ -103,6 +103,8 @@ static void event_handle(struct supervise *s, const json_t *event)
 	} else if (strcmp(name, "failed") == 0) {
 		const char *message = json_string_value(json_object_get(event, "message"));
 		s->told = true;
+		if (!s->failed)
+			s->console = json_incref(json_object_get(event, "console"));
 		supervise_fail(s, code ? (int)code : EXIT_VM,
 			message ? message : "the virtual machine failed");
 	} else if (strcmp(name, "booted") == 0) {
@@ -372,6 +374,8 @@ void supervise_fini(struct supervise *s)
 	if (s->fs)
 		end_child(s->fs, 0);
 	s->vmm = s->fs = 0;
+	json_decref(s->console);
+	s->console = NULL;
 	loop_timer_fini(&s->timer);
 	fd_closep(&s->signal_fd);
 	loop_fini(&s->loop);

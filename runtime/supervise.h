@@ -6,6 +6,7 @@
 #ifndef RUNTIME_SUPERVISE_H
 #define RUNTIME_SUPERVISE_H
 
+#include <jansson.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/types.h>
@@ -39,7 +40,8 @@ struct supervise {
 	bool oom;
 	unsigned grace; /* of the ways to end a child, how many were tried */
 	int code;	/* hvrun's exit code */
-	struct err err; /* why, when failed */
+	json_t *console; /* the last lines of the guest's console, an array, or NULL */
+	struct err err;	 /* why, when failed */
 };
 
 /* Nothing that supervise_fini would have to do yet. */

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fd.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #define PANIC_WORDS "Kernel panic - not syncing"
@@ -91,24 +93,20 @@ void console_log_write(struct console_log *log, const void *bytes, size_t len_by
 	pthread_mutex_unlock(&log->lock);
 }
 
-unsigned console_log_tail(struct console_log *log, char *text, size_t cap_bytes)
+json_t *console_log_tail(struct console_log *log)
 {
-	size_t used = 0;
-	unsigned n;
+	cleanup_json json_t *tail = json_array();
+	int ret = tail ? 0 : -1;
 
 	pthread_mutex_lock(&log->lock);
 	end_line(log);
-	n = log->n_lines;
-	text[0] = '\0';
-	for (unsigned i = 0; i < n; i++) {
-		unsigned at = (log->next + CONSOLE_LOG_LINES - n + i) % CONSOLE_LOG_LINES;
-		int len = snprintf(text + used, cap_bytes - used, "\n    %s", log->lines[at]);
-		if (len < 0 || (size_t)len >= cap_bytes - used)
-			break;
-		used += (size_t)len;
+	for (unsigned i = 0; i < log->n_lines && ret == 0; i++) {
+		unsigned at =
+			(log->next + CONSOLE_LOG_LINES - log->n_lines + i) % CONSOLE_LOG_LINES;
+		ret = json_array_append_new(tail, json_string(log->lines[at]));
 	}
 	pthread_mutex_unlock(&log->lock);
-	return n;
+	return ret < 0 ? NULL : steal_ptr(&tail);
 }
 
 bool console_log_panic(struct console_log *log, char *text, size_t cap_bytes)

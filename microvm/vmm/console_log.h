@@ -7,6 +7,7 @@
 #ifndef MICROVM_VMM_CONSOLE_LOG_H
 #define MICROVM_VMM_CONSOLE_LOG_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,7 +15,6 @@
 
 #define CONSOLE_LOG_LINES	40
 #define CONSOLE_LOG_LINE_BYTES	160 /* longer lines are broken */
-#define CONSOLE_LOG_TAIL_BYTES	(CONSOLE_LOG_LINES * (CONSOLE_LOG_LINE_BYTES + 16))
 #define CONSOLE_LOG_LINES_PER_S 500 /* to the debug log */
 
 struct console_log {
@@ -34,11 +34,8 @@ void console_log_fini(struct console_log *log);
 /* Any thread. Does not block on anything but the log of this program. */
 void console_log_write(struct console_log *log, const void *bytes, size_t len_bytes);
 
-/*
- * The last lines into text, each behind "\n    ", NUL-terminated; the number of lines, 0 when the
- * guest has said nothing.
- */
-unsigned console_log_tail(struct console_log *log, char *text, size_t cap_bytes);
+/* The last lines, a new reference to an array of strings; NULL without memory. */
+json_t *console_log_tail(struct console_log *log);
 
 /* Copies the line in which the kernel said that it panics; false when it hasn't. */
 bool console_log_panic(struct console_log *log, char *text, size_t cap_bytes);

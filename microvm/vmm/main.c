@@ -82,19 +82,14 @@ static void monitor_emit(void *arg, const json_t *event)
 	control_emit(&m->control, event);
 }
 
-/* ": Kernel panic ...; the last lines of its console:" and the lines. */
-static void monitor_describe(void *arg, char *text, size_t cap_bytes)
+static bool monitor_panic(void *arg, char *text, size_t cap_bytes)
 {
-	struct monitor *m = arg;
-	char panic[CONSOLE_LOG_LINE_BYTES], tail[CONSOLE_LOG_TAIL_BYTES];
-	bool panicked = console_log_panic(&m->console, panic, sizeof(panic));
-	unsigned lines = console_log_tail(&m->console, tail, sizeof(tail));
+	return console_log_panic(&((struct monitor *)arg)->console, text, cap_bytes);
+}
 
-	if (panicked)
-		snprintf(text, cap_bytes, ": the guest's kernel: %s; its console's last lines:%s",
-			panic, tail);
-	else if (lines)
-		snprintf(text, cap_bytes, "; the last lines of the guest's console:%s", tail);
+static json_t *monitor_console(void *arg)
+{
+	return console_log_tail(&((struct monitor *)arg)->console);
 }
 
 static bool monitor_tell_oom(void *arg)
@@ -131,7 +126,8 @@ static const struct session_ops session_ops = {
 	.pause_vm = monitor_pause_vm,
 	.stop_vm = monitor_stop_vm,
 	.emit = monitor_emit,
-	.describe = monitor_describe,
+	.panic = monitor_panic,
+	.console = monitor_console,
 	.tell_oom = monitor_tell_oom,
 	.relays_open = monitor_relays_open,
 	.finish = monitor_finish,

@@ -61,6 +61,8 @@ static void emit_end(struct session *s)
 	if (!event)
 		event = json_pack("{s:s, s:i, s:s}", "event", "failed", "code", s->code, "message",
 			"the VM failed, and its message can't be shown");
+	if (event && s->console)
+		(void)!json_object_set(event, "console", s->console);
 	if (event)
 		s->config.ops->emit(s->config.arg, event);
 }
@@ -136,13 +138,16 @@ static void set_failed(struct session *s, int code, const char *why)
 /* The VM failed: its console may say why. */
 static void set_vm_failed(struct session *s, const char *why)
 {
-	size_t used;
+	char panic[SESSION_PANIC_BYTES], text[SESSION_MESSAGE_BYTES];
+	const struct session_ops *ops = s->config.ops;
 
 	if (s->outcome != SESSION_RUNNING)
 		return;
-	set_failed(s, SESSION_EXIT_VM, why);
-	used = strlen(s->message);
-	s->config.ops->describe(s->config.arg, s->message + used, sizeof(s->message) - used);
+	snprintf(text, sizeof(text), "%s", why);
+	if (ops->panic(s->config.arg, panic, sizeof(panic)))
+		snprintf(text, sizeof(text), "%s: the guest's kernel: %s", why, panic);
+	s->console = ops->console(s->config.arg);
+	set_failed(s, SESSION_EXIT_VM, text);
 }
 
 void session_fail(struct session *session, const char *why)
@@ -568,6 +573,8 @@ void session_fini(struct session *session)
 	terminal_restore(&session->terminal);
 	agent_close(&session->agent);
 	loop_timer_fini(&session->timer);
+	json_decref(session->console);
+	session->console = NULL;
 	fd_closep(&session->config.container_fd);
 	for (int i = 0; i < SESSION_STREAMS; i++) {
 		struct session_stream *stream = &session->streams[i];

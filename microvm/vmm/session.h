@@ -30,7 +30,8 @@
 #define SESSION_EXIT_VM	      125 /* the VM failed, not the container */
 #define SESSION_STREAMS	      3
 #define SESSION_PENDING_MAX   16 /* signals that wait for the container */
-#define SESSION_MESSAGE_BYTES 16384
+#define SESSION_MESSAGE_BYTES 4096
+#define SESSION_PANIC_BYTES   256
 
 /* Host ports of the first container's streams (docs/protocol.md). */
 #define SESSION_PORT_STDIN  1025u /* or the terminal */
@@ -49,8 +50,10 @@ struct session_ops {
 	void (*stop_vm)(void *arg);
 	/* One event for hvrun; borrowed. */
 	void (*emit)(void *arg, const json_t *event);
-	/* The console's part of a failure's message: panic line and last lines, or "". */
-	void (*describe)(void *arg, char *text, size_t cap_bytes);
+	/* The line in which the guest's kernel says that it panics; false when it hasn't. */
+	bool (*panic)(void *arg, char *text, size_t cap_bytes);
+	/* The last lines of its console, a new reference to an array of strings, or NULL. */
+	json_t *(*console)(void *arg);
 	/* The container was out of memory; true: session_oom_told is going to be called. May be
 	 * NULL. */
 	bool (*tell_oom)(void *arg);
@@ -107,6 +110,7 @@ struct session {
 	bool oom;
 	bool oom_telling; /* the end waits until the host knows */
 	char message[SESSION_MESSAGE_BYTES];
+	json_t *console; /* what the guest said before the VM failed; NULL: nothing */
 	struct session_signal pending_signals[SESSION_PENDING_MAX];
 	unsigned n_pending;
 	unsigned rows, columns; /* a resize that waits, 0: none */

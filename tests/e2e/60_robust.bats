@@ -137,7 +137,20 @@ kill_one() {
 
 @test "a guest kernel's panic is reported with the end of its console" {
 	# No root for pid 1 to be found: the kernel panics on its own.
-	run_bundle --cmdline 'rdinit=/no/such/init' </dev/null
-	[ "$status" -ne 0 ]
-	expect_err 'Kernel panic'
+	run_bundle --cmdline 'rdinit=/no/such/init init=/no/such/init' </dev/null
+	[ "$status" -eq 125 ]
+	expect_err "^hvrun: the VM ended before its guest was up: the guest's kernel: Kernel panic - not syncing: .*; the last lines of the guest's console:\$"
+	expect_err '^hvrun: guest: Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block\(0,0\)$'
+	expect_err '^hvrun: guest: Call Trace:$'
+}
+
+@test "a panic while a container is created: one message in the log, every line in it" {
+	status=0
+	hv --log "$BATS_TEST_TMPDIR/log" --log-format json create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" \
+		--cmdline 'rdinit=/no/such/init init=/no/such/init' dead </dev/null >"$OUT" 2>"$ERR" || status=$?
+	[ "$status" -eq 1 ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/log")" -eq 1 ]
+	jq -r .msg "$BATS_TEST_TMPDIR/log" >"$OUT"
+	grep -qE '^guest: Kernel panic - not syncing: VFS: ' "$OUT"
+	grep -qxF 'guest: Call Trace:' "$OUT"
 }

@@ -77,11 +77,18 @@ static void fuzz_emit(void *arg, const json_t *event)
 		s->ends++;
 }
 
-static void fuzz_describe(void *arg, char *text, size_t cap_bytes)
+static bool fuzz_panic(void *arg, char *text, size_t cap_bytes)
 {
 	(void)arg;
-	if (cap_bytes)
-		text[0] = '\0';
+	(void)text;
+	(void)cap_bytes;
+	return false;
+}
+
+static json_t *fuzz_console(void *arg)
+{
+	(void)arg;
+	return NULL;
 }
 
 static void fuzz_finish(void *arg, int exit_code)
@@ -98,7 +105,8 @@ static const struct session_ops ops = {
 	.pause_vm = fuzz_pause_vm,
 	.stop_vm = fuzz_stop_vm,
 	.emit = fuzz_emit,
-	.describe = fuzz_describe,
+	.panic = fuzz_panic,
+	.console = fuzz_console,
 	.finish = fuzz_finish,
 };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/log.h"
 #include "microvm/vmm/console_log.h"
 
@@ -17,26 +18,34 @@ static void say(struct console_log *log, const char *text)
 	console_log_write(log, text, strlen(text));
 }
 
+static void expect_line(const json_t *tail, size_t i, const char *text)
+{
+	assert_string_equal(json_string_value(json_array_get(tail, i)), text);
+}
+
 static void test_lines(void **state)
 {
 	struct console_log log;
-	char tail[CONSOLE_LOG_TAIL_BYTES];
 
 	(void)state;
 	assert_int_equal(console_log_init(&log), 0);
-	assert_int_equal(console_log_tail(&log, tail, sizeof(tail)), 0);
-	assert_string_equal(tail, "");
+	cleanup_json json_t *none = console_log_tail(&log);
+	assert_true(json_is_array(none));
+	assert_int_equal(json_array_size(none), 0);
 	say(&log, "one\r\ntw");
 	say(&log, "o\n\n\nunder way");
-	assert_int_equal(console_log_tail(&log, tail, sizeof(tail)), 3);
-	assert_string_equal(tail, "\n    one\n    two\n    under way");
+	cleanup_json json_t *tail = console_log_tail(&log);
+	assert_int_equal(json_array_size(tail), 3);
+	expect_line(tail, 0, "one");
+	expect_line(tail, 1, "two");
+	expect_line(tail, 2, "under way");
 	console_log_fini(&log);
 }
 
 static void test_keeps_the_last(void **state)
 {
 	struct console_log log;
-	char tail[CONSOLE_LOG_TAIL_BYTES], text[32];
+	char text[32];
 
 	(void)state;
 	assert_int_equal(console_log_init(&log), 0);
@@ -44,31 +53,33 @@ static void test_keeps_the_last(void **state)
 		snprintf(text, sizeof(text), "line %d\n", i);
 		say(&log, text);
 	}
-	assert_int_equal(console_log_tail(&log, tail, sizeof(tail)), CONSOLE_LOG_LINES);
-	assert_memory_equal(tail, "\n    line 960\n", 14);
-	assert_non_null(strstr(tail, "\n    line 999"));
-	assert_null(strstr(tail, "line 959"));
-	/* A caller with little room gets whole lines, and the text ends. */
-	assert_int_equal(console_log_tail(&log, tail, 20), CONSOLE_LOG_LINES);
-	assert_true(strlen(tail) < 20);
+	cleanup_json json_t *tail = console_log_tail(&log);
+	assert_int_equal(json_array_size(tail), CONSOLE_LOG_LINES);
+	expect_line(tail, 0, "line 960");
+	expect_line(tail, CONSOLE_LOG_LINES - 1, "line 999");
 	console_log_fini(&log);
 }
 
 static void test_escapes_and_breaks(void **state)
 {
 	struct console_log log;
-	char tail[CONSOLE_LOG_TAIL_BYTES], line[1000];
+	char line[1000];
+	const json_t *value;
+	size_t i;
 
 	(void)state;
 	assert_int_equal(console_log_init(&log), 0);
 	console_log_write(&log, "a\033[2J\0b\tc\377\n", 11);
-	assert_int_equal(console_log_tail(&log, tail, sizeof(tail)), 1);
-	assert_string_equal(tail, "\n    a\\x1b[2J\\x00b c\\xff");
+	cleanup_json json_t *one = console_log_tail(&log);
+	assert_int_equal(json_array_size(one), 1);
+	expect_line(one, 0, "a\\x1b[2J\\x00b c\\xff");
 	memset(line, 'x', sizeof(line));
 	console_log_write(&log, line, sizeof(line));
-	assert_true(console_log_tail(&log, tail, sizeof(tail)) > 6);
-	for (char *p = tail; *p; p++)
-		assert_true(*p == '\n' || (*p >= ' ' && *p <= '~'));
+	cleanup_json json_t *tail = console_log_tail(&log);
+	assert_true(json_array_size(tail) > 6);
+	json_array_foreach (tail, i, value)
+		for (const char *p = json_string_value(value); *p; p++)
+			assert_true(*p >= ' ' && *p <= '~');
 	/* Escapes at the very end of a line's room. */
 	memset(line, 1, sizeof(line));
 	console_log_write(&log, line, sizeof(line));

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,12 +87,50 @@ static void test_text(void **state)
 	assert_int_equal(strncmp(text, "time=\"2", 7), 0);
 }
 
+/* What the guest's kernel said: a line each on stderr, all of it one message in the log. */
+static void test_console(void **state)
+{
+	char path[] = "/tmp/report.XXXXXX", *text, *shown;
+	FILE *err = tmpfile();
+	struct report report;
+	struct err e;
+
+	(void)state;
+	cleanup_close int fd = mkstemp(path);
+	assert_true(fd >= 0 && err);
+	cleanup_json json_t *console = json_pack("[s, s]", "first", "hvrun: last\033[2J");
+	log_init("test", fileno(err), LOG_LEVEL_ERROR);
+	assert_int_equal(report_open(&report, path, "json", &e), 0);
+	report_failure(&report, "it\nfailed", console);
+	report_failure(&report, "again", NULL);
+	report_close(&report);
+	log_init("test", STDERR_FILENO, LOG_LEVEL_WARNING);
+	rewind(err);
+	assert_int_equal(fd_slurp(fileno(err), 1 << 20, &shown, NULL), 0);
+	assert_string_equal(shown,
+		"test: it?failed; the last lines of the guest's console:\n"
+		"test: guest: first\n"
+		"test: guest: hvrun: last?[2J\n"
+		"test: again\n");
+	assert_int_equal(fd_slurp(fd, 1 << 20, &text, NULL), 0);
+	*strchr(text, '\n') = '\0';
+	cleanup_json json_t *line = json_parse(text, strlen(text), 2, &e);
+	assert_string_equal(json_string_value(json_object_get(line, "msg")),
+		"it?failed; the last lines of the guest's console:\nguest: first\n"
+		"guest: hvrun: last?[2J");
+	free(text);
+	free(shown);
+	fclose(err);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reasons),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_console),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

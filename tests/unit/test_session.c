@@ -124,7 +124,10 @@ static void test_vm_ends_first(void **state)
 	session_vm_ended(&f->session, ENGINE_END_RESET, "");
 	assert_int_equal(f->finishes, 0);
 	session_rig_close_outputs(f);
-	session_rig_expect_failed(f, 125, "the VM ended before the container did [console]");
+	session_rig_expect_failed(f, 125, "the VM ended before the container did");
+	const json_t *console = json_object_get(f->events[f->n_events - 1], "console");
+	assert_int_equal(json_array_size(console), 2);
+	assert_string_equal(json_string_value(json_array_get(console, 1)), "two");
 }
 
 static void test_vm_never_comes_up(void **state)
@@ -132,7 +135,18 @@ static void test_vm_never_comes_up(void **state)
 	struct session_rig *f = *state;
 
 	session_vm_ended(&f->session, ENGINE_END_FAILED, "KVM exit 17");
-	session_rig_expect_failed(f, 125, "KVM exit 17 [console]");
+	session_rig_expect_failed(f, 125, "KVM exit 17");
+}
+
+static void test_panic(void **state)
+{
+	struct session_rig *f = *state;
+
+	f->panic = "Kernel panic - not syncing: no init";
+	session_vm_ended(&f->session, ENGINE_END_RESET, "");
+	session_rig_expect_failed(f, 125,
+		"the VM ended before its guest was up: the guest's kernel: Kernel panic - not "
+		"syncing: no init");
 }
 
 static void test_fs_lost(void **state)
@@ -188,6 +202,7 @@ int main(void)
 		T(test_stop),
 		T(test_vm_ends_first),
 		T(test_vm_never_comes_up),
+		T(test_panic),
 		T(test_fs_lost),
 		cmocka_unit_test_setup_teardown(
 			test_terminal, session_rig_setup_bare, session_rig_teardown),

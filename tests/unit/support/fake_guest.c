@@ -71,11 +71,18 @@ static void fake_emit(void *arg, const json_t *event)
 	g->events[g->n_events++] = json_incref((json_t *)(uintptr_t)event);
 }
 
-static void fake_describe(void *arg, char *text, size_t cap_bytes)
+static bool fake_panic(void *arg, char *text, size_t cap_bytes)
 {
 	(void)arg;
 	(void)text;
 	(void)cap_bytes;
+	return false;
+}
+
+static json_t *fake_console(void *arg)
+{
+	(void)arg;
+	return NULL;
 }
 
 static bool fake_relays_open(void *arg)
@@ -97,7 +104,8 @@ static const struct session_ops ops = {
 	.pause_vm = fake_pause_vm,
 	.stop_vm = fake_stop_vm,
 	.emit = fake_emit,
-	.describe = fake_describe,
+	.panic = fake_panic,
+	.console = fake_console,
 	.relays_open = fake_relays_open,
 	.finish = fake_finish,
 };

@@ -47,10 +47,19 @@ static void fake_emit(void *arg, const json_t *event)
 	f->events[f->n_events++] = json_incref((json_t *)(uintptr_t)event);
 }
 
-static void fake_describe(void *arg, char *text, size_t cap_bytes)
+static bool fake_panic(void *arg, char *text, size_t cap_bytes)
 {
-	(void)arg;
-	snprintf(text, cap_bytes, " [console]");
+	const struct session_rig *f = arg;
+
+	snprintf(text, cap_bytes, "%s", f->panic ? f->panic : "");
+	return f->panic;
+}
+
+static json_t *fake_console(void *arg)
+{
+	const struct session_rig *f = arg;
+
+	return f->silent ? json_array() : json_pack("[s, s]", "one", "two");
 }
 
 static bool fake_tell_oom(void *arg)
@@ -73,7 +82,8 @@ static const struct session_ops ops = {
 	.connect = fake_connect,
 	.stop_vm = fake_stop_vm,
 	.emit = fake_emit,
-	.describe = fake_describe,
+	.panic = fake_panic,
+	.console = fake_console,
 	.tell_oom = fake_tell_oom,
 	.finish = fake_finish,
 };

@@ -27,6 +27,8 @@ struct session_rig {
 	int connect_result;
 	unsigned stops, finishes, ooms;
 	bool has_host; /* somebody is there to be told of an OOM */
+	bool silent;   /* the guest's kernel has not said a word */
+	const char *panic; /* NULL, or its last */
 	int exit_code;
 	json_t *events[SESSION_RIG_EVENTS_MAX];
 	unsigned n_events;
