@@ -500,6 +500,9 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set_new(json, "forwardSignals", json_true());
 	if (plan->uid_base)
 		ret |= json_object_set_new(json, "uidBase", json_integer(plan->uid_base));
+	if (plan->settings->boot_timeout_s)
+		ret |= json_object_set_new(json, "bootTimeoutSeconds",
+			json_integer(plan->settings->boot_timeout_s));
 	if (plan->qemu)
 		ret |= json_object_set_new(json, "qemu", json_string(plan->qemu));
 	return ret;

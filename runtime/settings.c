@@ -21,6 +21,10 @@
 /* Room that the guest's kernel takes before the container has a byte. */
 #define MEMORY_OVERHEAD_DEFAULT_MIB 64
 
+/* A guest of 64 vCPUs takes minutes where the host is itself a virtual machine, emulated at that. */
+#define BOOT_TIMEOUT_DEFAULT_S 600
+#define BOOT_TIMEOUT_MAX_S     86400
+
 #define SPARE_INTERFACES_DEFAULT 2
 #define RATE_MIN_BYTES		 1024 /* a second: less carries no frame */
 #define RATE_MAX_BYTES		 1000000000000
@@ -46,6 +50,8 @@ static const struct oci_schema vcpus_schema = {.kind = OCI_INT, .min = 1, .max =
 static const struct oci_schema memory_schema = {
 	.kind = OCI_INT, .min = MEMORY_MIN_MIB, .max = MEMORY_MAX_MIB};
 static const struct oci_schema overhead_schema = {.kind = OCI_INT, .min = 1, .max = MEMORY_MAX_MIB};
+static const struct oci_schema boot_timeout_schema = {
+	.kind = OCI_INT, .min = 1, .max = BOOT_TIMEOUT_MAX_S};
 static const struct oci_schema threads_schema = {.kind = OCI_INT, .min = 1, .max = 64};
 
 static const struct oci_schema uid_schema = {.kind = OCI_INT, .min = 0, .max = UID_BASE_MAX};
@@ -60,6 +66,7 @@ static const struct oci_field settings_fields[] = {
 	FIELD("memoryMiB", memory_schema),
 	FIELD("memoryOverheadMiB", overhead_schema),
 	FIELD("hostOverheadMiB", overhead_schema),
+	FIELD("bootTimeoutSeconds", boot_timeout_schema),
 	FIELD("qemu", oci_string),
 	FIELD("cache", cache_schema),
 	FIELD("locks", locks_schema),
@@ -199,6 +206,9 @@ static int settings_fill(struct settings *s, struct err *e)
 	if (!s->memory_overhead_mib)
 		s->memory_overhead_mib = MEMORY_OVERHEAD_DEFAULT_MIB;
 	s->host_overhead_mib = number_of(s, "hostOverheadMiB");
+	s->boot_timeout_s = number_of(s, "bootTimeoutSeconds");
+	if (!s->boot_timeout_s)
+		s->boot_timeout_s = BOOT_TIMEOUT_DEFAULT_S;
 	s->qemu = text_of(s, "qemu");
 	s->cache = text_of(s, "cache");
 	s->locks = text_of(s, "locks");

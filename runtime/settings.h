@@ -48,6 +48,7 @@ struct settings {
 	unsigned host_overhead_mib; /* room in the host's cgroup for monitor and file server */
 	/* From the command line or an annotation: they beat what the bundle asks for. */
 	unsigned vcpus_forced, memory_forced_mib;
+	unsigned boot_timeout_s;
 	const char *qemu;
 	const char *cache, *locks;
 	unsigned threads;

@@ -27,6 +27,7 @@
 #include "microvm/vmm/engine.h"
 
 #define CONSOLE_READ_BYTES 4096
+#define PATH_SHOWN	   256 /* characters of QEMU's in a message */
 #define CONSOLE_LAST_READS 256 /* after QEMU's end: more than a socket can hold */
 
 struct console_link {
@@ -44,7 +45,7 @@ struct engine {
 	struct vhost_backend *backends[VM_DEVICES_MAX];
 	struct virtio_device **devices; /* copy of config.devices */
 	bool ended;
-	char message[CHILD_SAID_BYTES + 128];
+	char message[CHILD_SAID_BYTES + PATH_SHOWN + 128];
 };
 
 static void end(struct engine *engine, enum engine_end how, const char *message)
@@ -118,9 +119,11 @@ static void child_exited(void *arg, int status)
 	console_drain(&engine->console);
 	const char *said = child_said(&engine->child);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		if (*said)
-			log_debug("qemu: %s", said);
-		end(engine, ENGINE_END_RESET, "");
+		/* As it does for a guest that resets its machine, and as any other program does. */
+		snprintf(engine->message, sizeof(engine->message), "%.*s exited with code 0%s%s",
+			PATH_SHOWN, engine->config.qemu_path, *said ? ": " : "", said);
+		log_debug("%s", engine->message);
+		end(engine, ENGINE_END_RESET, engine->message);
 		return;
 	}
 	if (WIFSIGNALED(status))
@@ -128,7 +131,9 @@ static void child_exited(void *arg, int status)
 			"QEMU was killed by signal %d%s%s", WTERMSIG(status), *said ? ": " : "",
 			said);
 	else
-		snprintf(engine->message, sizeof(engine->message), "QEMU failed: %s",
+		snprintf(engine->message, sizeof(engine->message),
+			"QEMU failed: %.*s exited with code %d: %s", PATH_SHOWN,
+			engine->config.qemu_path, WEXITSTATUS(status),
 			*said ? said : "it gave no reason");
 	end(engine, ENGINE_END_FAILED, engine->message);
 }

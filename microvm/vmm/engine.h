@@ -83,7 +83,7 @@ struct vm_config {
 	 * must not block. All bytes of a VM come before its `ended`.
 	 */
 	void (*console)(void *arg, const void *bytes, size_t len_bytes);
-	/* message: one line, "" for a plain reset or shutdown. */
+	/* message: one line; of a reset or shutdown what else is known of it, "" for nothing. */
 	void (*ended)(void *arg, enum engine_end how, const char *message);
 };
 

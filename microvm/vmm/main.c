@@ -317,6 +317,7 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		.terminal_fd = steal_fd(&m->plan.terminal_fd),
 		.hold = m->plan.hold,
 		.disks = m->plan.n_disks > 0,
+		.boot_timeout_s = m->plan.boot_timeout_s,
 		.ops = &session_ops,
 		.arg = m,
 	};

@@ -22,6 +22,7 @@
 #define MEMORY_MIN_BYTES (UINT64_C(32) << 20)
 #define MEMORY_MAX_BYTES (UINT64_C(1) << 44)
 #define HUGE_PAGE_BYTES	 (UINT64_C(2) << 20)
+#define BOOT_TIMEOUT_MAX_S 86400
 #define SOCKET_PORT_MIN	 2048
 #define SOCKET_PORT_MAX	 4095
 #define UID_BASE_MAX	 (INT32_MAX - PID_MAX)
@@ -217,7 +218,7 @@ static int read_fd_object(struct plan_object *top, const char *key, const char *
 static int read_machine(struct plan *plan, struct plan_object *top)
 {
 	const char *accel = "", *discovery = "";
-	json_int_t version = 0, vcpus = 0, memory = 0, uid_base = 0;
+	json_int_t version = 0, vcpus = 0, memory = 0, uid_base = 0, boot_timeout = 0;
 	int ret = plan_take_integer(top, "version", 1, 1, &version);
 
 	if (!ret)
@@ -239,6 +240,9 @@ static int read_machine(struct plan *plan, struct plan_object *top)
 		ret = plan_take_string(top, "discovery", true, 16, &discovery);
 	if (!ret && strcmp(discovery, "cmdline") != 0 && strcmp(discovery, "acpi") != 0)
 		ret = plan_wrong(top, "discovery", "\"cmdline\" or \"acpi\"");
+	if (!ret && json_object_get(top->json, "bootTimeoutSeconds"))
+		ret = plan_take_integer(
+			top, "bootTimeoutSeconds", 1, BOOT_TIMEOUT_MAX_S, &boot_timeout);
 	if (!ret)
 		ret = plan_take_string(top, "qemu", false, PLAN_PATH_MAX, &plan->qemu);
 	if (!ret)
@@ -254,6 +258,7 @@ static int read_machine(struct plan *plan, struct plan_object *top)
 	plan->emulation = strcmp(accel, "emulation") == 0;
 	plan->vcpus = (unsigned)vcpus;
 	plan->uid_base = (uint32_t)uid_base;
+	plan->boot_timeout_s = (unsigned)boot_timeout;
 	plan->memory_bytes = (uint64_t)memory;
 	plan->discovery = strcmp(discovery, "acpi") == 0 ? VM_DISCOVERY_ACPI : VM_DISCOVERY_CMDLINE;
 	if (plan->emulation && (!plan->qemu || plan->qemu[0] != '/'))

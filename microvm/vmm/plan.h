@@ -52,6 +52,7 @@ struct plan {
 	const char *kernel_path;
 	const char *cmdline;
 	enum vm_discovery discovery;
+	unsigned boot_timeout_s; /* 0: none */
 	struct vm_file *initramfs;
 	unsigned n_initramfs;
 	int fs_fd;

@@ -19,16 +19,22 @@
 #include "microvm/vmm/exec.h"
 
 #define NS_PER_S      UINT64_C(1000000000)
-#define HELLO_WARN_NS (60 * NS_PER_S)
 #define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
 #define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
 #define SETTLE_NS     (NS_PER_S / 20)
+
+#define HELLO_WARN_S 60u
 
 /* For readers who may be stuck: of other processes' output, of sockets, of those after a SIGKILL.
  */
 #define CLIENTS_S	10u
 #define RELAYS_S	10u
 #define RELAYS_KILLED_S 1u
+
+/* What makes a guest never say a word is mostly this. */
+#define HINT                                                                                       \
+	"; its kernel said nothing: it may lack virtio's drivers (mmio, console, vsock, fs; see "  \
+	"--modules), not find its devices (--discovery), or have too little memory (--memory)"
 
 #define GONE_WORDS   "guestinit closed its connection before the container had ended"
 #define SIGKILL_CODE 137
@@ -140,14 +146,28 @@ static void set_vm_failed(struct session *s, const char *why)
 {
 	char panic[SESSION_PANIC_BYTES], text[SESSION_MESSAGE_BYTES];
 	const struct session_ops *ops = s->config.ops;
+	bool panicked = ops->panic(s->config.arg, panic, sizeof(panic));
 
 	if (s->outcome != SESSION_RUNNING)
 		return;
-	snprintf(text, sizeof(text), "%s", why);
-	if (ops->panic(s->config.arg, panic, sizeof(panic)))
-		snprintf(text, sizeof(text), "%s: the guest's kernel: %s", why, panic);
 	s->console = ops->console(s->config.arg);
+	snprintf(text, sizeof(text), "%s%s%s", why, panicked ? ": the guest's kernel: " : "",
+		panicked ? panic : "");
 	set_failed(s, SESSION_EXIT_VM, text);
+}
+
+/* The same before the guest has reported, for no fault of the engine's, of which detail tells. */
+static void set_never_up(struct session *s, const char *why, const char *detail)
+{
+	cleanup_json json_t *console = s->config.ops->console(s->config.arg);
+	char text[SESSION_MESSAGE_BYTES];
+
+	if (json_array_size(console))
+		snprintf(text, sizeof(text), "%s", why);
+	else
+		snprintf(text, sizeof(text), "%s%s%s%s" HINT, why, *detail ? " (" : "", detail,
+			*detail ? ")" : "");
+	set_vm_failed(s, text);
 }
 
 void session_fail(struct session *session, const char *why)
@@ -161,7 +181,7 @@ void session_vm_ended(struct session *session, enum engine_end how, const char *
 	if (how == ENGINE_END_FAILED)
 		set_vm_failed(session, message);
 	else if (!session->hello)
-		set_vm_failed(session, "the VM ended before its guest was up");
+		set_never_up(session, "the VM ended before its guest was up", message);
 	else
 		set_vm_failed(session, "the VM ended before the container did");
 	take_vm_down(session);
@@ -502,6 +522,35 @@ static void agent_closed(void *arg, const char *why)
 	}
 }
 
+/* Towards the next warning, or the end of all patience. */
+static int set_hello_timer(struct session *s)
+{
+	unsigned limit = s->config.boot_timeout_s, left = limit - s->waited_s;
+
+	s->wait_s = limit && left < HELLO_WARN_S ? left : HELLO_WARN_S;
+	return loop_timer_set(&s->timer, s->wait_s * NS_PER_S, 0);
+}
+
+/* No word of guestinit. */
+static void hello_late(struct session *s)
+{
+	char text[256];
+
+	s->waited_s += s->wait_s;
+	if (s->config.boot_timeout_s && s->waited_s >= s->config.boot_timeout_s) {
+		snprintf(text, sizeof(text),
+			"the guest has not reported for %u seconds (\"bootTimeoutSeconds\" of the "
+			"host's configuration)",
+			s->waited_s);
+		set_never_up(s, text, "");
+		take_vm_down(s);
+		return;
+	}
+	log_warn("the guest has not reported for %u seconds; still waiting", s->waited_s);
+	if (set_hello_timer(s) < 0)
+		log_warn("the wait for the guest has no end: no timer");
+}
+
 static void timer_expired(struct loop_timer *timer)
 {
 	struct session *s =
@@ -519,8 +568,7 @@ static void timer_expired(struct loop_timer *timer)
 		set_vm_failed(s, GONE_WORDS);
 		take_vm_down(s);
 	} else {
-		log_warn("the guest has not reported for %llu seconds; still waiting",
-			(unsigned long long)(HELLO_WARN_NS / NS_PER_S));
+		hello_late(s);
 	}
 }
 
@@ -564,7 +612,7 @@ int session_init(struct session *session, const struct session_config *config, s
 	stream_init(session, 2, SESSION_PORT_STDERR, -1, config->err_fd, !terminal);
 	int ret = loop_timer_init(config->loop, &session->timer, timer_expired);
 	if (!ret)
-		ret = loop_timer_set(&session->timer, HELLO_WARN_NS, HELLO_WARN_NS);
+		ret = set_hello_timer(session);
 	return ret < 0 ? err_sys(e, -ret, "timer") : 0;
 }
 

@@ -71,6 +71,7 @@ struct session_config {
 	int terminal_fd;	   /* taken over; -1 otherwise */
 	bool hold;		   /* the create message waits for session_release */
 	bool disks;		   /* the VM has some: the guest must come to its own end */
+	unsigned boot_timeout_s;   /* until the guest has reported; 0: no limit */
 	const struct session_ops *ops;
 	void *arg;
 };
@@ -96,6 +97,7 @@ struct session {
 	struct session_stream streams[SESSION_STREAMS];
 	struct terminal terminal;
 	struct loop_timer timer; /* for hello, then for the guest to end */
+	unsigned wait_s, waited_s; /* for hello: this time, and before */
 	bool accepted, hello, vm_ended, settled, finished;
 	bool over;	 /* the guest has told the container's end */
 	bool killed;	 /* hvrun, or a client, has sent SIGKILL */

@@ -36,6 +36,41 @@ load lib
 	grep -q cloud-amd64 "$OUT" || fail 'another kernel'
 }
 
+@test "a kernel that can't reach its devices: what to check is said" {
+	local kernel
+	kernel=$("$STOCK_KERNEL")
+	echo '{"bootTimeoutSeconds": 45}' >"$BATS_TEST_TMPDIR/config.json"
+	args true
+	status=0
+	hv --config "$BATS_TEST_TMPDIR/config.json" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" \
+		--kernel "$kernel/vmlinuz" x </dev/null >"$OUT" 2>"$ERR" || status=$?
+	[ "$status" -eq 125 ]
+	expect_err '^hvrun: the .*its kernel said nothing: .*--modules.*--discovery.*--memory'
+}
+
+@test "a kernel that looks for its devices elsewhere is not waited for for ever" {
+	echo '{"bootTimeoutSeconds": 15}' >"$BATS_TEST_TMPDIR/config.json"
+	args true
+	status=0
+	hv --config "$BATS_TEST_TMPDIR/config.json" run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" \
+		--discovery acpi x </dev/null >"$OUT" 2>"$ERR" || status=$?
+	[ "$status" -eq 125 ]
+	expect_err '^hvrun: the (guest has not reported for 15 seconds|VM ended before its guest was up) .*its kernel said nothing: .*--discovery'
+}
+
+@test "a QEMU that is none is named, with how it ended" {
+	[ "$HVRUN_ACCEL" = emulation ] || skip 'QEMU is the emulation engine'
+	for program in true false; do
+		printf '{"qemu": "/bin/%s"}' "$program" >"$BATS_TEST_TMPDIR/config.json"
+		args true
+		status=0
+		hv --config "$BATS_TEST_TMPDIR/config.json" run --accel emulation --bundle "$BUNDLE" x \
+			</dev/null >"$OUT" 2>"$ERR" || status=$?
+		[ "$status" -eq 125 ]
+		expect_refusal "/bin/$program exited with code [01]"
+	done
+}
+
 @test "the guest's clock is the host's" {
 	local before
 	before=$(date +%s)

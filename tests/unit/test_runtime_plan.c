@@ -220,7 +220,8 @@ static void fill(struct box *box)
 {
 	box->kernel = calloc(1, sizeof(*box->kernel));
 	assert_non_null(box->kernel);
-	box->settings = (struct settings){.accel = ACCEL_EMULATION, .cache = "never"};
+	box->settings = (struct settings){
+		.accel = ACCEL_EMULATION, .cache = "never", .boot_timeout_s = 90};
 	box->sizing = (struct sizing){.vcpus = 2, .memory_bytes = 64 << 20};
 	box->kernel->fd = 5;
 	strcpy(box->kernel->path, "/k");
@@ -393,6 +394,7 @@ static void test_plans(void **state)
 	assert_string_equal(json_string_value(oci_lookup(json, "qemu")), "/q");
 	assert_string_equal(json_string_value(oci_lookup(json, "fs.tag")), "hvrun");
 	assert_string_equal(json_string_value(oci_lookup(json, "discovery")), "acpi");
+	assert_int_equal(json_integer_value(oci_lookup(json, "bootTimeoutSeconds")), 90);
 	const json_t *init = json_array_get(oci_lookup(json, "initramfs"), 0);
 	assert_string_equal(json_string_value(json_object_get(init, "path")), "init");
 	assert_int_equal(json_integer_value(json_object_get(init, "mode")), 0755);

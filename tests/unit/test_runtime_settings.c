@@ -58,9 +58,10 @@ static void test_keys(void **state)
 	assert_int_equal(load(&s,
 				 "{'accel':'emulation','kernel':'/k','vcpus':4,'memoryMiB':512,"
 				 "'cache':'never','hostNamespaces':'vm','debug':true,'threads':3,"
-				 "'uidBase':100000}",
+				 "'uidBase':100000,'bootTimeoutSeconds':7}",
 				 &e),
 		0);
+	assert_int_equal(s.boot_timeout_s, 7);
 	assert_int_equal(s.accel, ACCEL_EMULATION);
 	assert_string_equal(s.kernel, "/k");
 	assert_int_equal(s.vcpus, 4);

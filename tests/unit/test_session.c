@@ -138,6 +138,33 @@ static void test_vm_never_comes_up(void **state)
 	session_rig_expect_failed(f, 125, "KVM exit 17");
 }
 
+/* With no word on the console, likely reasons are given, and what the engine knows. */
+static void test_silent(void **state)
+{
+	struct session_rig *f = *state;
+
+	f->silent = true;
+	session_vm_ended(&f->session, ENGINE_END_RESET, "/bin/true exited with code 0");
+	session_rig_expect_failed(f, 125,
+		"the VM ended before its guest was up (/bin/true exited with code 0); its kernel "
+		"said nothing: it may lack virtio's drivers");
+}
+
+/* A guest that hangs is not waited for for ever. */
+static void test_never_reports(void **state)
+{
+	struct session_rig *f = *state;
+
+	f->boot_timeout_s = 1;
+	f->silent = true;
+	session_rig_make(f, -1);
+	while (!f->finishes)
+		assert_int_equal(loop_run_once(&f->loop, 100), 0);
+	session_rig_expect_failed(f, 125,
+		"the guest has not reported for 1 seconds (\"bootTimeoutSeconds\" of the host's "
+		"configuration); its kernel said nothing: it may lack");
+}
+
 static void test_panic(void **state)
 {
 	struct session_rig *f = *state;
@@ -203,7 +230,10 @@ int main(void)
 		T(test_vm_ends_first),
 		T(test_vm_never_comes_up),
 		T(test_panic),
+		T(test_silent),
 		T(test_fs_lost),
+		cmocka_unit_test_setup_teardown(
+			test_never_reports, session_rig_setup_bare, session_rig_teardown),
 		cmocka_unit_test_setup_teardown(
 			test_terminal, session_rig_setup_bare, session_rig_teardown),
 	};

@@ -74,6 +74,7 @@ static void test_good(void **state)
 	assert_int_equal(plan.kernel_fd, 200);
 	assert_string_equal(plan.kernel_path, "/boot/vmlinux");
 	assert_int_equal(plan.discovery, VM_DISCOVERY_CMDLINE);
+	assert_int_equal(plan.boot_timeout_s, 0);
 	assert_int_equal(plan.n_initramfs, 2);
 	assert_string_equal(plan.initramfs[1].path, "modules/000-a.ko");
 	assert_int_equal(plan.initramfs[0].mode_perms, 0755);

@@ -109,6 +109,7 @@ void session_rig_make(struct session_rig *f, int terminal_fd)
 		.out_fd = out[1],
 		.err_fd = errs[1],
 		.terminal_fd = terminal_fd,
+		.boot_timeout_s = f->boot_timeout_s,
 		.ops = &ops,
 		.arg = f,
 	};

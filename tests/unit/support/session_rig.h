@@ -29,6 +29,7 @@ struct session_rig {
 	bool has_host; /* somebody is there to be told of an OOM */
 	bool silent;   /* the guest's kernel has not said a word */
 	const char *panic; /* NULL, or its last */
+	unsigned boot_timeout_s;
 	int exit_code;
 	json_t *events[SESSION_RIG_EVENTS_MAX];
 	unsigned n_events;
