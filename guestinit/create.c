@@ -38,36 +38,50 @@ static bool create_is_name(const char *name)
 		strlen(name) <= CREATE_ID_MAX;
 }
 
+/* Of a mount's member, for example "type". */
+static int fail_mount(struct decode *d, const char *member, const char *text)
+{
+	decode_enter(d, ".%s", member);
+	return decode_fail(d, "%s", text);
+}
+
+static int fail_option(
+	struct decode *d, const struct cfg_mount *m, const char *piece, const char *text)
+{
+	decode_enter(d, ".options[%zu]", mount_options_index(&m->option_words, piece));
+	return decode_fail(d, "\"%s\" %s", piece, text);
+}
+
 static int create_check_mount(struct decode *d, struct cfg_mount *m)
 {
 	int ret = mount_options_parse(d->arena, &m->option_words, &m->options);
 
 	if (ret == -E2BIG)
-		return decode_fail(
-			d, "options: more than %d words about propagation", MOUNT_PROPAGATIONS_MAX);
+		return fail_mount(d, "options", "too many words about propagation");
 	if (ret < 0)
 		return decode_no_memory(d);
 	bool bind = m->options.bind || (m->type && strcmp(m->type, "bind") == 0);
 	m->options.bind = bind;
 	if (!m->destination[0])
-		return decode_fail(d, "destination: must not be empty");
+		return fail_mount(d, "destination", "must not be empty");
 	if (m->export && !create_is_name(m->export))
-		return decode_fail(d, "export: \"%s\" is not a name", m->export);
+		return fail_mount(d, "export", "is not a name");
 	if (m->export && !bind)
-		return decode_fail(d, "export: only with a bind mount");
+		return fail_mount(d, "export", "only with a bind mount");
 	if (m->socket && (!bind || m->export || m->options.remount))
-		return decode_fail(d, "socket: only with a bind mount without an export");
+		return fail_mount(d, "socket", "only with a bind mount without an export");
 	if (bind && !m->export && !m->socket && !m->options.remount)
 		return decode_fail(d, "a bind mount needs an export");
 	if (!bind && !m->options.remount && (!m->type || !m->type[0]))
-		return decode_fail(d, "type: is missing");
+		return fail_mount(d, "type", "is missing");
 	if (!bind && (m->options.idmap || m->uid_maps.n || m->gid_maps.n))
 		return decode_fail(d, "mapped ids: only with a bind mount");
 	if (bind && (m->options.n_data || m->options.n_sb_flags))
-		return decode_fail(d, "options: \"%s\" can't be honoured by a bind mount",
-			m->options.n_data ? m->options.data[0] : m->options.sb_flags[0]);
+		return fail_option(d, m,
+			m->options.n_data ? m->options.data[0] : m->options.sb_flags[0],
+			"can't be honoured by a bind mount");
 	if (m->options.tmpcopyup && (!m->type || strcmp(m->type, "tmpfs") != 0))
-		return decode_fail(d, "options: tmpcopyup is for tmpfs only");
+		return fail_option(d, m, "tmpcopyup", "is for tmpfs only");
 	return 0;
 }
 
@@ -232,6 +246,12 @@ static int create_check_process(struct decode *d, const struct create *c, const 
 }
 
 /* The same of a container. */
+static int fail_maps(struct decode *d, const char *maps, bool user)
+{
+	return err_set(d->e, EINVAL, "config.linux.%s: %s", maps,
+		user ? "a user namespace needs them" : "they need a user namespace");
+}
+
 static int create_check(struct decode *d, const struct create *c)
 {
 	const struct cfg_linux *os = &c->os;
@@ -255,10 +275,10 @@ static int create_check(struct decode *d, const struct create *c)
 		return err_set(d->e, EINVAL, "config.%s: needs a uts namespace",
 			c->hostname ? "hostname" : "domainname");
 	bool user = os->clone_flags & CLONE_NEWUSER;
-	if (user != (os->uid_maps.n > 0) || user != (os->gid_maps.n > 0))
-		return err_set(d->e, EINVAL,
-			"config.linux: a user namespace needs uidMappings and gidMappings, and "
-			"they need it");
+	if (user != (os->uid_maps.n > 0))
+		return fail_maps(d, "uidMappings", user);
+	if (user != (os->gid_maps.n > 0))
+		return fail_maps(d, "gidMappings", user);
 	if ((os->monotonic.set || os->boottime.set) && !(os->clone_flags & CLONE_NEWTIME))
 		return err_set(d->e, EINVAL, "config.linux.timeOffsets: needs a time namespace");
 	return 0;

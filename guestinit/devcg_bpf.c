@@ -155,15 +155,18 @@ static int devcg_convert(
 	else if (strcmp(type, "b") == 0)
 		out->type = BPF_DEVCG_DEV_BLOCK;
 	else
-		return err_set(
-			e, EINVAL, "config.linux.resources.devices[%zu].type: \"%s\"", index, type);
+		return err_set(e, EINVAL,
+			"config.linux.resources.devices[%zu].type: \"%s\" is none of a, b, c, u",
+			index, type);
 	if (out->access < 0)
-		return err_set(e, EINVAL, "config.linux.resources.devices[%zu].access: \"%s\"",
+		return err_set(e, EINVAL,
+			"config.linux.resources.devices[%zu].access: \"%s\" has other letters "
+			"than r, w, m",
 			index, in->access);
 	if (out->major < DEVCG_ANY || out->major > INT32_MAX || out->minor < DEVCG_ANY ||
 		out->minor > INT32_MAX)
 		return err_set(
-			e, ERANGE, "config.linux.resources.devices[%zu]: device number", index);
+			e, ERANGE, "config.linux.resources.devices[%zu]: no such device number", index);
 	return 0;
 }
 

@@ -92,14 +92,18 @@ static int mount_fs_word(int fs, const char *word, struct err *e)
 	return 0;
 }
 
-static int mount_fs_options(int fs, const struct mount_options *o, struct err *e)
+static int mount_fs_options(int fs, const struct cfg_mount *m, struct err *e)
 {
+	const struct mount_options *o = &m->options;
+	const char *piece = "";
 	int ret = 0;
 
 	for (size_t i = 0; i < o->n_sb_flags && ret == 0; i++)
-		ret = mount_fs_flag(fs, o->sb_flags[i], e);
+		ret = mount_fs_flag(fs, piece = o->sb_flags[i], e);
 	for (size_t i = 0; i < o->n_data && ret == 0; i++)
-		ret = mount_fs_word(fs, o->data[i], e);
+		ret = mount_fs_word(fs, piece = o->data[i], e);
+	if (ret < 0)
+		err_add(e, "options[%zu]", mount_options_index(&m->option_words, piece));
 	return ret;
 }
 
@@ -183,7 +187,7 @@ static int mount_make_fs(
 		ret = mount_fs_word(fs, word, e);
 	}
 	if (ret == 0 && !cgroup1)
-		ret = mount_fs_options(fs, &m->options, e);
+		ret = mount_fs_options(fs, m, e);
 	if (ret == 0 && (attrs & MOUNT_ATTR_RDONLY) && !mount_is_pseudo(type))
 		ret = mount_fs_flag(fs, "ro", e);
 	if (ret < 0)
@@ -263,7 +267,7 @@ static int mount_remount(const struct mount_context *ctx, const struct cfg_mount
 		cleanup_close int fs = fspick(target, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
 		if (fs < 0)
 			return err_sys(e, errno, "remount");
-		int ret = mount_fs_options(fs, o, e);
+		int ret = mount_fs_options(fs, m, e);
 		if (ret == 0 && o->attr_set & MOUNT_ATTR_RDONLY)
 			ret = mount_fs_flag(fs, "ro", e);
 		else if (ret == 0 && o->attr_clear & MOUNT_ATTR_RDONLY)

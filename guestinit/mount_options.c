@@ -211,3 +211,14 @@ int mount_options_parse(struct arena *arena, const struct strings *words, struct
 	}
 	return 0;
 }
+
+size_t mount_options_index(const struct strings *words, const char *piece)
+{
+	size_t len = strlen(piece);
+
+	for (size_t i = 0; i < words->n; i++)
+		for (const char *p = words->v[i]; (p = strstr(p, piece)); p++)
+			if ((p == words->v[i] || p[-1] == ',') && (!p[len] || p[len] == ','))
+				return i;
+	return 0;
+}

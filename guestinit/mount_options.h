@@ -37,6 +37,9 @@ struct mount_options {
 int mount_options_parse(
 	struct arena *arena, const struct strings *words, struct mount_options *out) must_check;
 
+/* Which of the words has such a piece (of data or sb_flags above), the first; 0 when none has. */
+size_t mount_options_index(const struct strings *words, const char *piece);
+
 /* The MS_ flags of a propagation word ("rslave"), or 0 when it is none. */
 uint64_t mount_options_propagation(const char *word);
 

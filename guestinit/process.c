@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/ioprio.h>
+#include <linux/magic.h>
 #include <linux/sched/types.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -28,14 +31,40 @@
 #define PROCESS_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PROCESS_PASSWD_BYTES (1u << 20)
 
+/* The kernel's bound of RLIMIT_NOFILE, or 0. What is at /proc may be the image's own. */
+static unsigned long process_files_max(void)
+{
+	cleanup_close int fd =
+		open("/proc/sys/fs/nr_open", O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	char text[32] = "";
+	struct statfs fs;
+
+	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC ||
+		read(fd, text, sizeof(text) - 1) < 0)
+		return 0;
+	return strtoul(text, NULL, 10);
+}
+
+static int process_limit_fault(const struct cfg_rlimit *limit, size_t i, int code, struct err *e)
+{
+	bool files = code == EPERM && limit->resource == RLIMIT_NOFILE;
+	unsigned long most = files ? process_files_max() : 0;
+
+	if (most && limit->hard > most)
+		return err_sys(e, code,
+			"config.process.rlimits[%zu].hard: %" PRIu64
+			" is more than the guest's fs.nr_open, %lu",
+			i, limit->hard, most);
+	return err_sys(e, code, "config.process.rlimits[%zu] (%s)", i, limit->type);
+}
+
 int process_set_limits(pid_t pid, const struct create *c, struct err *e)
 {
 	for (size_t i = 0; i < c->process.rlimits.n; i++) {
 		const struct cfg_rlimit *limit = &c->process.rlimits.v[i];
 		struct rlimit r = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
 		if (prlimit(pid, (enum __rlimit_resource)limit->resource, &r, NULL) < 0)
-			return err_sys(
-				e, errno, "config.process.rlimits[%zu] (%s)", i, limit->type);
+			return process_limit_fault(limit, i, errno, e);
 	}
 	return 0;
 }

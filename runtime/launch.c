@@ -91,6 +91,8 @@ static int find_programs(struct launch *l, struct err *e)
 	if (!qemu)
 		qemu = settings->qemu ? settings->qemu : PROGRAM_QEMU;
 	ret = programs_which(qemu, l->qemu, e);
+	if (ret < 0 && l->config.vm_hypervisor_path)
+		return err_add(e, "config.json: vm.hypervisor.path");
 	if (ret < 0)
 		return err_add(e, "the emulation engine needs QEMU (Debian: qemu-system-x86)");
 	l->plan.qemu = l->qemu;

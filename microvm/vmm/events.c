@@ -14,7 +14,6 @@
 #include "microvm/vmm/session.h"
 
 #define LOG_LINES_PER_S 50
-#define LOG_TEXT_BYTES	1024
 
 void events_clean_text(const char *text, char *out, size_t cap_bytes)
 {
@@ -40,6 +39,16 @@ void events_clean_text(const char *text, char *out, size_t cap_bytes)
 		used += n;
 	}
 	out[used] = '\0';
+}
+
+void events_name_place(const char *text, const char *file, char *out, size_t cap_bytes)
+{
+	static const char member[] = "config.";
+	bool inside = !strncmp(text, member, sizeof(member) - 1);
+	char cleaned[EVENTS_TEXT_BYTES];
+
+	events_clean_text(inside ? text + sizeof(member) - 1 : text, cleaned, sizeof(cleaned));
+	snprintf(out, cap_bytes, "%s%s", inside ? file : "", cleaned);
 }
 
 static bool id_is_ours(const struct session *s, const json_t *message)
@@ -92,12 +101,12 @@ static int handle_exited(struct session *s, const json_t *message)
 static int handle_failed(struct session *s, const json_t *message)
 {
 	const char *text = json_string_value(json_object_get(message, "message"));
-	char cleaned[LOG_TEXT_BYTES];
+	char cleaned[EVENTS_TEXT_BYTES + 16];
 	json_int_t code;
 
 	if (!text || !id_is_ours(s, message) || !json_integer_in(message, "code", 1, 255, &code))
 		return -EPROTO;
-	events_clean_text(text, cleaned, sizeof(cleaned));
+	events_name_place(text, "config.json: ", cleaned, sizeof(cleaned));
 	session_guest_failed(s, (int)code, cleaned);
 	return 0;
 }
@@ -154,7 +163,7 @@ static int handle_log(struct session *s, const json_t *message)
 	static const char *const levels[] = {"error", "warning", "info", "debug"};
 	const char *text = json_string_value(json_object_get(message, "message"));
 	const char *level = json_string_value(json_object_get(message, "level"));
-	char cleaned[LOG_TEXT_BYTES];
+	char cleaned[EVENTS_TEXT_BYTES + 16];
 
 	if (!text || !level)
 		return -EPROTO;
@@ -163,7 +172,7 @@ static int handle_log(struct session *s, const json_t *message)
 			continue;
 		if ((int)log_level() < i || !log_allowed(s))
 			return 0;
-		events_clean_text(text, cleaned, sizeof(cleaned));
+		events_name_place(text, "config.json: ", cleaned, sizeof(cleaned));
 		log_line((enum log_level)i, "guestinit: %s", cleaned);
 		return 0;
 	}

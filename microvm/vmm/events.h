@@ -13,6 +13,8 @@
 
 #include "base/err.h"
 
+#define EVENTS_TEXT_BYTES 1024 /* what is left of a guest's message */
+
 struct session;
 
 /* -EPROTO with the reason in why for a message that breaks the protocol. */
@@ -21,6 +23,12 @@ int events_handle(
 
 /* Makes a guest's text safe for a log or a terminal: one line, printable, bounded. */
 void events_clean_text(const char *text, char *out, size_t cap_bytes);
+
+/*
+ * The same for a text about a place in the create or exec message, which it may begin with: there
+ * config.json is the member "config", and a user knows the file. file is what is put instead.
+ */
+void events_name_place(const char *text, const char *file, char *out, size_t cap_bytes);
 
 /* What the messages mean for the session; defined in session.c. */
 void session_guest_hello(struct session *session, uint64_t tsc);

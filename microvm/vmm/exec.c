@@ -444,7 +444,7 @@ int clients_exec_failed(struct clients *clients, const json_t *message)
 	if (!exec || exec->started || exec->over || !text ||
 		!control_integer(message, "code", 1, 255, &exec->code))
 		return -EPROTO;
-	events_clean_text(text, cleaned, sizeof(cleaned));
+	events_name_place(text, "", cleaned, sizeof(cleaned));
 	exec->over = true;
 	tell_end(exec, failed_event(exec->code, cleaned));
 	settle(exec);

@@ -80,6 +80,14 @@ image_run() {
 	expect_out $'3\nhvrun.probe=yes\n1'
 }
 
+@test "a hypervisor that is not there is named with the path of the field" {
+	[ "$HVRUN_ACCEL" = emulation ] || skip 'QEMU is the emulation engine'
+	config '.vm = {kernel: {path: $kernel}, hypervisor: {path: "/no/such/qemu"}}' \
+		--arg kernel "$(realpath "$(dirname "$HVRUN")/vmlinux")"
+	run_bundle </dev/null
+	expect_refusal 'config\.json: vm\.hypervisor\.path: /no/such/qemu: no such file or directory$'
+}
+
 @test "what a machine of hvrun's can't have of vm is refused with the path of the field" {
 	local kernel case
 	kernel=$(realpath "$(dirname "$HVRUN")/vmlinux")

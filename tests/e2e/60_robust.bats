@@ -111,6 +111,27 @@ kill_one() {
 	expect_refusal 'linux\.intelRdt'
 }
 
+# refuses JQ-PROGRAM PATTERN: a bundle that is changed like that is refused by hvrun or its guest.
+refuses() {
+	new_bundle "$FIXTURES/rootfs"
+	args true
+	config "$1"
+	run_bundle </dev/null
+	expect_refusal "$2"
+}
+
+@test "the guest's refusals name the place as the host's do, and the reason" {
+	refuses '.mounts += [{destination: "/m", type: "tmpfs", source: "t", options: ["nosuid", "size=1m,wibble"]}]' \
+		'^hvrun: config\.json: mounts\[[0-9]+\] \(/m\): options\[1\]: wibble: .*wibble'
+	refuses '.linux.sysctl = {"kernel.no_such": "1"}' '^hvrun: config\.json: linux\.sysctl\["kernel\.no_such"\]: '
+	refuses '.linux.resources.devices = [{allow: false, type: "q", access: "rwm"}]' \
+		'^hvrun: config\.json: linux\.resources\.devices\[0\]\.type: "q" is n.*a, b, c'
+	refuses '.linux.namespaces += [{type: "user"}]' '^hvrun: config\.json: linux\.uidMappings: a user namespace needs them$'
+	refuses '.process.rlimits = [{type: "RLIMIT_NOFILE", hard: 2000000, soft: 1024}]' \
+		'^hvrun: config\.json: process\.rlimits\[0\]\.hard: 2000000 is more than .*fs\.nr_open, 1048576: operation not permitted$'
+	refuses '.process.args = ["/no/such/program"]' '/no/such/program.*no such file or directory'
+}
+
 @test "no memory for the VM" {
 	status=0
 	(ulimit -v 1000000 && hv run --accel "$HVRUN_ACCEL" --memory 4096 --bundle "$BUNDLE" x) >"$OUT" 2>"$ERR" </dev/null || status=$?

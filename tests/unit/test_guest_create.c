@@ -100,8 +100,10 @@ static void test_types_and_ranges(void **state)
 		"config.linux.resources.memory.disableOOMKiller: is not supported with cgroup v2");
 	expect_refusal("", "", ",\"hostname\":\"h\"", "config.hostname: needs a uts namespace");
 	expect_refusal("", ",\"namespaces\":[{\"type\":\"user\"}]", "",
-		"config.linux: a user namespace needs uidMappings and gidMappings, and they need "
-		"it");
+		"config.linux.uidMappings: a user namespace needs them");
+	expect_refusal("",
+		",\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]", "",
+		"config.linux.gidMappings: they need a user namespace");
 	expect_refusal("", ",\"resources\":{\"unified\":{\"../x\":\"1\"}}", "",
 		"config.linux.resources.unified[\"../x\"]: is not a cgroup file's name");
 }
@@ -114,17 +116,17 @@ static void test_mounts(void **state)
 		"config.mounts[0]: a bind mount needs an export");
 	expect_refusal("", "",
 		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"export\":\"..\"}]",
-		"config.mounts[0]: export: \"..\" is not a name");
+		"config.mounts[0].export: is not a name");
 	expect_refusal("", "",
 		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"export\":\"x\","
-		"\"options\":[\"mode=5\"]}]",
-		"config.mounts[0]: options: \"mode=5\" can't be honoured by a bind mount");
+		"\"options\":[\"rbind\",\"mode=5\"]}]",
+		"config.mounts[0].options[1]: \"mode=5\" can't be honoured by a bind mount");
 	expect_refusal("", "", ",\"mounts\":[{\"destination\":\"/a\"}]",
-		"config.mounts[0]: type: is missing");
+		"config.mounts[0].type: is missing");
 	expect_refusal("", "",
 		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"export\":\"x\","
 		"\"socket\":2048}]",
-		"config.mounts[0]: socket: only with a bind mount without an export");
+		"config.mounts[0].socket: only with a bind mount without an export");
 	expect_refusal("", "",
 		",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\",\"socket\":0}]",
 		"config.mounts[0].socket: 0 is out of range");

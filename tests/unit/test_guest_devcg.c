@@ -164,7 +164,7 @@ static void test_bounds(void **state)
 	assert_int_equal(devcg_generate(rules, DEVCG_RULES_MAX + 1, insns, &e), -E2BIG);
 	rules[2].type = "x";
 	assert_int_equal(devcg_generate(rules, 3, insns, &e), -EINVAL);
-	assert_string_equal(e.text, "config.linux.resources.devices[2].type: \"x\"");
+	assert_string_equal(e.text, "config.linux.resources.devices[2].type: \"x\" is none of a, b, c, u");
 }
 
 int main(void)

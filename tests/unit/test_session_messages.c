@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "microvm/vmm/events.h"
 #include "tests/unit/support/session_rig.h"
 
 static void test_second_connection(void **state)
@@ -96,6 +97,23 @@ static void test_hostile_messages(void **state)
 	(void)state;
 }
 
+/* Where the guest says "config", the user has config.json. */
+static void test_places(void **state)
+{
+	struct session_rig *f = *state;
+	char text[64];
+
+	session_rig_boot(f);
+	session_rig_say(f,
+		"{'type':'failed','id':'c1','code':1,'message':'config.mounts[7]: a\\u001b'}");
+	session_rig_close_outputs(f);
+	session_rig_expect_failed(f, 1, "config.json: mounts[7]: a\\x1b");
+	events_name_place("config.process.cwd: config.x", "", text, sizeof(text));
+	assert_string_equal(text, "process.cwd: config.x");
+	events_name_place("config.process.cwd: /", "config.json: ", text, 12);
+	assert_string_equal(text, "config.json");
+}
+
 static void test_too_long_message(void **state)
 {
 	struct session_rig *f = *state;
@@ -161,6 +179,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, session_rig_setup, session_rig_teardown)
 	const struct CMUnitTest tests[] = {
+		T(test_places),
 		T(test_second_connection),
 		T(test_refused_stream),
 		T(test_connect_fails),
