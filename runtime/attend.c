@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "runtime/monitor.h"
+#include "runtime/supervise.h"
 
 #define EXIT_KILLED (128 + SIGKILL) /* how a process ends when its container does */
 #define EXIT_FAILED 255		    /* as runc: it did not even start */
@@ -105,6 +106,8 @@ static void take_event(struct attend *a, const json_t *event)
 	} else if (strcmp(name, "started") == 0) {
 		a->started = true;
 		attend_resize(a);
+	} else if (strcmp(name, "lost") == 0) {
+		supervise_lost(event);
 	} else if (strcmp(name, "exited") == 0) {
 		attend_end(a, code < 0 || code > 255 ? EXIT_FAILED : (int)code);
 	} else if (strcmp(name, "failed") == 0) {

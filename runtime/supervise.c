@@ -79,6 +79,15 @@ static void supervise_reached(struct supervise *s, enum supervise_until what)
 	loop_stop(&s->loop);
 }
 
+void supervise_lost(const json_t *event)
+{
+	const char *stream = json_string_value(json_object_get(event, "stream"));
+	const char *message = json_string_value(json_object_get(event, "message"));
+
+	if (stream && message)
+		log_error("%s: %s", stream, message);
+}
+
 static void event_handle(struct supervise *s, const json_t *event)
 {
 	const char *name = json_string_value(json_object_get(event, "event"));
@@ -107,6 +116,8 @@ static void event_handle(struct supervise *s, const json_t *event)
 			s->console = json_incref(json_object_get(event, "console"));
 		supervise_fail(s, code ? (int)code : EXIT_VM,
 			message ? message : "the virtual machine failed");
+	} else if (strcmp(name, "lost") == 0) {
+		supervise_lost(event);
 	} else if (strcmp(name, "booted") == 0) {
 		log_debug("booted, time stamp counter %" JSON_INTEGER_FORMAT,
 			json_integer_value(json_object_get(event, "tsc")));

@@ -60,6 +60,9 @@ int supervise_init(struct supervise *s, struct err *e) must_check;
  */
 int supervise_run(struct supervise *s, int control, int fs_control, struct err *e) must_check;
 
+/* Says that a stream of a process ("stdout") takes no more, as the event "lost" tells. */
+void supervise_lost(const json_t *event);
+
 /* Ends the container, whose exit code and reason are now these. */
 void supervise_end(struct supervise *s, int code, const char *text);
 

@@ -108,6 +108,8 @@ static void call_event(struct vsock *v, struct vsock_conn *c, unsigned call)
 	pthread_mutex_unlock(&v->dev.lock);
 	if (call == VSOCK_CALL_CONNECTED && events->connected)
 		events->connected(c->arg);
+	else if (call == VSOCK_CALL_BROKEN && events->broken)
+		events->broken(c->arg, c->broken);
 	else if (call == VSOCK_CALL_DRAINED && events->drained)
 		events->drained(c->arg);
 	pthread_mutex_lock(&v->dev.lock);

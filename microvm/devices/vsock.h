@@ -30,6 +30,8 @@ struct vsock_config {
 /* Any of them may be NULL. arg is the one that came with the events. */
 struct vsock_conn_events {
 	void (*connected)(void *arg);
+	/* wr_fd takes no more, for this errno: what the guest sends from now on is thrown away. */
+	void (*broken)(void *arg, int code);
 	/* The guest shut its sending side down and all that it sent has been written to wr_fd. */
 	void (*drained)(void *arg);
 	/*

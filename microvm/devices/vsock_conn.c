@@ -150,8 +150,10 @@ static void conn_forwarded(struct vsock_conn *c, uint32_t len_bytes)
 }
 
 /* wr_fd takes no more: what waits for it is thrown away, and so will be what still comes. */
-static void output_broken(struct vsock_conn *c)
+static void output_broken(struct vsock_conn *c, int code)
 {
+	c->broken = code;
+	c->calls |= VSOCK_CALL_BROKEN;
 	stream_fd_close(&c->wr, c->vsock->dev.loop, SHUT_WR);
 	conn_forwarded(c, c->buf_used);
 	c->buf_used = 0;
@@ -181,7 +183,7 @@ void vsock_conn_drain(struct vsock_conn *c)
 		if (n == -EAGAIN || n == 0)
 			return;
 		if (n < 0) {
-			output_broken(c);
+			output_broken(c, (int)-n);
 			return;
 		}
 		buffer_take(c, (uint32_t)n);
@@ -217,7 +219,7 @@ static uint32_t write_through(struct vsock_conn *c, uint32_t len_bytes)
 		if (n == -EAGAIN || n == 0)
 			break;
 		if (n < 0) {
-			output_broken(c);
+			output_broken(c, (int)-n);
 			break;
 		}
 		done += (uint32_t)n;

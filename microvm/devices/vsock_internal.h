@@ -60,8 +60,9 @@ enum { /* vsock_conn.owed: packets to send, in this order */
 enum { /* vsock_conn.calls: callbacks to make, in this order */
 	VSOCK_CALL_ACCEPT = 1 << 0,
 	VSOCK_CALL_CONNECTED = 1 << 1,
-	VSOCK_CALL_DRAINED = 1 << 2,
-	VSOCK_CALL_CLOSED = 1 << 3,
+	VSOCK_CALL_BROKEN = 1 << 2,
+	VSOCK_CALL_DRAINED = 1 << 3,
+	VSOCK_CALL_CLOSED = 1 << 4,
 };
 
 struct vsock_listener {
@@ -78,6 +79,7 @@ struct vsock_conn {
 	bool busy;			       /* a callback runs: must not be freed */
 	bool drained, closed;		       /* the calls were noted */
 	int reason;			       /* for closed */
+	int broken;			       /* for broken: an errno value */
 	uint32_t shut_guest;		       /* VIRTIO_VSOCK_SHUTDOWN_*: what the guest told us */
 	uint32_t shut_host;		       /* ... and what we told it or owe it to tell */
 	const struct vsock_listener *listener; /* of an accepted connection */

@@ -137,6 +137,22 @@ static void stream_drained(void *arg)
 	session_output_done(stream->exec->clients->session);
 }
 
+/* As with the container's own, see session.c. */
+static void stream_broken(void *arg, int code)
+{
+	struct exec_stream *stream = arg;
+	const struct exec *exec = stream->exec;
+	char reason[ERR_REASON_BYTES];
+
+	if (code == EPIPE || code == ECONNRESET || stream == &exec->streams[0] || !exec->client)
+		return;
+	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream",
+		stream == &exec->streams[1] ? "stdout" : "stderr", "message",
+		err_reason(code, reason));
+	if (event)
+		client_send(exec->client, event);
+}
+
 static void stream_closed(void *arg, int reason)
 {
 	struct exec_stream *stream = arg;
@@ -157,6 +173,7 @@ static void stream_closed(void *arg, int reason)
 
 static const struct vsock_conn_events stream_events = {
 	.connected = stream_connected,
+	.broken = stream_broken,
 	.drained = stream_drained,
 	.closed = stream_closed,
 };

@@ -214,6 +214,21 @@ static void stream_done(void *arg)
 	maybe_end(stream->session);
 }
 
+/* A reader that went away is nobody's fault; a terminal that did has nobody to tell. */
+static void stream_broken(void *arg, int code)
+{
+	struct session_stream *stream = arg;
+	const struct session *s = stream->session;
+	char reason[ERR_REASON_BYTES];
+
+	if (code == EPIPE || code == ECONNRESET || stream == &s->streams[0])
+		return;
+	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream",
+		stream->host_port == SESSION_PORT_STDOUT ? "stdout" : "stderr", "message", err_reason(code, reason));
+	if (event)
+		s->config.ops->emit(s->config.arg, event);
+}
+
 static void stream_closed(void *arg, int reason)
 {
 	struct session_stream *stream = arg;
@@ -228,6 +243,7 @@ static void stream_closed(void *arg, int reason)
 
 static const struct vsock_conn_events stream_events = {
 	.connected = stream_connected,
+	.broken = stream_broken,
 	.drained = stream_done,
 	.closed = stream_closed,
 };

@@ -53,6 +53,19 @@ out2"
 	expect_line 300000000
 }
 
+@test "output that can't be written is said, and its writer gets EPIPE" {
+	config '.process.args = ["/bin/sh", "-c", "trap \"\" PIPE; while echo x; do :; done 2>/dev/null; exit 3"]'
+	status=0
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" full </dev/null >/dev/full 2>"$ERR" || status=$?
+	expect_status 3
+	[ "$(cat "$ERR")" = 'hvrun: stdout: no space left on device' ] || fail 'another message'
+	# A reader that went away is no news.
+	status=0
+	hv run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" full </dev/null 2>"$ERR" > >(:) || status=$?
+	expect_status 3
+	[ ! -s "$ERR" ] || fail 'a message'
+}
+
 @test "a terminal: size, its changes, Ctrl-C, raw mode restored" {
 	config '.process.terminal = true'
 	args /bin/bash -c 'trap "stty size; echo resized" WINCH; trap "echo interrupted; exit 9" INT; tty; stty size; echo ready; while :; do sleep 0.1; done'

@@ -165,6 +165,26 @@ static void test_never_reports(void **state)
 		"configuration); its kernel said nothing: it may lack");
 }
 
+/* Output that can't be written is told, but not that its reader has gone. */
+static void test_output_broken(void **state)
+{
+	struct session_rig *f = *state;
+	unsigned before;
+
+	session_rig_boot(f);
+	before = f->n_events;
+	f->conns[1].events->broken(f->conns[1].arg, EPIPE);
+	f->conns[0].events->broken(f->conns[0].arg, EIO);
+	assert_int_equal(f->n_events, before);
+	f->conns[1].events->broken(f->conns[1].arg, ENOSPC);
+	assert_int_equal(f->n_events, before + 1);
+	const json_t *event = f->events[before];
+	assert_string_equal(session_rig_event_name(f, before), "lost");
+	assert_string_equal(json_string_value(json_object_get(event, "stream")), "stdout");
+	assert_string_equal(
+		json_string_value(json_object_get(event, "message")), "no space left on device");
+}
+
 static void test_panic(void **state)
 {
 	struct session_rig *f = *state;
@@ -230,6 +250,7 @@ int main(void)
 		T(test_vm_ends_first),
 		T(test_vm_never_comes_up),
 		T(test_panic),
+		T(test_output_broken),
 		T(test_silent),
 		T(test_fs_lost),
 		cmocka_unit_test_setup_teardown(

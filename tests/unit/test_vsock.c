@@ -25,6 +25,7 @@
 struct fixture {
 	struct vsock_driver d;
 	struct vsock_packet p;
+	int broken; /* of wr_fd */
 	unsigned n_connected, n_drained, n_closed, n_asked;
 	int reason;
 	int in[2], out[2]; /* pipes: we write in[1] and read out[0] */
@@ -34,6 +35,14 @@ struct fixture {
 static void on_connected(void *arg)
 {
 	((struct fixture *)arg)->n_connected++;
+}
+
+static void on_broken(void *arg, int code)
+{
+	struct fixture *f = arg;
+
+	assert_int_equal(f->n_drained + f->n_closed, 0);
+	f->broken = code;
 }
 
 static void on_drained(void *arg)
@@ -50,7 +59,10 @@ static void on_closed(void *arg, int reason)
 }
 
 static const struct vsock_conn_events events = {
-	.connected = on_connected, .drained = on_drained, .closed = on_closed};
+	.connected = on_connected,
+	.broken = on_broken,
+	.drained = on_drained,
+	.closed = on_closed};
 
 static int setup(void **state)
 {
@@ -374,6 +386,7 @@ static void test_reader_gone(void **state)
 	expect(f, SHUTDOWN);
 	assert_int_equal(f->p.hdr.flags, VIRTIO_VSOCK_SHUTDOWN_RCV);
 	assert_int_equal(f->p.hdr.fwd_cnt, 1);
+	assert_int_equal(f->broken, EPIPE);
 	driver_send(&f->d, RW, 0, "x", 1);
 	expect_nothing(f);
 	driver_send(&f->d, SHUTDOWN, VIRTIO_VSOCK_SHUTDOWN_SEND, NULL, 0);
