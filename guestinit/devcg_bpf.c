@@ -32,7 +32,7 @@ struct devcg_program {
 };
 
 static void emit(
-	struct devcg_program *p, uint8_t code, uint8_t dst, uint8_t src, int16_t off, int32_t imm)
+	struct devcg_program *p, uint8_t code, unsigned dst, unsigned src, int16_t off, int32_t imm)
 {
 	p->insns[p->n++] = (struct bpf_insn){
 		.code = code, .dst_reg = dst & 0xf, .src_reg = src & 0xf, .off = off, .imm = imm};

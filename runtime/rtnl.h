@@ -15,6 +15,9 @@
 /* Room for one message: the largest is an interface with its attributes. */
 #define RTNL_BYTES 16384
 
+/* libmnl's loops over attributes, which are macros, take lengths for int. */
+#pragma GCC diagnostic ignored "-Wconversion"
+
 struct ifinfomsg;
 
 struct rtnl {
