@@ -57,7 +57,8 @@ static int control_add(struct fs_main *m, const char *text, size_t len, int *fd,
 	if (!json)
 		return -e->code;
 	if (m->bound)
-		return err_set(e, EPERM, "export: without privileges all of them must be there from the start");
+		return err_set(e, EPERM,
+			"export: without privileges all of them must be there from the start");
 	const char *op = json_string_value(json_object_get(json, "op"));
 	const json_t *export = json_object_get(json, "export");
 	if (!op || strcmp(op, "add") != 0)

@@ -2,8 +2,8 @@
 /*
  * A hostile hvrun-fs, as hvrun-vmm meets it: the input is all that comes from it, with descriptors
  * beside some messages, and then its end. The first byte says how often the guest starts and stops
- * the device, the second in pieces of which size the bytes come. Whatever they are, it ends with one
- * word on why, and nothing leaks.
+ * the device, the second in pieces of which size the bytes come. Whatever they are, it ends with
+ * one word on why, and nothing leaks.
  *
  * Covers: microvm/vhost/frontend_fs.c microvm/vhost/message.c
  */

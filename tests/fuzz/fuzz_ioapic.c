@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The IO-APIC's registers, in any order: the first byte is the number of pins, then come steps of six
- * bytes, an offset and a value, which are written and read back. A message goes to a local APIC and
- * nowhere else, and no pin changes but the one that the write named.
+ * The IO-APIC's registers, in any order: the first byte is the number of pins, then come steps of
+ * six bytes, an offset and a value, which are written and read back. A message goes to a local APIC
+ * and nowhere else, and no pin changes but the one that the write named.
  *
  * Covers: microvm/kvm/x86_ioapic.c
  */

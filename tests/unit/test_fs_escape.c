@@ -169,8 +169,7 @@ static void list(struct fuse_client *c, uint64_t node)
 		static uint8_t copy[16384];
 		size_t len = c->out_bytes;
 		memcpy(copy, c->out, len);
-		for (size_t at = 0; at + sizeof(*entry) <= len;
-			at += FUSE_DIRENTPLUS_SIZE(entry)) {
+		for (size_t at = 0; at + sizeof(*entry) <= len; at += FUSE_DIRENTPLUS_SIZE(entry)) {
 			entry = (void *)(copy + at);
 			if (entry->entry_out.nodeid)
 				client_forget(c, entry->entry_out.nodeid, 1);
@@ -330,8 +329,8 @@ static void test_across_exports(void **state)
 	assert_int_equal(client_lookup(&x.c, ROOT, "other", &other), 0);
 	assert_int_equal(client_lookup(&x.c, ROOT, "ro", &ro), 0);
 	assert_int_equal(client_lookup(&x.c, other, HIDDEN, &link_in.oldnodeid), 0);
-	assert_int_equal(client_call2(&x.c, FUSE_LINK, x.dir, &link_in, sizeof(link_in), "got", 4,
-				 200),
+	assert_int_equal(
+		client_call2(&x.c, FUSE_LINK, x.dir, &link_in, sizeof(link_in), "got", 4, 200),
 		-EXDEV);
 	rename_in.newdir = x.dir;
 	assert_int_equal(client_call2(&x.c, FUSE_RENAME, other, &rename_in, sizeof(rename_in),
@@ -339,8 +338,8 @@ static void test_across_exports(void **state)
 		-EXDEV);
 	/* Nor from a read-only one into the same directory, exported writable. */
 	assert_int_equal(client_lookup(&x.c, ro, "file", &link_in.oldnodeid), 0);
-	assert_int_equal(client_call2(&x.c, FUSE_LINK, x.dir, &link_in, sizeof(link_in), "got", 4,
-				 200),
+	assert_int_equal(
+		client_call2(&x.c, FUSE_LINK, x.dir, &link_in, sizeof(link_in), "got", 4, 200),
 		-EROFS);
 	assert_int_equal(client_call2(&x.c, FUSE_RENAME, ro, &rename_in, sizeof(rename_in),
 				 "file\0got", 9, 0),
@@ -359,8 +358,7 @@ static void test_deleted(void **state)
 	(void)state;
 	begin(&x, &scarce);
 	for (unsigned i = 0; i < 200; i++) {
-		assert_int_equal(
-			client_create(&x.c, x.dir, "file", O_RDWR, 0600, &old, &fh), 0);
+		assert_int_equal(client_create(&x.c, x.dir, "file", O_RDWR, 0600, &old, &fh), 0);
 		assert_int_equal(client_write(&x.c, old, fh, 0, "old", 3, 0), 0);
 		/* Deleted by the guest, or behind its back. */
 		if (i & 1)
@@ -403,8 +401,7 @@ static void test_names(void **state)
 				name[len++] = byte;
 		}
 		name[len] = '\0';
-		assert_int_equal(
-			client_create(&x.c, x.dir, name, O_RDWR, 0600, &node, &fh), 0);
+		assert_int_equal(client_create(&x.c, x.dir, name, O_RDWR, 0600, &node, &fh), 0);
 		client_release(&x.c, node, fh);
 		assert_int_equal(faccessat(x.c.dir_fd, name, F_OK, 0), 0);
 		struct fuse_read_in in = {.size = 4096};
@@ -417,8 +414,7 @@ static void test_names(void **state)
 	}
 	memset(name, '\xff', sizeof(name));
 	name[256] = '\0';
-	assert_int_equal(
-		client_create(&x.c, x.dir, name, O_RDWR, 0600, &node, &fh), -ENAMETOOLONG);
+	assert_int_equal(client_create(&x.c, x.dir, name, O_RDWR, 0600, &node, &fh), -ENAMETOOLONG);
 	finish(&x);
 }
 

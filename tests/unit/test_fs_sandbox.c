@@ -26,8 +26,8 @@
 #include "microvm/fs/cred.h"
 #include "microvm/fs/sandbox.h"
 
-#define NOBODY	 65534
-#define HIGH_FD	 300 /* export descriptors, where nothing else is */
+#define NOBODY	65534
+#define HIGH_FD 300 /* export descriptors, where nothing else is */
 #define KEPT_CAPS                                                                                  \
 	(1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | \
 		1u << CAP_FSETID | 1u << CAP_SETGID | 1u << CAP_SETUID | 1u << CAP_SYS_ADMIN |     \
@@ -100,9 +100,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = {
-		"x/file", "x/null", "x/sub/file", "x/sub", "x", "ro/file", "ro/null", "ro/sub", "ro",
-		"secret"};
+	static const char *const names[] = {"x/file", "x/null", "x/sub/file", "x/sub", "x",
+		"ro/file", "ro/null", "ro/sub", "ro", "secret"};
 	const struct place *p = *state;
 	char path[160];
 
