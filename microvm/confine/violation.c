@@ -100,7 +100,8 @@ const char *violation_call_name(unsigned nr)
 
 int violation_watch(void)
 {
-	struct sigaction action = {.sa_sigaction = violated, .sa_flags = SA_SIGINFO | SA_RESETHAND};
+	struct sigaction action = {
+		.sa_sigaction = violated, .sa_flags = (int)(SA_SIGINFO | SA_RESETHAND)};
 
 	sigemptyset(&action.sa_mask);
 	return sigaction(SIGSYS, &action, NULL) < 0 ? -errno : 0;
