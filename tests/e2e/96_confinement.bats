@@ -68,7 +68,7 @@ uid_of() {
 		hv --config "$config" run --detach --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/$id" "$id-$$" \
 			</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
 		pid=$(cat "$BATS_TEST_TMPDIR/$id")
-		[ "$(stat -c %u "/proc/$pid/task")" -eq 0 ] # nobody's to look into but root's
+		[ "$(stat -c %u "/proc/$pid/environ")" -eq 0 ] # nobody looks into it but root
 		[ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")" -eq $((300000 + pid)) ]
 	done
 	hv delete --force "one-$$"
