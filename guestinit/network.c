@@ -200,7 +200,6 @@ static int network_run(struct guest *guest, struct network_pass *p)
 	int ret;
 
 	p->nl.fd = -1;
-	p->home = &first;
 	ret = netlink_open(&first);
 	if (ret == 0)
 		ret = devices_list(network, p->wanted, &first);
@@ -211,10 +210,12 @@ static int network_run(struct guest *guest, struct network_pass *p)
 	ret = network_go(guest, &p->home_fd, p->e);
 	if (ret == 0) {
 		ret = netlink_open(&p->nl);
+		p->home = &first;
 		if (ret == 0)
 			pass_run(guest, p);
 		else
 			err_sys(p->e, -ret, "network: can't ask the kernel");
+		p->home = NULL;
 		network_return(guest, &p->home_fd);
 	}
 	netlink_close(&p->nl);

@@ -21,8 +21,8 @@ struct network_pass {
 };
 
 /*
- * Into the namespace ns_fd, from where `from` asks; there `to` finds the device under its new index. 0
- * or -errno.
+ * Into the namespace ns_fd, from where `from` asks; there `to` finds the device under its new
+ * index. 0 or -errno.
  */
 int pass_device_move(struct netlink *from, int ns_fd, struct netlink *to,
 	struct network_device *device) must_check;

@@ -67,8 +67,7 @@ static int has_default(struct rtnl *rt, int family, bool *has)
 	char buf[RTNL_BYTES];
 	struct defaults defaults = {.loopback = (int)if_nametoindex("lo")};
 	void *fixed;
-	struct nlmsghdr *message =
-		rtnl_begin(buf, RTM_GETROUTE, 0, &fixed, sizeof(struct rtmsg));
+	struct nlmsghdr *message = rtnl_begin(buf, RTM_GETROUTE, 0, &fixed, sizeof(struct rtmsg));
 
 	((struct rtmsg *)fixed)->rtm_family = (unsigned char)family;
 	int ret = rtnl_dump(rt, message, take_default, &defaults);
@@ -96,7 +95,8 @@ int net_user_choose(struct net_user *user, struct err *e)
 			"a loopback interface alone)");
 	if (user->n_ports && !user->ipv4)
 		return err_set(e, ENETUNREACH,
-			"--network=user: ports are published for IPv4 only, and there is no default "
+			"--network=user: ports are published for IPv4 only, and there is no "
+			"default "
 			"route for IPv4 here");
 	return 0;
 }

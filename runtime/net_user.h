@@ -26,7 +26,7 @@ struct net_user_port {
 struct net_user {
 	struct net_user_port ports[NET_USER_PORTS_MAX];
 	unsigned n_ports;
-	uint8_t mac[6];	  /* of the guest's net device */
+	uint8_t mac[6];	 /* of the guest's net device */
 	bool ipv4, ipv6; /* what the guest is given */
 };
 

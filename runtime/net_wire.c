@@ -162,8 +162,10 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	if (ret == 0 && found.ours && found.target && found.target != wire->tap &&
 		exists(rt, found.target))
 		return err_set(e, EBUSY,
-			"%s: is in use by another virtual machine: containers can't share a network "
-			"namespace that has interfaces, as those of a pod would; give each a network "
+			"%s: is in use by another virtual machine: containers can't share a "
+			"network "
+			"namespace that has interfaces, as those of a pod would; give each a "
+			"network "
 			"of its own, and connect them by a bridge",
 			interface->name);
 	/* A wire that is there stays: only what the tap lets through is made anew, while it is

@@ -383,8 +383,9 @@ static void test_user_families(void **state)
 	net_place_enter(&p, "true");
 	/* No default route: passt has nowhere to go. */
 	assert_int_equal(choose(&p, user), -ENETUNREACH);
-	net_place_run(&p, "ip link add v0 type veth peer name v1; ip addr add 10.9.0.1/24 dev v0;"
-			  "ip addr add fd09::1/64 dev v0 nodad; ip link set v0 up; ip link set v1 up");
+	net_place_run(&p,
+		"ip link add v0 type veth peer name v1; ip addr add 10.9.0.1/24 dev v0;"
+		"ip addr add fd09::1/64 dev v0 nodad; ip link set v0 up; ip link set v1 up");
 	assert_int_equal(choose(&p, user), -ENETUNREACH);
 	net_place_run(&p, "ip -6 route add default via fd09::2");
 	assert_int_equal(choose(&p, user), 0);
