@@ -528,29 +528,3 @@ int cgroup_from_json(struct cgroup *cg, const json_t *json)
 		cgroup_fini(cg);
 	return r;
 }
-
-/* Each name of a comma-separated list as a key. */
-static int put_names(json_t *paths, const char *list, const char *path)
-{
-	int r;
-
-	do {
-		char name[NAME_MAX + 1];
-		size_t len = strcspn(list, ",");
-		snprintf(name, sizeof(name), "%.*s", (int)len, list);
-		r = json_object_set_new(paths, name, json_string(path));
-		list += len;
-	} while (r == 0 && *list++);
-	return r;
-}
-
-json_t *cgroup_paths(const struct cgroup *cg)
-{
-	cleanup_json json_t *paths = json_object();
-
-	for (size_t i = 0; i < cg->n; i++) {
-		if (put_names(paths, cg->places[i].controllers, cg->places[i].path) < 0)
-			return NULL;
-	}
-	return steal_ptr(&paths);
-}

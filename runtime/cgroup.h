@@ -14,7 +14,7 @@
  *   cgroup_fds		what a child writes "0" to, to be in it before it executes anything
  *   cgroup_attach	the same from outside
  *   cgroup_settle	when the first processes are in
- *   cgroup_update, cgroup_stats, cgroup_remove: also after cgroup_from_json, in another process
+ *   cgroup_update, cgroup_remove: also after cgroup_from_json, in another process
  *   cgroup_fini
  */
 #ifndef RUNTIME_CGROUP_H
@@ -123,13 +123,6 @@ int cgroup_update(struct cgroup *cg, const json_t *resources, uint64_t overhead_
 	struct err *e) must_check;
 
 /*
- * What the VM uses of the host, as far as the host tells, a new reference:
- * {"cpu":{"usage_usec","user_usec","system_usec"}, "memory":{"current","peak","max","oom_kill"},
- * "pids":{"current"}}; "max" is absent without a limit. -errno when *out is not set.
- */
-int cgroup_stats(const struct cgroup *cg, json_t **out) must_check;
-
-/*
  * Kills whatever is in it or in a cgroup below it, and removes all of them; waits for the dead,
  * but not for ever. Fine when it is gone already or was never made. The parents stay, as with
  * runc.
@@ -140,11 +133,5 @@ int cgroup_remove(struct cgroup *cg, struct err *e) must_check;
 json_t *cgroup_to_json(const struct cgroup *cg) must_check;
 /* 0 with *cg filled (over zeroes), -errno with nothing to free. */
 int cgroup_from_json(struct cgroup *cg, const json_t *json) must_check;
-
-/*
- * What runc's state.json has as cgroup_paths: the path for each controller's name, "" for v2. A
- * new reference; NULL without memory.
- */
-json_t *cgroup_paths(const struct cgroup *cg) must_check;
 
 #endif

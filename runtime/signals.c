@@ -105,21 +105,3 @@ int signals_parse(const char *text, int *signal, struct err *e)
 	}
 	return signals_parse_realtime(name, signal) == 0 ? 0 : ret;
 }
-
-const char *signals_name(int signal, char name[static SIGNALS_NAME_BYTES])
-{
-	for (size_t i = 0; i < sizeof(signals_known) / sizeof(signals_known[0]); i++) {
-		if (signals_known[i].number == signal) {
-			snprintf(name, SIGNALS_NAME_BYTES, "SIG%s", signals_known[i].name);
-			return name;
-		}
-	}
-	unsigned offset = (unsigned)signal - RT_MIN;
-	if (signal == (int)RT_MIN)
-		snprintf(name, SIGNALS_NAME_BYTES, "SIGRTMIN");
-	else if (signal > 0 && offset <= RT_MAX - RT_MIN)
-		snprintf(name, SIGNALS_NAME_BYTES, "SIGRTMIN+%u", offset);
-	else
-		snprintf(name, SIGNALS_NAME_BYTES, "signal %d", signal);
-	return name;
-}

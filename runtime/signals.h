@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and numbers of signals, as `kill` takes them and messages show them. */
+/* Names and numbers of signals, as `kill` takes them. */
 #ifndef RUNTIME_SIGNALS_H
 #define RUNTIME_SIGNALS_H
 
@@ -12,10 +12,5 @@
  * it asks whether the process is there. -EINVAL with `unknown signal "X"` for all else.
  */
 int signals_parse(const char *text, int *signal, struct err *e) must_check;
-
-#define SIGNALS_NAME_BYTES 16
-
-/* "SIGTERM", "SIGRTMIN+3", or "signal 99" where there is no name. Returns name. */
-const char *signals_name(int signal, char name[static SIGNALS_NAME_BYTES]);
 
 #endif

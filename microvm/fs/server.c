@@ -468,8 +468,3 @@ struct virtio_device *fs_server_device(struct fs_server *server)
 {
 	return &server->dev;
 }
-
-struct fuse_session *fs_server_session(struct fs_server *server)
-{
-	return server->session;
-}

@@ -34,6 +34,5 @@ int fs_server_create(struct fs_server **out, struct loop *loop,
 void fs_server_free(struct fs_server *server);
 
 struct virtio_device *fs_server_device(struct fs_server *server);
-struct fuse_session *fs_server_session(struct fs_server *server);
 
 #endif

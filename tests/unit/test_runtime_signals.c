@@ -65,35 +65,10 @@ static void test_parse(void **state)
 	}
 }
 
-static void test_names(void **state)
-{
-	char name[SIGNALS_NAME_BYTES];
-	struct err e;
-
-	(void)state;
-	assert_string_equal(signals_name(SIGTERM, name), "SIGTERM");
-	assert_string_equal(signals_name(SIGABRT, name), "SIGABRT");
-	assert_string_equal(signals_name(34, name), "SIGRTMIN");
-	assert_string_equal(signals_name(64, name), "SIGRTMIN+30");
-	assert_string_equal(signals_name(0, name), "signal 0");
-	assert_string_equal(signals_name(32, name), "signal 32");
-	assert_string_equal(signals_name(65, name), "signal 65");
-	assert_string_equal(signals_name(-9, name), "signal -9");
-	/* Every signal that has a name is found by it. */
-	for (int i = 1; i <= 64; i++) {
-		int signal = 0;
-		if (i == 32 || i == 33)
-			continue;
-		assert_int_equal(signals_parse(signals_name(i, name), &signal, &e), 0);
-		assert_int_equal(signal, i);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
