@@ -165,8 +165,8 @@ static int devcg_convert(
 			index, in->access);
 	if (out->major < DEVCG_ANY || out->major > INT32_MAX || out->minor < DEVCG_ANY ||
 		out->minor > INT32_MAX)
-		return err_set(
-			e, ERANGE, "config.linux.resources.devices[%zu]: no such device number", index);
+		return err_set(e, ERANGE,
+			"config.linux.resources.devices[%zu]: no such device number", index);
 	return 0;
 }
 

@@ -45,8 +45,8 @@ static void report_file(const struct report *report, const char *level, const ch
 	strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	cleanup_json json_t *msg = json_text(text);
 	if (report->json) {
-		cleanup_json json_t *json = json_pack(
-			"{s:s, s:O, s:s}", "level", level, "msg", msg, "time", stamp);
+		cleanup_json json_t *json =
+			json_pack("{s:s, s:O, s:s}", "level", level, "msg", msg, "time", stamp);
 		dump = json ? json_dumps(json, JSON_COMPACT) : NULL;
 		len = dump ? asprintf(&line, "%s\n", dump) : -1;
 	} else {

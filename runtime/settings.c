@@ -21,7 +21,8 @@
 /* Room that the guest's kernel takes before the container has a byte. */
 #define MEMORY_OVERHEAD_DEFAULT_MIB 64
 
-/* A guest of 64 vCPUs takes minutes where the host is itself a virtual machine, emulated at that. */
+/* A guest of 64 vCPUs takes minutes where the host is itself a virtual machine, emulated at that.
+ */
 #define BOOT_TIMEOUT_DEFAULT_S 600
 #define BOOT_TIMEOUT_MAX_S     86400
 
@@ -110,8 +111,8 @@ int settings_network(const char *text, enum network_kind *network, struct err *e
 			return 0;
 		}
 	}
-	return err_set(e, EINVAL, "\"%s\" is not a network: there are namespace, user and none",
-		text);
+	return err_set(
+		e, EINVAL, "\"%s\" is not a network: there are namespace, user and none", text);
 }
 
 /* Reads one file over what was read before. A file that is not there is fine unless needed. */

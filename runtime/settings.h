@@ -59,8 +59,8 @@ struct settings {
 	uint64_t rx_bytes, tx_bytes; /* per second and interface, as the container sees it */
 	bool anti_spoof;
 	const char *passt;
-	bool vm_namespaces;	   /* a namespace that is not asked for is the VM's, not an error */
-	uint32_t uid_base;	   /* 0: monitors keep the user that they were started by */
+	bool vm_namespaces; /* a namespace that is not asked for is the VM's, not an error */
+	uint32_t uid_base;  /* 0: monitors keep the user that they were started by */
 	bool debug;
 };
 

@@ -80,7 +80,8 @@ static void monitor_emit(void *arg, const json_t *event)
 	struct monitor *m = arg;
 
 	/* With nobody to tell it to, it goes where this program's messages go. */
-	if (!m->control.lifeline && !strcmp(json_string_value(json_object_get(event, "event")), "lost"))
+	if (!m->control.lifeline &&
+		!strcmp(json_string_value(json_object_get(event, "event")), "lost"))
 		log_error("%s: %s", json_string_value(json_object_get(event, "stream")),
 			json_string_value(json_object_get(event, "message")));
 	control_emit(&m->control, event);

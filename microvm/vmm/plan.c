@@ -15,18 +15,18 @@
 #include "microvm/vhost/frontend_fs.h"
 #include "microvm/vmm/plan_object.h"
 
-#define PLAN_DEPTH_MAX	 6
-#define PLAN_ID_MAX	 1024
-#define PLAN_PATH_MAX	 4096
-#define PLAN_CMDLINE_MAX 2047
-#define MEMORY_MIN_BYTES (UINT64_C(32) << 20)
-#define MEMORY_MAX_BYTES (UINT64_C(1) << 44)
-#define HUGE_PAGE_BYTES	 (UINT64_C(2) << 20)
+#define PLAN_DEPTH_MAX	   6
+#define PLAN_ID_MAX	   1024
+#define PLAN_PATH_MAX	   4096
+#define PLAN_CMDLINE_MAX   2047
+#define MEMORY_MIN_BYTES   (UINT64_C(32) << 20)
+#define MEMORY_MAX_BYTES   (UINT64_C(1) << 44)
+#define HUGE_PAGE_BYTES	   (UINT64_C(2) << 20)
 #define BOOT_TIMEOUT_MAX_S 86400
-#define SOCKET_PORT_MIN	 2048
-#define SOCKET_PORT_MAX	 4095
-#define UID_BASE_MAX	 (INT32_MAX - PID_MAX)
-#define PID_MAX		 (1 << 22) /* the kernel's PID_MAX_LIMIT */
+#define SOCKET_PORT_MIN	   2048
+#define SOCKET_PORT_MAX	   4095
+#define UID_BASE_MAX	   (INT32_MAX - PID_MAX)
+#define PID_MAX		   (1 << 22) /* the kernel's PID_MAX_LIMIT */
 
 static int read_kernel(struct plan *plan, struct plan_object *top)
 {

@@ -18,10 +18,10 @@
 #include "microvm/vmm/events.h"
 #include "microvm/vmm/exec.h"
 
-#define NS_PER_S      UINT64_C(1000000000)
-#define SHUTDOWN_NS   (15 * NS_PER_S) /* file systems of disks are unmounted in it */
-#define GONE_NS	      (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
-#define SETTLE_NS     (NS_PER_S / 20)
+#define NS_PER_S    UINT64_C(1000000000)
+#define SHUTDOWN_NS (15 * NS_PER_S) /* file systems of disks are unmounted in it */
+#define GONE_NS	    (3 * NS_PER_S)  /* after guestinit has vanished: a kernel may be panicking */
+#define SETTLE_NS   (NS_PER_S / 20)
 
 #define HELLO_WARN_S 60u
 
@@ -224,7 +224,8 @@ static void stream_broken(void *arg, int code)
 	if (code == EPIPE || code == ECONNRESET || stream == &s->streams[0])
 		return;
 	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream",
-		stream->host_port == SESSION_PORT_STDOUT ? "stdout" : "stderr", "message", err_reason(code, reason));
+		stream->host_port == SESSION_PORT_STDOUT ? "stdout" : "stderr", "message",
+		err_reason(code, reason));
 	if (event)
 		s->config.ops->emit(s->config.arg, event);
 }

@@ -96,7 +96,7 @@ struct session {
 	struct agent agent;
 	struct session_stream streams[SESSION_STREAMS];
 	struct terminal terminal;
-	struct loop_timer timer; /* for hello, then for the guest to end */
+	struct loop_timer timer;   /* for hello, then for the guest to end */
 	unsigned wait_s, waited_s; /* for hello: this time, and before */
 	bool accepted, hello, vm_ended, settled, finished;
 	bool over;	 /* the guest has told the container's end */

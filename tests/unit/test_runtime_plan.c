@@ -220,8 +220,8 @@ static void fill(struct box *box)
 {
 	box->kernel = calloc(1, sizeof(*box->kernel));
 	assert_non_null(box->kernel);
-	box->settings = (struct settings){
-		.accel = ACCEL_EMULATION, .cache = "never", .boot_timeout_s = 90};
+	box->settings =
+		(struct settings){.accel = ACCEL_EMULATION, .cache = "never", .boot_timeout_s = 90};
 	box->sizing = (struct sizing){.vcpus = 2, .memory_bytes = 64 << 20};
 	box->kernel->fd = 5;
 	strcpy(box->kernel->path, "/k");
