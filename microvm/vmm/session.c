@@ -17,6 +17,7 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/events.h"
 #include "microvm/vmm/exec.h"
+#include "microvm/vmm/session_stream.h"
 
 #define NS_PER_S    UINT64_C(1000000000)
 #define SHUTDOWN_NS (15 * NS_PER_S) /* file systems of disks are unmounted in it */
@@ -38,21 +39,6 @@
 
 #define GONE_WORDS   "guestinit closed its connection before the container had ended"
 #define SIGKILL_CODE 137
-
-/*
- * A stream is done once the device has said so; it always does when the guest has had the request.
- * One that was never connected may wait for a device that the guest has reset: not longer than the
- * callbacks that may still be on their way.
- */
-static bool streams_done(const struct session *s)
-{
-	for (int i = 0; i < SESSION_STREAMS; i++) {
-		const struct session_stream *stream = &s->streams[i];
-		if (stream->opened && !stream->done && (stream->connected || !s->settled))
-			return false;
-	}
-	return true;
-}
 
 static void emit_end(struct session *s)
 {
@@ -104,8 +90,8 @@ static bool readers_pending(const struct session *s)
 
 static void maybe_end(struct session *s)
 {
-	if (s->finished || s->outcome == SESSION_RUNNING || s->oom_telling || !streams_done(s) ||
-		readers_pending(s))
+	if (s->finished || s->outcome == SESSION_RUNNING || s->oom_telling ||
+		!session_streams_done(s) || readers_pending(s))
 		return;
 	if (s->vm_ended)
 		end_session(s);
@@ -199,74 +185,6 @@ void session_stop(struct session *session)
 	end_session(session); /* whatever output is still on its way */
 }
 
-static void stream_connected(void *arg)
-{
-	struct session_stream *stream = arg;
-
-	stream->connected = true;
-}
-
-static void stream_done(void *arg)
-{
-	struct session_stream *stream = arg;
-
-	stream->done = true;
-	maybe_end(stream->session);
-}
-
-/* A reader that went away is nobody's fault; a terminal that did has nobody to tell. */
-static void stream_broken(void *arg, int code)
-{
-	struct session_stream *stream = arg;
-	const struct session *s = stream->session;
-	char reason[ERR_REASON_BYTES];
-
-	if (code == EPIPE || code == ECONNRESET || stream == &s->streams[0])
-		return;
-	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream",
-		stream->host_port == SESSION_PORT_STDOUT ? "stdout" : "stderr", "message",
-		err_reason(code, reason));
-	if (event)
-		s->config.ops->emit(s->config.arg, event);
-}
-
-static void stream_closed(void *arg, int reason)
-{
-	struct session_stream *stream = arg;
-	struct session *s = stream->session;
-
-	if (reason == -ECONNREFUSED && s->outcome == SESSION_RUNNING)
-		session_fail(s, "guestinit refused a stream of the container");
-	else if (reason && reason != -ECONNRESET)
-		log_debug("stream %u: %s", stream->host_port, strerror(-reason));
-	stream_done(arg);
-}
-
-static const struct vsock_conn_events stream_events = {
-	.connected = stream_connected,
-	.broken = stream_broken,
-	.drained = stream_done,
-	.closed = stream_closed,
-};
-
-static int open_stream(struct session *s, unsigned i, struct err *e)
-{
-	struct session_stream *stream = &s->streams[i];
-
-	if (!stream->used)
-		return 0;
-	bool output = stream->wr_fd >= 0;
-	int rd = steal_fd(&stream->rd_fd), wr = steal_fd(&stream->wr_fd);
-	/* Input may end when it likes; nobody waits for it. */
-	stream->done = !output;
-	stream->opened = true;
-	int ret = s->config.ops->connect(
-		s->config.arg, stream->host_port, rd, wr, &stream_events, stream);
-	if (ret < 0)
-		stream->opened = false;
-	return ret < 0 ? err_sys(e, -ret, "stream %u of the container", stream->host_port) : 0;
-}
-
 static int send_create(struct session *s, struct err *e)
 {
 	cleanup_free char *bytes = NULL;
@@ -353,7 +271,7 @@ static int set_up(struct session *s, struct err *e)
 			if (ret < 0)
 				return err_sys(e, -ret, "terminal");
 		}
-		ret = open_stream(s, i, e);
+		ret = session_stream_open(s, i, e);
 	}
 	for (unsigned i = 0; i < s->n_pending && !ret; i++)
 		send_signal(s, &s->pending_signals[i]);
@@ -598,35 +516,15 @@ int session_accept(struct session *session)
 	return fd;
 }
 
-static void stream_init(
-	struct session *s, unsigned i, uint32_t host_port, int rd_fd, int wr_fd, bool used)
-{
-	s->streams[i] = (struct session_stream){
-		.session = s,
-		.host_port = host_port,
-		.rd_fd = rd_fd,
-		.wr_fd = wr_fd,
-		.used = used,
-	};
-}
-
 int session_init(struct session *session, const struct session_config *config, struct err *e)
 {
-	bool terminal = config->terminal_fd >= 0;
-
 	memset(session, 0, sizeof(*session));
 	session->config = *config;
 	session->terminal.fd = -1;
 	session->held = config->hold;
 	session->code = SESSION_EXIT_VM;
 	agent_init(&session->agent, config->loop, agent_message, agent_closed, session);
-	if (terminal)
-		stream_init(session, 0, SESSION_PORT_STDIN, config->terminal_fd,
-			config->terminal_fd, true);
-	else
-		stream_init(session, 0, SESSION_PORT_STDIN, config->in_fd, -1, true);
-	stream_init(session, 1, SESSION_PORT_STDOUT, -1, config->out_fd, !terminal);
-	stream_init(session, 2, SESSION_PORT_STDERR, -1, config->err_fd, !terminal);
+	session_streams_init(session);
 	int ret = loop_timer_init(config->loop, &session->timer, timer_expired);
 	if (!ret)
 		ret = set_hello_timer(session);
@@ -641,11 +539,5 @@ void session_fini(struct session *session)
 	json_decref(session->console);
 	session->console = NULL;
 	fd_closep(&session->config.container_fd);
-	for (int i = 0; i < SESSION_STREAMS; i++) {
-		struct session_stream *stream = &session->streams[i];
-		if (stream->wr_fd == stream->rd_fd)
-			stream->wr_fd = -1;
-		fd_closep(&stream->rd_fd);
-		fd_closep(&stream->wr_fd);
-	}
+	session_streams_fini(session);
 }
