@@ -80,8 +80,8 @@ image_run() {
 	expect_out $'3\nhvrun.probe=yes\n1'
 }
 
+# bats test_tags=emulation
 @test "a hypervisor that is not there is named with the path of the field" {
-	[ "$HVRUN_ACCEL" = emulation ] || skip 'QEMU is the emulation engine'
 	config '.vm = {kernel: {path: $kernel}, hypervisor: {path: "/no/such/qemu"}}' \
 		--arg kernel "$(realpath "$(dirname "$HVRUN")/vmlinux")"
 	run_bundle </dev/null

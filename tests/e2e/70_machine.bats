@@ -58,8 +58,8 @@ load lib
 	expect_err '^hvrun: the (guest has not reported for 15 seconds|VM ended before its guest was up) .*its kernel said nothing: .*--discovery'
 }
 
+# bats test_tags=emulation
 @test "a QEMU that is none is named, with how it ended" {
-	[ "$HVRUN_ACCEL" = emulation ] || skip 'QEMU is the emulation engine'
 	for program in true false; do
 		printf '{"qemu": "/bin/%s"}' "$program" >"$BATS_TEST_TMPDIR/config.json"
 		args true

@@ -59,8 +59,8 @@ uid_of() {
 	hv delete --force "$BOX"
 }
 
+# bats test_tags=kvm
 @test "two monitors have two users, of the range that is configured, and none with 0" {
-	[ "$HVRUN_ACCEL" = kvm ] || skip 'the monitor of QEMU keeps its user'
 	local pid first config=$BATS_TEST_TMPDIR/config.json
 	printf '{"accel": "kvm", "uidBase": 300000}' >"$config"
 	for id in one two; do
