@@ -17,7 +17,8 @@ say	= $(if $(filter 0,$(V)),@printf '  %-5s %s\n' '$(1)' '$(2)')
 SAN	?=
 OPT	?= -O2
 WARN	:= -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wformat=2 \
-	   -Wconversion -Wpointer-arith -Wundef -Werror=implicit-function-declaration
+	   -Wconversion -Wpointer-arith -Wundef -Werror=implicit-function-declaration \
+	   -Werror=incompatible-pointer-types
 HARDEN	:= -fstack-protector-strong -fcf-protection=full -fPIE -fno-strict-aliasing
 ifeq ($(SAN),)
 HARDEN	+= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2

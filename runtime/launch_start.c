@@ -53,7 +53,7 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.exports = &l->exports,
 		.streams = &l->streams,
 		.listen = -1,
-		.keep = -1,
+		.keep = {-1, -1},
 		.oom = -1,
 	};
 }
@@ -174,8 +174,8 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 	if (file < 0)
 		return file;
 	const int single[] = {socket, control, l->create_file, file, l->kernel.fd, l->streams.in,
-		l->streams.out, l->streams.err, l->streams.terminal, l->container.run,
-		l->plan.listen, l->plan.keep, l->plan.oom, l->network.stream};
+		l->streams.out, l->streams.err, l->streams.terminal, l->plan.listen,
+		l->plan.keep[0], l->plan.keep[1], l->plan.oom, l->network.stream};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)
@@ -220,8 +220,9 @@ static int start_programs(struct launch *l, struct err *e)
 	vmm_control = pair[1][1];
 	l->fs_control = pair[2][0];
 	fs_control = pair[2][1];
+	l->plan.keep[0] = l->container.run;
 	if (l->detached)
-		l->plan.keep = l->fs_control; /* hvrun-fs ends with it: now when the monitor does */
+		l->plan.keep[1] = l->fs_control; /* hvrun-fs ends with it: now with the monitor */
 	/* The file server first: it gets ready while the monitor builds the machine. */
 	int ret = start_fs(l, fs_end, fs_control, e);
 	if (ret == 0)

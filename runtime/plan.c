@@ -490,8 +490,11 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set_new(json, "listen", json_pack("{s:i}", "fd", plan->listen));
 	if (plan->oom >= 0)
 		ret |= json_object_set_new(json, "oom", json_pack("{s:i}", "fd", plan->oom));
-	if (plan->keep >= 0)
-		ret |= json_object_set_new(json, "keep", json_pack("[i]", plan->keep));
+	json_t *keep = json_array();
+	for (size_t i = 0; i < sizeof(plan->keep) / sizeof(plan->keep[0]); i++)
+		if (plan->keep[i] >= 0)
+			ret |= json_array_append_new(keep, json_integer(plan->keep[i]));
+	ret |= json_object_set_new(json, "keep", keep);
 	if (plan->n_nets)
 		ret |= json_object_set_new(json, "net", net_list(plan));
 	if (plan->hold)
@@ -501,8 +504,8 @@ static int add_options(const struct plan *plan, json_t *json)
 	if (plan->uid_base)
 		ret |= json_object_set_new(json, "uidBase", json_integer(plan->uid_base));
 	if (plan->settings->boot_timeout_s)
-		ret |= json_object_set_new(json, "bootTimeoutSeconds",
-			json_integer(plan->settings->boot_timeout_s));
+		ret |= json_object_set_new(
+			json, "bootTimeoutSeconds", json_integer(plan->settings->boot_timeout_s));
 	if (plan->qemu)
 		ret |= json_object_set_new(json, "qemu", json_string(plan->qemu));
 	return ret;

@@ -58,8 +58,8 @@ struct plan {
 	bool detached;	 /* the monitor outlives hvrun */
 	bool console;	 /* the terminal is one of --console-socket, the monitor's own */
 	json_t *hooks;	 /* of the configuration; NULL */
-	/* Descriptors that the programs inherit; keep is one that the monitor just holds. */
-	int listen, keep, oom;
+	/* Descriptors that the programs inherit, -1: none; the monitor just holds those of keep. */
+	int listen, keep[2], oom;
 	uint32_t uid_base; /* of the monitor's user; 0: this one */
 	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
 };

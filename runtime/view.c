@@ -22,16 +22,20 @@
 #define OPEN_TRIES    64
 #define NO_PRIVILEGES (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
-/* A mount of its own of what fd names, with what is mounted below it. */
-static int clone_tree(int fd, bool readonly, struct err *e)
+/* A mount of its own of what fd names, with what is mounted below it or, if that can be, without.
+ */
+static int clone_tree(int fd, bool recursive, bool readonly, struct err *e)
 {
+	unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
 	struct mount_attr attr = {
 		.attr_set = NO_PRIVILEGES | (readonly ? MOUNT_ATTR_RDONLY : 0),
 		.propagation = MS_SLAVE,
 	};
-	cleanup_close int tree = open_tree(
-		fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+	cleanup_close int tree = open_tree(fd, "", flags | (recursive ? AT_RECURSIVE : 0));
 
+	/* Locked mounts (user namespaces) can't be left out. */
+	if (tree < 0 && errno == EINVAL && !recursive)
+		tree = open_tree(fd, "", flags | AT_RECURSIVE);
 	if (tree < 0 ||
 		mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
 		return err_sys(e, errno, "private mount");
@@ -71,14 +75,14 @@ static int clone_all(struct trees *trees, const struct oci_config *config, struc
 {
 	const struct exports *exports = trees->exports;
 
-	trees->root = clone_tree(exports->list[0].fd, config->root_readonly, e);
+	trees->root = clone_tree(exports->list[0].fd, true, config->root_readonly, e);
 	if (trees->root < 0)
 		return err_add(e, "%s", exports->list[0].path);
 	for (size_t i = 1; i < exports->n; i++) {
 		const struct export *export = &exports->list[i];
 		if (export->socket)
 			continue;
-		int tree = clone_tree(export->fd, export->readonly, e);
+		int tree = clone_tree(export->fd, export->recursive, export->readonly, e);
 		/* What is mounted in no namespace, or in another one, has no place in this one. */
 		if (tree < 0 && tree != -EINVAL)
 			return err_add(e, "%s", export->path);

@@ -3,6 +3,7 @@
 #include "microvm/fs/seccomp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -30,7 +31,6 @@ static const struct call server_calls[] = {
 	CALL(preadv2),
 	CALL(pwritev2),
 	CALL(read),
-	CALL(fcntl),
 	CALL(setfsuid),
 	CALL(setfsgid),
 	CALL(capget),
@@ -117,6 +117,14 @@ static const struct call server_calls[] = {
 	CALL_IF(clone, 0, CLONE_THREAD | NEW_NAMESPACES, CLONE_THREAD),
 	CALL_IF_EQUAL(unshare, 0, CLONE_FS),
 	CALL_IF_EQUAL(prlimit64, 0, 0), /* its own */
+	/* Not F_SETOWN and F_SETSIG: the kernel sends signals to others for those. */
+	CALL_IF_EQUAL(fcntl, 1, F_GETFL),
+	CALL_IF_EQUAL(fcntl, 1, F_SETFL),
+	CALL_IF_EQUAL(fcntl, 1, F_GETFD),
+	CALL_IF_EQUAL(fcntl, 1, F_SETFD),
+	CALL_IF_EQUAL(fcntl, 1, F_DUPFD_CLOEXEC),
+	CALL_IF_EQUAL(fcntl, 1, F_OFD_SETLK),
+	CALL_IF_EQUAL(fcntl, 1, F_OFD_GETLK),
 	CALL_IF_EQUAL(ioctl, 1, FS_IOC_GETFLAGS),
 	CALL_IF_EQUAL(ioctl, 1, FS_IOC_SETFLAGS),
 	CALL_IF_EQUAL(ioctl, 1, FS_IOC_FSGETXATTR),
@@ -130,9 +138,8 @@ int fs_seccomp_install(void)
 	/* Signals, of which abort() is made, to itself alone. */
 	const struct call own_calls[] = {CALL_IF_EQUAL(tgkill, 0, getpid())};
 	const struct calls own = CALLS(own_calls);
-	const struct filter filter = {.kind = "server",
-		.parts = {&server, &own},
-		.denied = SECCOMP_RET_KILL_PROCESS};
+	const struct filter filter = {
+		.kind = "server", .parts = {&server, &own}, .denied = SECCOMP_RET_KILL_PROCESS};
 
 	return filter_install(&filter);
 }

@@ -77,13 +77,16 @@ static int confine(struct plan *plan, int sock, const char **fds, struct err *e)
 		ret = 0;
 	}
 	/* The last is for sockets of other users, where the monitor's own is root. */
-	if (ret == 0)
-		ret = violation_watch();
-	if (ret == 0)
-		ret = privileges_drop(0, UINT64_C(1) << CAP_DAC_OVERRIDE, e);
-	if (ret == 0 && confine_calls() && filter_install(&relay_filter) < 0)
-		ret = err_sys(e, errno, "system call filter");
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = violation_watch();
+	if (ret < 0)
+		return err_sys(e, -ret, "SIGSYS");
+	ret = privileges_drop(0, UINT64_C(1) << CAP_DAC_OVERRIDE, e);
+	if (ret < 0 || !confine_calls())
+		return ret;
+	ret = filter_install(&relay_filter);
+	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
 }
 
 static _Noreturn void help(struct plan *plan, int sock, pid_t parent)

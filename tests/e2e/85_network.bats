@@ -258,7 +258,7 @@ loopback"
 # hvrun itself, its caller's network being that of the namespace. CONF: its configuration.
 user_run() {
 	status=0
-	at a timeout --foreground -s KILL "${HVRUN_PATIENCE:-60}" "$HVRUN" --root "$STATE" ${CONF:+--config "$CONF"} run --network=user "$@" --accel "$HVRUN_ACCEL" \
+	at a timeout --foreground -s KILL "${HVRUN_PATIENCE:-300}" "$HVRUN" --root "$STATE" ${CONF:+--config "$CONF"} run --network=user "$@" --accel "$HVRUN_ACCEL" \
 		--bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
 }
 

@@ -182,7 +182,7 @@ hv() {
 	create
 	expect_status 1
 	expect_refusal 'error running createRuntime hook #0: hook ran past specified timeout of 1.0s'
-	wait_gone 50 "$(cat "$HOOKS/hung")"
+	wait_gone 300 "$(cat "$HOOKS/hung")"
 	rm "$HOOKS/hang-createRuntime"
 	touch "$HOOKS/hang-startContainer"
 	create
@@ -199,5 +199,5 @@ hv() {
 	try delete --force "$ID"
 	expect_status 0
 	expect_err 'error running poststop hook #0: hook ran past specified timeout of 1.0s'
-	wait_gone 50 "$(cat "$HOOKS/hung")"
+	wait_gone 300 "$(cat "$HOOKS/hung")"
 }

@@ -43,15 +43,15 @@ uid_of() {
 	hv delete --force "$BOX"
 }
 
-@test "the monitor has no files, no cores, no more threads" {
+@test "the monitor has no files and no cores" {
 	local pid link
 	start
 	[ "$(awk '/^Max core file size/ { print $5 $6 }' "/proc/$pid/limits")" = 00 ]
-	[ "$(awk '/^Max processes/ { print $3 $4 }' "/proc/$pid/limits")" = 00 ]
 	# Its root directory holds its descriptors, which lead to nothing of the host's but streams and log.
 	[ ! -e "/proc/$pid/root/etc" ]
 	for link in "/proc/$pid/fd"/*; do
 		case $(readlink "$link") in
+		'') ;; # closed meanwhile
 		/dev/null | pipe:* | socket:* | anon_inode:* | /memfd:* | '/#'* | /dev/net/tun | "$BATS_TEST_TMPDIR"/*) ;;
 		*) fail "open: $link $(readlink "$link")" ;;
 		esac

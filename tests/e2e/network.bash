@@ -91,7 +91,8 @@ ex() {
 }
 
 eventually() {
-	local tenths=100
+	local tenths=300
+	[ -z "${HVRUN_SLOW_BOX:-}" ] || tenths=1200
 	until "$@" >/dev/null 2>&1; do
 		((tenths-- > 0)) || fail "waited in vain for: $*" || return 1
 		sleep 0.1
@@ -115,13 +116,23 @@ shows() {
 # A program that prints what http://HOST:PORT/PATH is, by bash alone: get HOST PORT PATH
 GET='exec 3<>"/dev/tcp/$0/$1"; printf "GET %s HTTP/1.0\r\n\r\n" "$2" >&3; sed "1,/^\r*\$/d" <&3'
 
-# begin SIDE COMMAND...: in the background, until the test ends
+# How many sockets of a side listen.
+listeners() {
+	at "$1" cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A"' | wc -l
+}
+
+one_more_listens() {
+	[ "$(listeners "$1")" -gt "$2" ]
+}
+
+# begin SIDE COMMAND...: a server in the background, until the test ends; it listens afterwards
 begin() {
-	local side=$1
+	local side=$1 before
+	before=$(listeners "$1")
 	shift
 	nsenter "--net=/run/netns/$NS-$side" "$@" 3>&- &
 	PIDS+=($!)
-	sleep 0.3
+	eventually one_more_listens "$side" "$before"
 }
 
 # serve SIDE PORT DIR: a web server in a namespace

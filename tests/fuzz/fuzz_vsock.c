@@ -3,7 +3,8 @@
  * virtio-vsock between a driver that does anything and host descriptors that come and go. Every
  * connection made must be reported closed at most once, and never after that.
  *
- * Covers: microvm/devices/vsock.c microvm/devices/vsock_conn.c microvm/devices/vsock_rx.c microvm/devices/vsock_tx.c
+ * Covers: microvm/devices/vsock.c microvm/devices/vsock_conn.c microvm/devices/vsock_rx.c
+ * microvm/devices/vsock_tx.c
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +59,8 @@ static void on_closed(void *arg, int reason)
 	s->closed = true;
 }
 
-static const struct vsock_conn_events events = {on_connected, on_drained, on_closed};
+static const struct vsock_conn_events events = {
+	.connected = on_connected, .drained = on_drained, .closed = on_closed};
 
 /* A fresh stream on a socket pair; the other end in *fd. NULL when all are used. */
 static struct stream *make_stream(struct fuzz_vsock *v, int *fd)

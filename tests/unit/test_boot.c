@@ -114,7 +114,7 @@ static void more_vcpus_than_cpus(void **state)
 	const char *text = guest_memory_at(&fixture->memory, X86_CMDLINE_GPA, 2048);
 	assert_null(strstr(text, "cpuhp.parallel"));
 	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
+	CPU_SET((size_t)sched_getcpu(), &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
 	fixture->config.vcpus = 2;
 	assert_int_equal(x86_boot_write(&fixture->config, &boot, &e), 0);

@@ -309,7 +309,7 @@ static void test_namespaces(void **state)
 	}
 }
 
-#define FORBIDDEN     19u
+#define FORBIDDEN     21u
 #define NOT_FORBIDDEN 3
 
 /* Each ends the process; the parent's pid is one that it could reach otherwise. */
@@ -376,6 +376,12 @@ static void forbidden(unsigned which, pid_t parent)
 		break;
 	case 18:
 		syscall(SYS_pidfd_getfd, 0, 0, 0);
+		break;
+	case 19:
+		syscall(SYS_fcntl, 0, F_SETOWN, parent);
+		break;
+	case 20:
+		syscall(SYS_fcntl, 0, F_SETSIG, SIGKILL);
 		break;
 	default:
 		leave(NOT_FORBIDDEN);

@@ -19,8 +19,10 @@ static const struct client_options plain = {0};
 static int init(struct fuse_client *c, uint32_t major, uint32_t minor, uint64_t flags,
 	struct fuse_init_out *out)
 {
-	struct fuse_init_in in = {
-		.major = major, .minor = minor, .flags = (uint32_t)flags, .flags2 = flags >> 32};
+	struct fuse_init_in in = {.major = major,
+		.minor = minor,
+		.flags = (uint32_t)flags,
+		.flags2 = (uint32_t)(flags >> 32)};
 	int ret = client_call(c, FUSE_INIT, 0, &in, sizeof(in), sizeof(*out));
 
 	if (!ret)

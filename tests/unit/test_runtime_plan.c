@@ -243,7 +243,7 @@ static void fill(struct box *box)
 		.qemu = "/q",
 		.start = true,
 		.listen = -1,
-		.keep = -1,
+		.keep = {-1, -1},
 		.oom = -1,
 		.vmm_fs_socket = 20,
 		.vmm_control = 21,
@@ -442,13 +442,15 @@ static void test_detached(void **state)
 	box.plan.hooks = box.config.hooks;
 	box.plan.bundle = "/b";
 	box.plan.listen = 30;
-	box.plan.keep = 31;
+	box.plan.keep[0] = 31;
+	box.plan.keep[1] = 33;
 	box.plan.oom = 32;
 	box.plan.uid_base = 70000;
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "listen.fd")), 30);
 	assert_int_equal(json_integer_value(json_array_get(oci_lookup(json, "keep"), 0)), 31);
+	assert_int_equal(json_integer_value(json_array_get(oci_lookup(json, "keep"), 1)), 33);
 	assert_int_equal(json_integer_value(oci_lookup(json, "oom.fd")), 32);
 	assert_int_equal(json_integer_value(oci_lookup(json, "uidBase")), 70000);
 	assert_true(json_is_true(oci_lookup(json, "hold")));

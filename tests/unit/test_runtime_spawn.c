@@ -102,7 +102,7 @@ static void test_cpus(void **state)
 	unsigned long mems = 1;
 	sigset_t mask;
 	char out[4096], want[64];
-	int cpu = 0;
+	size_t cpu = 0;
 
 	(void)state;
 	sigemptyset(&mask);
@@ -113,7 +113,7 @@ static void test_cpus(void **state)
 	CPU_SET(cpu, &one);
 	struct spawn spawn = {.mask = &mask, .cpus = &one, .mems = &mems, .mems_bits = 64};
 	shell("cat /proc/self/status", &spawn, out, sizeof(out));
-	snprintf(want, sizeof(want), "Cpus_allowed_list:\t%d\n", cpu);
+	snprintf(want, sizeof(want), "Cpus_allowed_list:\t%zu\n", cpu);
 	assert_non_null(strstr(out, want));
 }
 
