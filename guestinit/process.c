@@ -97,7 +97,7 @@ int process_set_scheduling(const struct create *c, struct err *e)
 			return ret;
 	}
 	if (io->set) {
-		int value = IOPRIO_PRIO_VALUE(io->class_number, (int)io->priority.value);
+		int value = (int)IOPRIO_PRIO_VALUE(io->class_number, (int)io->priority.value);
 		if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) < 0)
 			return err_sys(e, errno, "config.process.ioPriority");
 	}

@@ -173,15 +173,15 @@ static int move_one(struct rtnl *here, struct rtnl *there, int ns, const char *n
 	const char *inside, struct moved_device **moved, struct err *e)
 {
 	struct by_name link = find_link(here, name);
-	cleanup_free struct moved_device *device = calloc(1, sizeof(*device));
 
-	if (!device)
-		return err_sys(e, ENOMEM, "moving it");
 	if (!link.index)
 		return err_set(e, ENODEV, "the host has no such network device");
 	if (find_link(there, inside).index)
 		return err_set(e, EEXIST,
 			"the container's network namespace has a device \"%s\" already", inside);
+	cleanup_free struct moved_device *device = calloc(1, sizeof(*device));
+	if (!device)
+		return err_sys(e, ENOMEM, "moving it");
 	snprintf(device->name, sizeof(device->name), "%s", name);
 	snprintf(device->inside, sizeof(device->inside), "%s", inside);
 	device->up = link.up;
