@@ -97,7 +97,8 @@ static bool vcpu_exit(struct vcpu *vcpu)
 		vcpu->exits[VM_EXIT_SIGNAL]++;
 		return true;
 	case KVM_EXIT_SHUTDOWN: /* x86's triple fault: a reset when all else fails */
-		vm_end(vcpu->engine, ENGINE_END_RESET, "%s", "");
+		vm_end(vcpu->engine, ENGINE_END_RESET, "its vCPU %u shut down (triple fault)",
+			vcpu->index);
 		return false;
 	case KVM_EXIT_SYSTEM_EVENT:
 		exit_system_event(vcpu);

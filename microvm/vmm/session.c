@@ -164,12 +164,16 @@ void session_fail(struct session *session, const char *why)
 
 void session_vm_ended(struct session *session, enum engine_end how, const char *message)
 {
+	char why[SESSION_MESSAGE_BYTES];
+
+	snprintf(why, sizeof(why), "the VM ended before the container did%s%s",
+		*message ? ": " : "", message);
 	if (how == ENGINE_END_FAILED)
 		set_vm_failed(session, message);
 	else if (!session->hello)
 		set_never_up(session, "the VM ended before its guest was up", message);
 	else
-		set_vm_failed(session, "the VM ended before the container did");
+		set_vm_failed(session, why);
 	take_vm_down(session);
 }
 
