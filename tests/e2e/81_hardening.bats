@@ -44,14 +44,13 @@ compiled_with() {
 		file=$(with_debug "$program")
 		compiled_with "$file" -fstack-protector-strong
 		compiled_with "$file" -fPIE
-		[ "$(uname -m)" != x86_64 ] || compiled_with "$file" -fcf-protection=full
+		compiled_with "$file" -fcf-protection=full
 		readelf -sW "$file" | grep -q ' __stack_chk_fail' || fail "$file: no stack protector"
 	done
 }
 
 @test "where a processor checks jumps, it may land on our functions" {
 	local program file address
-	[ "$(uname -m)" = x86_64 ] || skip 'of x86_64'
 	for program in $(programs); do
 		file=$(with_debug "$program")
 		address=0x$(readelf -sW "$file" | awk '$4 == "FUNC" && $8 == "main" { print $2 }')
