@@ -419,14 +419,20 @@ slow_reader() {
 	END
 }
 
-@test "a bind-mounted Unix socket: what the container wrote is read after its end" {
-	local dir="$BATS_TEST_TMPDIR/s"
+# Such a reader, to $reader, whose socket is /run/host.sock of the container and whose folder, $dir, is /s.
+slow_socket() {
+	dir=$BATS_TEST_TMPDIR/s
 	mkdir "$dir"
-	slow_reader "$dir/sock" "$dir/read" 3 3>&- &
-	local reader=$!
+	slow_reader "$dir/sock" "$dir/read" "$1" 3>&- &
+	reader=$!
 	eventually 100 test -S "$dir/sock"
 	bind "$dir/sock" /run/host.sock
 	bind "$dir" /s
+}
+
+@test "a bind-mounted Unix socket: what the container wrote is read after its end" {
+	local dir reader
+	slow_socket 3
 	run_script 'perl -e '\''use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0);
 		connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; syswrite(S, "x" x 307200) == 307200 or die'\''
 		: >/s/read.go'
@@ -436,13 +442,8 @@ slow_reader() {
 }
 
 @test "a bind-mounted Unix socket that nobody reads: a container that is killed ends all the same" {
-	local dir="$BATS_TEST_TMPDIR/s"
-	mkdir "$dir"
-	slow_reader "$dir/sock" "$dir/read" 0 3>&- &
-	local reader=$!
-	eventually 100 test -S "$dir/sock"
-	bind "$dir/sock" /run/host.sock
-	bind "$dir" /s
+	local dir reader
+	slow_socket 0
 	start_box
 	ex -d -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0);
 		connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; open(F, ">/s/written");
