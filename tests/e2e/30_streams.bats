@@ -29,7 +29,7 @@ out2"
 		[ -s "$sums.in" ] && break
 		sleep 0.1
 	done
-	cmp "$sums.in" "$sums.out"
+	cmp "$sums.in" "$sums.out" || fail "what came back is not what went in"
 }
 
 @test "a closed stdin is an end of file; a reader that goes away is SIGPIPE" {
