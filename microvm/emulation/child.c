@@ -170,6 +170,17 @@ int child_start(
 	return 0;
 }
 
+/*
+ * By its descriptor, the only one of a process that the monitor has: kill(2), with whatever number,
+ * is not on its list. Without one there is no list yet.
+ */
+static int send_signal(const struct child *child, int signal)
+{
+	if (child->exit.fd < 0)
+		return kill(child->pid, signal);
+	return (int)syscall(SYS_pidfd_send_signal, child->exit.fd, signal, NULL, 0);
+}
+
 int child_freeze(struct child *child, bool freeze)
 {
 	siginfo_t info;
@@ -177,7 +188,7 @@ int child_freeze(struct child *child, bool freeze)
 
 	if (child->pid < 0)
 		return -ESRCH;
-	if (kill(child->pid, freeze ? SIGSTOP : SIGCONT) < 0)
+	if (send_signal(child, freeze ? SIGSTOP : SIGCONT) < 0)
 		return -errno;
 	if (!freeze)
 		return 0;
@@ -190,10 +201,10 @@ int child_freeze(struct child *child, bool freeze)
 
 void child_kill(struct child *child)
 {
-	close_source(child, &child->exit);
 	if (child->pid < 0)
 		return;
-	kill(child->pid, SIGKILL);
+	(void)send_signal(child, SIGKILL);
+	close_source(child, &child->exit);
 	while (waitpid(child->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	child->pid = -1;

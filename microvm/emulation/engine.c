@@ -363,7 +363,7 @@ static int emulation_resume(struct engine *engine, struct err *e)
 
 static const struct call loop_calls[] = {
 	/* child.c */
-	CALL(kill),
+	CALL(pidfd_send_signal),
 	CALL(wait4),
 	CALL(waitid),
 	/* microvm/vhost: the guest's memory once more, as QEMU shares it */
