@@ -13,6 +13,7 @@
 #include <linux/seccomp.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #define ARCH AUDIT_ARCH_X86_64
@@ -128,7 +129,8 @@ static void emit_fate(struct compiler *c, const struct span *span)
 			emit_load(c, offsetof(struct seccomp_data, args) + 8u * call->arg);
 			if (call->mask != UINT32_MAX)
 				emit(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, call->mask);
-			emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 1, call->value);
+			emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 1,
+				call->own ? (uint32_t)getpid() : call->value);
 			emit_return(c, SECCOMP_RET_ALLOW);
 		}
 		emit_return(c, c->denied);

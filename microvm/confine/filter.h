@@ -25,6 +25,7 @@ struct call {
 	uint8_t rule; /* enum call_rule */
 	uint8_t arg;  /* from 0 */
 	bool rarely;  /* tests do not see it happen: what faults and full memory bring about */
+	bool own;     /* value is the pid of the process that puts the list on */
 	uint32_t mask, value;
 };
 
@@ -49,6 +50,12 @@ struct call {
 	}
 #define CALL_IF_EQUAL(name, n, v)   CALL_IF(name, n, UINT32_MAX, v)
 #define CALL_IF_WITHOUT(name, n, m) CALL_IF(name, n, m, 0)
+/* When argument n is the process itself. */
+#define CALL_IF_OWN(name, n)                                                                       \
+	{                                                                                          \
+		.nr = SYS_##name, .rule = CALL_CHECKED, .own = true, .arg = (n),                   \
+		.mask = UINT32_MAX                                                                 \
+	}
 #define CALL_FAILS(name, code)                                                                     \
 	{                                                                                          \
 		.nr = SYS_##name, .rule = CALL_REFUSED, .value = (code)                            \

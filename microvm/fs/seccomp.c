@@ -117,6 +117,7 @@ static const struct call server_calls[] = {
 	CALL_IF(clone, 0, CLONE_THREAD | NEW_NAMESPACES, CLONE_THREAD),
 	CALL_IF_EQUAL(unshare, 0, CLONE_FS),
 	CALL_IF_EQUAL(prlimit64, 0, 0), /* its own */
+	CALL_IF_OWN(tgkill, 0),		/* a signal, of which abort() is made */
 	/* Not F_SETOWN and F_SETSIG: the kernel sends signals to others for those. */
 	CALL_IF_EQUAL(fcntl, 1, F_GETFL),
 	CALL_IF_EQUAL(fcntl, 1, F_SETFL),
@@ -135,11 +136,8 @@ static const struct calls server = CALLS(server_calls);
 
 int fs_seccomp_install(void)
 {
-	/* Signals, of which abort() is made, to itself alone. */
-	const struct call own_calls[] = {CALL_IF_EQUAL(tgkill, 0, getpid())};
-	const struct calls own = CALLS(own_calls);
-	const struct filter filter = {
-		.kind = "server", .parts = {&server, &own}, .denied = SECCOMP_RET_KILL_PROCESS};
+	static const struct filter filter = {
+		.kind = "server", .parts = {&server}, .denied = SECCOMP_RET_KILL_PROCESS};
 
 	return filter_install(&filter);
 }

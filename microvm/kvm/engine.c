@@ -16,7 +16,7 @@
 
 static const struct call loop_calls[] = {
 	/* the kick, and the threads' end */
-	CALL(tgkill),
+	CALL_IF_OWN(tgkill, 0),
 	CALL(getpid),
 	CALL(rt_sigprocmask),
 	CALL_IF_EQUAL(ioctl, 1, KVM_KVMCLOCK_CTRL),

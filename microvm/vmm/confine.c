@@ -120,7 +120,7 @@ static void print_list(FILE *out, const struct filter *filter, const char *engin
 			const struct call *call = &filter->parts[p]->table[i];
 			const char *name = violation_call_name(call->nr);
 			fprintf(out, "%s%s %s", filter->kind, engine, name ? name : "?");
-			if (call->rule == CALL_CHECKED)
+			if (call->rule == CALL_CHECKED && !call->own)
 				fprintf(out, " %u 0x%x 0x%x", call->arg, call->mask, call->value);
 			fputs(call->rarely ? " rarely\n" : "\n", out);
 		}

@@ -40,6 +40,7 @@ static const struct call second_calls[] = {
 	CALL(read),
 	CALL(futex),
 	CALL_FAILS(clone3, ENOSYS),
+	CALL_IF_OWN(tgkill, 0),
 };
 static const struct calls first = CALLS(first_calls), second = CALLS(second_calls);
 static const struct filter both = {
@@ -110,6 +111,8 @@ static void test_program(void **state)
 	assert_int_equal(fate(&both, SYS_fcntl, 1, F_SETFL), denied);
 	assert_int_equal(fate(&both, SYS_mmap, 2, PROT_READ | PROT_WRITE), SECCOMP_RET_ALLOW);
 	assert_int_equal(fate(&both, SYS_mmap, 2, PROT_READ | PROT_EXEC), denied);
+	assert_int_equal(fate(&both, SYS_tgkill, 0, (uint64_t)getpid()), SECCOMP_RET_ALLOW);
+	assert_int_equal(fate(&both, SYS_tgkill, 0, (uint64_t)getppid()), denied);
 	/* Numbers of another ABI, and another architecture. */
 	assert_int_equal(fate(&both, SYS_read | 0x40000000, 0, 0), denied);
 	assert_int_equal(fate(&both, -1, 0, 0), denied);
