@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,9 @@ static int confine(struct plan *plan, int sock, const char **fds, struct err *e)
 	if (ret == 0) {
 		ret = root_leave(e);
 		*fds = "";
+		/* Sockets with a name are none of a network's; abstract ones are. */
+		if (ret == 0 && unshare(CLONE_NEWNET) < 0)
+			ret = err_sys(e, errno, "network namespace");
 	} else if (ret == -EPERM) {
 		ret = 0;
 	}
