@@ -73,10 +73,12 @@ $(O)/obj/runtime/guestkernel.o: kernel-config/cmdline
 $(O)/hvrun: $(call obj,$(runtime_src) $(oci_src) $(base_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lmnl
-$(O)/hvrun-vmm: $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(confine_src) $(base_src))
+vmm_obj	:= $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(confine_src) $(base_src))
+$(O)/hvrun-vmm: $(vmm_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
-$(O)/hvrun-fs: $(call obj,$(fs_src) $(vhost_src) $(virtio_src) microvm/confine/filter.c $(base_src))
+fs_obj	:= $(call obj,$(fs_src) $(vhost_src) $(virtio_src) microvm/confine/filter.c $(base_src))
+$(O)/hvrun-fs: $(fs_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread
 $(O)/guestinit.debug: $(patsubst %.c,$(O)/static/%.o,$(guestinit_src) $(base_src))

@@ -2,7 +2,7 @@
 # `make lint`: the arrows between folders, both compilers without a warning, gcc's analyzer,
 # cppcheck, clang-tidy, the syntax of scripts, and the kernel's fragments.
 
-lint_src	:= $(sort $(all_src))
+lint_src	:= $(sort $(all_src) $(wildcard tests/attack/*.c))
 shell_src	:= $(shell grep -lsE '^\#!.*sh$$' quickstart .ci/run kernel-config/* tests/* tests/*/*)
 
 .PHONY: lint lint-arrows lint-gcc lint-clang lint-analyzer lint-cppcheck lint-tidy lint-shell

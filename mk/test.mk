@@ -49,6 +49,30 @@ $(O)/tests/streams: tests/e2e/streams.c
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^
 e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash $(O)/tests/streams
 
+# hvrun-vmm and hvrun-fs as attackers (tests/attack), for 98_escape.bats: of the same object files as
+# the programs that are installed, and of what the linker puts between them. Beside them lies what
+# hvrun wants to have beside it.
+attack_obj	:= $(call obj,$(wildcard tests/attack/attack.c tests/attack/attempts_*.c))
+wrap		= $(patsubst %,-Wl$(comma)--wrap=%,$(1))
+comma		:= ,
+$(O)/attack/hvrun-vmm: $(vmm_obj) $(attack_obj) $(O)/obj/tests/attack/vmm.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(call wrap,plan_close_boot machine_start machine_launch \
+		relay_helper_start filter_install) -o $@ $^ -ljansson -lpthread
+$(O)/attack/hvrun-fs: $(fs_obj) $(attack_obj) $(O)/obj/tests/attack/fs.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS) $(call wrap,fs_config_read fs_sandbox_enter loop_add filter_install) \
+		-o $@ $^ -ljansson -lcap -lpthread
+$(O)/attack/hvrun $(O)/attack/guestinit: $(O)/attack/%: $(O)/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+$(O)/attack/vmlinux: kernel
+	@mkdir -p $(@D)
+	$(Q)ln -sfn ../vmlinux $@
+e2e_helpers	+= $(addprefix $(O)/attack/,hvrun hvrun-vmm hvrun-fs guestinit vmlinux)
+
 .SECONDARY:
 .PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox check-callers check-callers-kvm
 unit-tests: $(unit_tests) $(fuzz_replays)

@@ -80,3 +80,17 @@ compiled_with() {
 	plain=$(find "$folder" -name '*.o' -exec nm -A {} + | grep -E ' U v?(f|d|as)?printf$' || true)
 	[ -z "$plain" ] || fail "guestinit: $plain"
 }
+
+@test "nothing of what makes attackers of them for tests" {
+	local program
+	for program in $(programs); do
+		readelf -sW "$(with_debug "$program")" >"$OUT"
+		! grep -E ' (__wrap_|__real_|attack|attempts)' "$OUT" || fail "$program: symbols"
+		! grep -aq HVRUN_ATTACK "$program" || fail "$program: text"
+	done
+	# Where it is, it is found like this.
+	for program in "$(dirname "$HVRUN")"/attack/hvrun-{vmm,fs}; do
+		readelf -sW "$program" | grep -Eq ' __wrap_filter_install' || fail "$program: symbols"
+		grep -aq HVRUN_ATTACK "$program" || fail "$program: text"
+	done
+}
