@@ -55,18 +55,22 @@ static void stop_queues(struct virtio_device *dev)
 		(void)virtq_stop(&dev->queues[i]);
 }
 
+/*
+ * The queues of a remote device run elsewhere: their layouts are handed on. But what is wrong in
+ * them is the driver's fault, and found here, before whoever serves them gives the device up.
+ */
 static int start_queues(struct virtio_device *dev, const uint16_t *bases)
 {
 	for (unsigned i = 0; i < dev->n_queues; i++) {
 		struct virtq_layout *layout = &dev->layouts[i];
+		struct virtq tried, *q = dev->remote ? &tried : &dev->queues[i];
 		int ret;
 
 		if (!dev->queue_ready[i])
 			continue;
 		if (layout->size > dev->queue_size_max)
 			return -EINVAL;
-		ret = virtq_start(
-			&dev->queues[i], dev->memory, layout, dev->features, bases ? bases[i] : 0);
+		ret = virtq_start(q, dev->memory, layout, dev->features, bases ? bases[i] : 0);
 		if (ret < 0)
 			return ret;
 	}
@@ -76,7 +80,7 @@ static int start_queues(struct virtio_device *dev, const uint16_t *bases)
 int virtio_device_start(struct virtio_device *dev, const struct guest_memory *memory,
 	uint64_t features, const uint16_t *bases)
 {
-	int ret = 0;
+	int ret;
 
 	if (dev->started || dev->n_queues > VIRTIO_QUEUES_MAX)
 		return -EINVAL;
@@ -87,9 +91,7 @@ int virtio_device_start(struct virtio_device *dev, const struct guest_memory *me
 		virtio_device_break(dev, "features that were not offered");
 		return -EINVAL;
 	}
-	/* The queues of a remote device run elsewhere: only their layouts are handed on. */
-	if (!dev->remote)
-		ret = start_queues(dev, bases);
+	ret = start_queues(dev, bases);
 	if (ret < 0) {
 		stop_queues(dev);
 		virtio_device_break(dev, "a queue that lies outside memory or is misaligned");

@@ -421,6 +421,12 @@ static void remote_device(void **state)
 	assert_int_equal(fixture.n_stops, 1);
 }
 
+/* Whoever serves the queues is not asked to serve these. */
+static void remote_ring_outside_memory(void **state)
+{
+	ring_outside_memory(state);
+}
+
 /* A device with threads of its own: rings as usual, but it waits for the kicks itself. */
 static void own_kicks(void **state)
 {
@@ -453,6 +459,8 @@ int main(void)
 		TEST(config_space),
 		TEST(odd_accesses),
 		cmocka_unit_test_setup_teardown(remote_device, setup_remote, teardown),
+		cmocka_unit_test_setup_teardown(
+			remote_ring_outside_memory, setup_remote, teardown),
 		cmocka_unit_test_setup_teardown(own_kicks, setup_own_kicks, teardown),
 	};
 
