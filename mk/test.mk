@@ -47,7 +47,15 @@ $(O)/tests/streams: tests/e2e/streams.c
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CPPFLAGS) -std=gnu17 -O2 $(WARN) -static -o $@ $^
-e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash $(O)/tests/streams
+# A guest without a system, for the bare machine: nothing but its own code, and no SSE.
+$(O)/tests/hostile: $(wildcard tests/hostile/*.[chS]) tests/hostile/guest.lds
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -I. -std=gnu17 -O2 -g $(WARN) -ffreestanding -nostdlib -static -fno-pie -no-pie \
+		-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fcf-protection=none \
+		-fno-asynchronous-unwind-tables -Wl,--build-id=none -Wl,-z,max-page-size=4096 \
+		-Wl,--no-warn-rwx-segments -Wl,-T,tests/hostile/guest.lds -o $@ $(filter %.c %.S,$^)
+e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash $(O)/tests/streams $(O)/tests/hostile
 
 # hvrun-vmm and hvrun-fs as attackers (tests/attack), for 98_escape.bats: of the same object files as
 # the programs that are installed, and of what the linker puts between them. Beside them lies what
@@ -75,6 +83,7 @@ e2e_helpers	+= $(addprefix $(O)/attack/,hvrun hvrun-vmm hvrun-fs guestinit vmlin
 
 .SECONDARY:
 .PHONY: unit-tests check check-unit check-emulation check-kvm check-kvmbox check-callers check-callers-kvm
+.PHONY: sanitized hostile
 unit-tests: $(unit_tests) $(fuzz_replays)
 
 # Unit tests and corpora run under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -82,10 +91,20 @@ check-unit:
 	$(MAKE) O=$(O)/asan SAN=address,undefined unit-tests
 	tests/unit/run $(O)/asan/tests
 
-check-emulation: all kernel $(e2e_helpers)
+# The programs with sanitizers, for 99_hostile_guest.bats.
+sanitized:
+	$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined all
+
+# A hostile guest at each device for HOSTILE_SECONDS, on KVM (in kvmbox where there is none).
+HOSTILE_SECONDS	?= 600
+HOSTILE_ENGINE	?= kvm
+hostile: all kernel sanitized $(e2e_helpers)
+	O=$(O) tests/hostile/long $(HOSTILE_ENGINE) $(HOSTILE_SECONDS)
+
+check-emulation: all kernel sanitized $(e2e_helpers)
 	O=$(O) tests/e2e/run emulation
 
-check-kvm: all kernel $(e2e_helpers)
+check-kvm: all kernel sanitized $(e2e_helpers)
 	O=$(O) tests/e2e/run kvm
 
 # The callers of a runtime: podman, containerd, dockerd.
@@ -98,5 +117,5 @@ check-callers-kvm: all kernel $(e2e_helpers)
 check-kvmbox:
 	bats tests/kvmbox
 
-check: all kernel $(e2e_helpers)
+check: all kernel sanitized $(e2e_helpers)
 	O=$(O) tests/check

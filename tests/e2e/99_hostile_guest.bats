@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+# A guest that does its worst to the devices (tests/hostile), for as many operations as a minute has
+# room for, from fixed seeds: `make hostile` does it for long, at random.
+
+# hostile SEED OPERATIONS KINDS
+hostile() {
+	O=$(dirname "$HVRUN") run tests/hostile/run "$HVRUN_ACCEL" --seed "$1" --operations "$2" --kinds "$3"
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "$(grep -c ' operations in ' <<<"$output")" -eq "$(wc -w <<<"$3")" ]
+}
+
+# bats test_tags=emulation
+@test "a hostile guest at our devices of the emulation engine: no sanitizer complains, the container beside is well" {
+	hostile 1 20000 'vsock fs blk'
+}
+
+# bats test_tags=kvm
+@test "a hostile guest at each device: no sanitizer complains, the container beside is well" {
+	hostile 1 2000 'console rng vsock fs blk net machine all'
+}
