@@ -104,6 +104,7 @@ uint64_t read_wide(uint64_t gpa, unsigned width);
 struct queue {
 	uint16_t size;
 	uint16_t avail, free;		    /* the next index of the ring, the next descriptor */
+	uint16_t taken;			    /* descriptors since the ring was last empty */
 	uint64_t desc, avail_gpa, used_gpa; /* where the device was told that they are */
 };
 
@@ -139,17 +140,22 @@ struct chain {
 	unsigned n;
 };
 
-/* Puts the chain into the ring, as evil says, and makes it available. */
-void ring_add(
+/* Puts the chain into the ring, as evil says, and makes it available; false when there is no room.
+ */
+bool ring_add(
 	struct device *d, unsigned queue, const struct chain *c, struct random *r, enum evil evil);
 /* Changes something in rings that the device may be reading. */
 void ring_scribble(struct device *d, struct random *r);
-/* Waits a little for the device to come as far as the ring. */
-void ring_wait(struct device *d, unsigned queue);
+/* Waits a little for the device to come as far as the ring; whether it did. */
+bool ring_wait(struct device *d, unsigned queue);
+/* Chains that came back since the start, as far as the index tells. */
+uint32_t rings_served(const struct device *d);
 
 /* request.c */
 /* A request for the queue, in buffers of the arena. */
 void request_make(struct device *d, unsigned queue, struct chain *c, struct random *r);
+/* Whether the device keeps what it gets there until it has something to say. */
+bool request_is_kept(const struct device *d, unsigned queue);
 /* What a device's requests are worth nothing without, right after its start. */
 void request_begin(struct device *d, struct random *r);
 

@@ -6,12 +6,13 @@
  */
 #include "tests/hostile/guest.h"
 
-#define OPERATIONS_MAX 200 /* of a round */
+#define OPERATIONS_MAX 400 /* of a round */
+#define STUCK_MAX      3   /* operations without an answer: the device has given up */
 
 static struct device devices[DEVICES_MAX];
 static unsigned n_devices, n_attacked;
 static struct device *volatile target;
-static uint64_t operations, rounds, breaks;
+static uint64_t operations, rounds, breaks, served;
 
 void guest_main(unsigned how, const void *params);
 void guest_second(void);
@@ -45,10 +46,15 @@ static void machine_poke(struct random *r)
 	}
 }
 
-static void attack(struct device *d, struct random *r, enum evil evil)
+/* False when the device does not answer. */
+static bool attack(struct device *d, struct random *r, enum evil evil)
 {
 	struct chain c;
 	unsigned queue = random_below(r, d->n_queues ? d->n_queues : 1);
+	bool answers = true;
+
+	if (request_is_kept(d, queue) && !one_in(r, 4))
+		queue = random_below(r, d->n_queues);
 
 	switch (random_below(r, 16)) {
 	case 0:
@@ -63,25 +69,28 @@ static void attack(struct device *d, struct random *r, enum evil evil)
 		device_kick(d, one_in(r, 2) ? queue : (uint32_t)random_number(r));
 		break;
 	case 3:
-		ring_wait(d, queue);
+		answers = ring_wait(d, queue);
 		break;
 	default:
 		for (unsigned i = one_in(r, 4) ? 1 + random_below(r, 16) : 1; i; i--) {
 			request_make(d, queue, &c, r);
-			ring_add(d, queue, &c, r, evil);
+			if (!ring_add(d, queue, &c, r, evil))
+				break;
 			operations++;
 		}
 		device_kick(d, queue);
 		if (!one_in(r, 4))
-			ring_wait(d, queue);
+			answers = ring_wait(d, queue);
 	}
 	operations++;
+	return answers || request_is_kept(d, queue);
 }
 
 static void play_round(struct random *r)
 {
 	struct device *d = &devices[random_below(r, n_devices)];
 	enum evil evil = random_below(r, 3);
+	unsigned stuck = 0;
 
 	if (!(machine.kinds & 1u << d->id))
 		return;
@@ -90,16 +99,17 @@ static void play_round(struct random *r)
 	device_start(d, r, evil == WILD && one_in(r, 2) ? SLY : evil);
 	request_begin(d, r);
 	for (unsigned i = random_below(r, OPERATIONS_MAX); i; i--) {
-		attack(d, r, evil);
+		stuck = attack(d, r, evil) ? 0 : stuck + 1;
 		if (machine.machine_too && one_in(r, 32))
 			machine_poke(r);
 		if (device_is_broken(d)) {
 			breaks++;
 			break;
 		}
-		if (one_in(r, 100))
+		if (stuck == STUCK_MAX)
 			break;
 	}
+	served += rings_served(d);
 	/* In flight, or with nothing in flight. */
 	if (one_in(r, 2))
 		device_reset(d);
@@ -151,6 +161,8 @@ void guest_main(unsigned how, const void *params)
 	print_number(rounds);
 	print(" rounds, ");
 	print_number(breaks);
-	print(" broken\n");
+	print(" broken, ");
+	print_number(served);
+	print(" served\n");
 	machine_end();
 }

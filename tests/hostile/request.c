@@ -14,9 +14,10 @@
 #define GUEST_CID    3
 #define HOST_CID     2
 #define CONTROL_PORT 1024  /* the session's: what the guest sends there ends it (see `agent`) */
-#define RELAY_PORT   2048  /* of the first Unix socket */
+#define RELAY_PORT   2048  /* and the number of the export of a Unix socket */
 #define SECTORS	     32768 /* about the disk's */
 #define FUSE_OPCODES 52
+#define TALK_GPA     (ARENA_GPA + ARENA_BYTES - 0x60000) /* what is said and heard at a start */
 
 /* The next free bytes of the arena, in turn: what is in flight is overwritten sooner or later. */
 static uint64_t buffer(struct random *r, uint32_t len)
@@ -98,7 +99,7 @@ static void blk_request(struct chain *c, struct random *r)
 
 	if (one_in(r, 16))
 		h.type = (uint32_t)random_number(r);
-	add_header(c, &h, one_in(r, 16) ? random_below(r, sizeof(h)) : sizeof(h), r);
+	add_header(c, &h, one_in(r, 400) ? random_below(r, sizeof(h)) : sizeof(h), r);
 	if (h.type == VIRTIO_BLK_T_DISCARD || h.type == VIRTIO_BLK_T_WRITE_ZEROES) {
 		struct virtio_blk_discard_write_zeroes z = {
 			.sector = one_in(r, 4) ? random_number(r) : random_below(r, SECTORS),
@@ -113,7 +114,7 @@ static void blk_request(struct chain *c, struct random *r)
 	} else {
 		add_bytes(c, some_bytes(r), true, r);
 	}
-	if (!one_in(r, 16))
+	if (!one_in(r, 400))
 		add_bytes(c, 1, true, r);
 }
 
@@ -159,8 +160,8 @@ static void vsock_request(unsigned queue, struct chain *c, struct random *r)
 	struct virtio_vsock_hdr h = {
 		.src_cid = GUEST_CID,
 		.dst_cid = HOST_CID,
-		.src_port = random_below(r, 40),
-		.dst_port = RELAY_PORT,
+		.src_port = random_below(r, 12),
+		.dst_port = RELAY_PORT + random_below(r, 3),
 		.len = len,
 		.type = VIRTIO_VSOCK_TYPE_STREAM,
 		.op = ops[random_below(r, 8)],
@@ -170,7 +171,11 @@ static void vsock_request(unsigned queue, struct chain *c, struct random *r)
 	};
 
 	if (queue != 1) {
-		add_bytes(c, one_in(r, 16) ? some_bytes(r) : 4096, true, r);
+		add_bytes(c,
+			one_in(r, 8)		 ? 48 + some_bytes(r)
+				: one_in(r, 400) ? 8
+						 : 4096,
+			true, r);
 		return;
 	}
 	switch (random_below(r, 40)) {
@@ -215,6 +220,15 @@ static const uint8_t opcodes[] = {FUSE_LOOKUP, FUSE_LOOKUP, FUSE_LOOKUP, FUSE_FO
 	FUSE_FSYNCDIR, FUSE_GETLK, FUSE_SETLK, FUSE_SETLKW, FUSE_ACCESS, FUSE_CREATE, FUSE_CREATE,
 	FUSE_INTERRUPT, FUSE_IOCTL, FUSE_BATCH_FORGET, FUSE_FALLOCATE, FUSE_READDIRPLUS,
 	FUSE_RENAME2, FUSE_LSEEK, FUSE_COPY_FILE_RANGE, FUSE_SYNCFS, FUSE_TMPFILE, FUSE_STATX};
+
+#define NODES	5
+#define HANDLES 3
+static uint64_t fs_nodes[NODES] = {1, 1, 1, 1, 1}, fs_handles[HANDLES];
+
+static uint64_t some_node(struct random *r)
+{
+	return one_in(r, 16) ? random_number(r) : fs_nodes[random_below(r, NODES)];
+}
 
 static uint32_t put_name(uint8_t *at, struct random *r)
 {
@@ -281,7 +295,11 @@ static uint32_t fuse_body(uint8_t *at, uint32_t opcode, struct random *r)
 	uint32_t len = 0;
 
 	for (unsigned i = 0; i < n; i++, len += 8) {
-		uint64_t word = i == 0 || one_in(r, 2) ? random_below(r, 8) : random_number(r);
+		uint64_t word = random_below(r, 3) ? random_below(r, 2000) : random_number(r);
+		if (one_in(r, 8) || (i == 2 && opcode == FUSE_COPY_FILE_RANGE))
+			word = some_node(r);
+		else if (i == 0 || (i == 3 && opcode == FUSE_COPY_FILE_RANGE))
+			word = one_in(r, 8) ? word : fs_handles[random_below(r, HANDLES)];
 		if (opcode == FUSE_FALLOCATE && i < 3)
 			word &= 0xffffff; /* what is asked for is taken from the export's disk */
 		memcpy(at + len, &word, 8);
@@ -302,7 +320,7 @@ static void fs_request(struct chain *c, struct random *r)
 	struct fuse_in_header h = {
 		.opcode = opcodes[random_below(r, sizeof(opcodes))],
 		.unique = random_below(r, 1000),
-		.nodeid = one_in(r, 16) ? random_number(r) : 1 + random_below(r, 6),
+		.nodeid = some_node(r),
 		.uid = one_in(r, 2) ? 0 : (uint32_t)random_number(r),
 		.gid = one_in(r, 2) ? 0 : (uint32_t)random_number(r),
 		.pid = (uint32_t)random_number(r),
@@ -324,34 +342,90 @@ static void fs_request(struct chain *c, struct random *r)
 			add_bytes(c, 16 + some_bytes(r), true, r);
 }
 
+/*
+ * Asks the file server for something as a driver would: its answer, behind the header, in the
+ * guest's memory; NULL when it is an error or does not come.
+ */
+static const void *fs_ask(struct device *d, struct random *r, uint32_t opcode, uint64_t node,
+	const void *body, uint32_t len)
+{
+	struct chain c = {.n = 0};
+	struct fuse_in_header h = {.len = (uint32_t)sizeof(h) + len,
+		.opcode = opcode,
+		.unique = random_next(r),
+		.nodeid = node};
+	struct fuse_out_header *out = (void *)(TALK_GPA + 4096);
+
+	memcpy((void *)TALK_GPA, &h, sizeof(h));
+	memcpy((void *)(TALK_GPA + sizeof(h)), body, len);
+	memset(out, 0, sizeof(*out));
+	add(&c, TALK_GPA, h.len, false);
+	add(&c, TALK_GPA + 4096, 4096, true);
+	if (!ring_add(d, 1, &c, r, TAME))
+		return NULL;
+	device_kick(d, 1);
+	return ring_wait(d, 1) && out->len > sizeof(*out) && !out->error ? out + 1 : NULL;
+}
+
+static uint64_t fs_look_up(struct device *d, struct random *r, uint64_t node, const char *name)
+{
+	uint32_t len = 0;
+
+	while (name[len++])
+		;
+	const struct fuse_entry_out *entry = fs_ask(d, r, FUSE_LOOKUP, node, name, len);
+	return entry ? entry->nodeid : node;
+}
+
+static uint64_t fs_open(struct device *d, struct random *r, uint32_t opcode, uint64_t node)
+{
+	const struct fuse_open_in in = {.flags = opcode == FUSE_OPEN ? 2 : 0}; /* O_RDWR */
+	const struct fuse_open_out *out = fs_ask(d, r, opcode, node, &in, sizeof(in));
+
+	return out ? out->fh : 0;
+}
+
+/* A session with what there is to know: nodes and handles that the requests then name. */
 static void fs_begin(struct device *d, struct random *r)
 {
-	struct {
-		struct fuse_in_header h;
-		struct fuse_init_in in;
-	} init = {
-		.h = {.len = sizeof(init), .opcode = FUSE_INIT, .unique = 1},
-		.in = {.major = 7,
-			.minor = 31 + random_below(r, 10),
-			.max_readahead = 65536,
-			.flags = (uint32_t)random_next(r) | FUSE_INIT_EXT,
-			.flags2 = (uint32_t)random_next(r)},
+	const struct fuse_init_in init = {
+		.major = 7,
+		.minor = 31 + random_below(r, 10),
+		.max_readahead = 65536,
+		.flags = (uint32_t)random_next(r) | FUSE_INIT_EXT,
+		.flags2 = (uint32_t)random_next(r),
 	};
-	struct chain c = {.n = 0};
 
-	if (d->n_queues < 2 || one_in(r, 16))
+	if (d->n_queues < 2 || one_in(r, 16) || !fs_ask(d, r, FUSE_INIT, 0, &init, sizeof(init)))
 		return;
-	add_header(&c, &init, sizeof(init), r);
-	add_bytes(&c, 128, true, r);
-	ring_add(d, 1, &c, r, TAME);
-	device_kick(d, 1);
-	ring_wait(d, 1);
+	uint64_t root = fs_look_up(d, r, 1, one_in(r, 4) ? "" : "rootfs");
+	fs_nodes[1] = root;
+	fs_nodes[2] = fs_look_up(d, r, root, "file");
+	fs_nodes[3] = fs_look_up(d, r, root, "dir");
+	fs_nodes[4] = fs_look_up(d, r, root, "link");
+	fs_handles[0] = fs_open(d, r, FUSE_OPEN, fs_nodes[2]);
+	fs_handles[1] = fs_open(d, r, FUSE_OPENDIR, root);
+	fs_handles[2] = fs_open(d, r, FUSE_OPENDIR, 1);
 }
 
 void request_begin(struct device *d, struct random *r)
 {
 	if (d->id == VIRTIO_ID_FS)
 		fs_begin(d, r);
+}
+
+bool request_is_kept(const struct device *d, unsigned queue)
+{
+	switch (d->id) {
+	case VIRTIO_ID_CONSOLE:
+		return queue == 0;
+	case VIRTIO_ID_NET:
+		return queue % 2 == 0;
+	case VIRTIO_ID_VSOCK:
+		return queue != 1;
+	default:
+		return false;
+	}
 }
 
 void request_make(struct device *d, unsigned queue, struct chain *c, struct random *r)

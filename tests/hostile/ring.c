@@ -7,6 +7,8 @@
 #define DESC_F_INDIRECT	 4u
 #define FEATURE_INDIRECT (1ull << 28)
 
+#define WAIT_TURNS 20000
+
 struct desc {
 	uint64_t gpa;
 	uint32_t len;
@@ -105,8 +107,7 @@ static void spoil(
 }
 
 /* A table of its own for the chain; indirect tables lie in the last part of the arena. */
-static unsigned add_indirect(
-	struct device *d, struct queue *q, const struct chain *c, struct random *r, bool wrong)
+static void add_indirect(struct queue *q, const struct chain *c, struct random *r, bool wrong)
 {
 	uint64_t gpa = ARENA_GPA + ARENA_BYTES - 0x40000 +
 		(one_in(r, 4) ? random_below(r, 0x20000) : 16 * random_below(r, 0x2000));
@@ -114,12 +115,10 @@ static unsigned add_indirect(
 	unsigned count = one_in(r, 8) ? RING_SIZE_MAX : PARTS_MAX;
 	unsigned n = put_chain(inner, count, 0, c);
 
-	(void)d;
 	if (wrong)
 		spoil(inner, count, 0, n, r);
-	put(&table_of(q)[q->free % q->size], gpa, 16 * (one_in(r, 4) ? count : n), DESC_F_INDIRECT,
-		0);
-	return 1;
+	put(&table_of(q)[q->free % q->size], gpa, 16 * (one_in(r, 4) && wrong ? count : n),
+		DESC_F_INDIRECT, 0);
 }
 
 static void publish(struct queue *q, unsigned head, struct random *r, enum evil evil, bool wrong)
@@ -140,25 +139,39 @@ static void publish(struct queue *q, unsigned head, struct random *r, enum evil 
 	avail[1] = q->avail;
 }
 
-void ring_add(
+/* Whether n more descriptors are free, by a coarse count. */
+static bool has_room(struct device *d, unsigned queue, unsigned n)
+{
+	struct queue *q = &d->queues[queue];
+
+	if (q->taken + n > q->size && ring_wait(d, queue))
+		q->taken = 0;
+	return q->taken + n <= q->size;
+}
+
+bool ring_add(
 	struct device *d, unsigned queue, const struct chain *c, struct random *r, enum evil evil)
 {
 	struct queue *q = &d->queues[queue];
-	bool wrong = evil == WILD ? one_in(r, 3) : evil == SLY && one_in(r, 24);
-	unsigned n;
+	bool wrong = evil == WILD ? one_in(r, 8) : evil == SLY && one_in(r, 100);
+	bool indirect = d->features & FEATURE_INDIRECT && (c->n > q->size || one_in(r, 2));
 
-	if (!q->size)
-		return;
-	unsigned head = q->free % q->size;
-	if ((d->features & FEATURE_INDIRECT || wrong) && (c->n > q->size || one_in(r, 2))) {
-		n = add_indirect(d, q, c, r, wrong && one_in(r, 2));
+	if (wrong && one_in(r, 8))
+		indirect = true;
+	if (!q->size || (!has_room(d, queue, indirect ? 1 : c->n) && !(wrong && one_in(r, 4))))
+		return false;
+	unsigned head = q->free % q->size, n = 1;
+	if (indirect) {
+		add_indirect(q, c, r, wrong && one_in(r, 2));
 	} else {
 		n = put_chain(table_of(q), q->size, head, c);
 		if (wrong && one_in(r, 2))
 			spoil(table_of(q), q->size, head, n, r);
 	}
 	q->free = (uint16_t)(q->free + n);
+	q->taken = (uint16_t)(q->taken + n);
 	publish(q, head, r, evil, wrong);
+	return true;
 }
 
 void ring_scribble(struct device *d, struct random *r)
@@ -181,15 +194,30 @@ void ring_scribble(struct device *d, struct random *r)
 			(uint32_t)random_number(r) | (uint32_t)ARENA_GPA;
 		break;
 	default: /* the used ring, which is not ours */
-		*(volatile uint16_t *)(gpa + RING_USED + 2ull * random_below(r, 64)) =
+		*(volatile uint16_t *)(gpa + RING_USED + 4 + 2ull * random_below(r, 64)) =
 			(uint16_t)random_number(r);
 	}
 }
 
-void ring_wait(struct device *d, unsigned queue)
+bool ring_wait(struct device *d, unsigned queue)
 {
 	const struct queue *q = &d->queues[queue];
+	unsigned turns = request_is_kept(d, queue) ? 1 : WAIT_TURNS;
 
-	for (unsigned i = 0; q->size && i < 3000 && used_of(q)[1] != q->avail; i++)
+	for (unsigned i = 0; q->size && i < turns; i++) {
+		if (used_of(q)[1] == q->avail)
+			return true;
 		__asm__ volatile("pause");
+	}
+	return false;
+}
+
+uint32_t rings_served(const struct device *d)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < d->n_queues; i++)
+		if (d->queues[i].size)
+			n += used_of(&d->queues[i])[1];
+	return n;
 }
