@@ -61,7 +61,7 @@ bool fd_is_sealed(int fd);
  * close-on-exec, and closes what it can't hand over. recv returns the length in bytes, 0 at the
  * end of the stream, or -errno (-EMSGSIZE when the packet was larger than cap_bytes).
  */
-#define FD_PASS_MAX 8
+#define FD_PASS_MAX 24
 int fd_send_packet(int sock, const void *buf, size_t len_bytes, const int *fds, unsigned n_fds)
 	must_check;
 ssize_t fd_recv_packet(int sock, void *buf, size_t cap_bytes, int *fds, unsigned *n_fds) must_check;

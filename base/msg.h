@@ -26,6 +26,9 @@
 #define MSG_STREAM_PORT	  1000u /* guestinit listens here: privileged, so no container can */
 #define MSG_PROTOCOL	  1
 
+#define MSG_PRESERVED_MAX 16u /* descriptors of a process from 3 on that are streams of the host   \
+			       */
+
 /* Gathers messages from a byte stream; one buffer, grown up to max_bytes. */
 struct msg_reader {
 	size_t max_bytes; /* of one message's JSON */

@@ -76,6 +76,28 @@ int child_set_stdio(const int fds[3], struct err *e)
 	return 0;
 }
 
+/*
+ * What is preserved becomes descriptors 3 and up. The reports' socket, the only other descriptor
+ * that is still needed, makes room: *report_fd is its number from now on.
+ */
+static int child_set_preserved(const struct child *ch, int *report_fd, struct err *e)
+{
+	int n = (int)ch->create->stdio.preserved.n, moved[MSG_PRESERVED_MAX], ret = 0;
+
+	if (!n)
+		return 0;
+	int fd = fcntl(ch->report_fd, F_DUPFD_CLOEXEC, STREAM_COUNT + n);
+	if (fd < 0)
+		return err_sys(e, errno, "preserved descriptors");
+	*report_fd = fd;
+	for (int i = 0; i < n && ret >= 0; i++)
+		ret = moved[i] =
+			fcntl(ch->stdio[STREAM_COUNT + i], F_DUPFD_CLOEXEC, STREAM_COUNT + n);
+	for (int i = 0; i < n && ret >= 0; i++)
+		ret = dup2(moved[i], STREAM_COUNT + i);
+	return ret < 0 ? err_sys(e, errno, "preserved descriptors") : 0;
+}
+
 int child_open_terminal(const struct child *ch, int root_fd, bool console, struct err *e)
 {
 	struct pty pty;
@@ -171,8 +193,10 @@ _Noreturn void child_become(const struct child *ch, int ret, struct err *e)
 	const struct opt_i64 *mask = &c->process.user.umask;
 	struct start_hooks hooks = {.state_fd = -1, .output_fd = -1};
 	char *path = NULL, **env = NULL;
-	int code = 1;
+	int code = 1, report_fd = ch->report_fd;
 
+	if (ret == 0)
+		ret = child_set_preserved(ch, &report_fd, e);
 	if (ret == 0 && c->start_hooks.n)
 		ret = start_hooks_prepare(&hooks, c, e);
 	if (ret == 0) {
@@ -180,16 +204,17 @@ _Noreturn void child_become(const struct child *ch, int ret, struct err *e)
 		ret = process_become(c, &path, &env, &code, e);
 	}
 	if (ret == 0 && !c->start)
-		ret = report_ask(ch->report_fd, CHILD_CREATED, e);
+		ret = report_ask(report_fd, CHILD_CREATED, e);
 	if (ret == 0 && c->start_hooks.n)
 		ret = start_hooks_run(&hooks, c, e);
 	if (ret == 0) {
 		/* Nothing of guestinit's goes on, whatever was forgotten above. */
-		close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-		report_send(ch->report_fd, CHILD_EXEC, 0, "");
+		close_range(
+			STREAM_COUNT + (unsigned)c->stdio.preserved.n, ~0u, CLOSE_RANGE_CLOEXEC);
+		report_send(report_fd, CHILD_EXEC, 0, "");
 		(void)!process_exec(c, path, env, &code, e);
 	}
-	report_send(ch->report_fd, CHILD_FAILED, code, e->text);
+	report_send(report_fd, CHILD_FAILED, code, e->text);
 	_exit(code);
 }
 

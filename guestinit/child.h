@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "guestinit/devices.h"
 #include "guestinit/report.h"
+#include "guestinit/streams.h"
 
 struct create;
 
@@ -20,7 +21,7 @@ struct child {
 	const struct create *create;
 	const struct rlimit
 		*files; /* the limit to go back to, NULL when guestinit has not raised its own */
-	int stdio[3];	/* -1 in a terminal session */
+	int stdio[STREAM_FDS_MAX]; /* to be 0 and up; -1: none, or a terminal's */
 	uint32_t rows, columns;
 	int report_fd;
 	bool user_ns; /* made at the clone, or to be entered */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 
+#include "base/msg.h"
 #include "guestinit/disk.h"
 #include "guestinit/syscalls.h"
 
@@ -138,6 +139,13 @@ static int create_terminal_port(struct decode *d, const json_t *value, void *out
 	return 0;
 }
 
+static const struct decode_field preserved_fields[] = {
+	FIELD("port", DECODE_PORT, offsetof(struct cfg_preserved, port), .required = true),
+	FIELD("in", DECODE_BOOL, offsetof(struct cfg_preserved, in)),
+	FIELD("out", DECODE_BOOL, offsetof(struct cfg_preserved, out)),
+	FIELD_END,
+};
+
 /* `{"stdin", "stdout", "stderr"}` or `{"terminal", "rows", "columns"}`. */
 static const struct decode_field stdio_fields[] = {
 	FIELD("stdin", DECODE_PORT, offsetof(struct cfg_stdio, in)),
@@ -146,6 +154,8 @@ static const struct decode_field stdio_fields[] = {
 	FIELD("terminal", DECODE_CUSTOM, 0, .custom = create_terminal_port),
 	FIELD("rows", DECODE_U32, offsetof(struct cfg_stdio, rows)),
 	FIELD("columns", DECODE_U32, offsetof(struct cfg_stdio, columns)),
+	FIELD("preserved", DECODE_LIST, offsetof(struct cfg_stdio, preserved),
+		.fields = preserved_fields, .elem_bytes = sizeof(struct cfg_preserved)),
 	FIELD_END,
 };
 
@@ -238,6 +248,11 @@ static int create_check_process(struct decode *d, const struct create *c, const 
 {
 	if (c->stdio.terminal && (c->stdio.out || c->stdio.err))
 		return err_set(d->e, EINVAL, "stdio: a terminal is one stream");
+	if (c->stdio.preserved.n > MSG_PRESERVED_MAX)
+		return err_set(d->e, EINVAL, "stdio.preserved: more than %u", MSG_PRESERVED_MAX);
+	for (size_t i = 0; i < c->stdio.preserved.n; i++)
+		if (!c->stdio.preserved.v[i].in && !c->stdio.preserved.v[i].out)
+			return err_set(d->e, EINVAL, "stdio.preserved[%zu]: goes nowhere", i);
 	if (!c->process.args.n || !c->process.args.v[0][0])
 		return err_set(d->e, EINVAL, "%sprocess.args: must name a program", prefix);
 	if (c->process.cwd[0] != '/')

@@ -192,10 +192,17 @@ struct cfg_linux {
 	const char *personality; /* domain, or NULL */
 };
 
+/* A stream of the host that the process has behind its standard ones. */
+struct cfg_preserved {
+	uint32_t port;
+	bool in, out; /* seen by the process; both: a socket, one: a pipe */
+};
+
 struct cfg_stdio {
 	bool terminal;
 	uint32_t in, out, err; /* host ports; 0 is none. A terminal's is `in`. */
 	uint32_t rows, columns;
+	DECLARE_LIST(cfg_preserved) preserved; /* descriptors 3 and up, at most MSG_PRESERVED_MAX */
 };
 
 struct cfg_hook {

@@ -291,7 +291,6 @@ static int exec_launch(struct exec *x, struct err *e)
 	const struct create *spec = x->spec;
 	struct exec_child ch = {
 		.child = {.create = spec,
-			.stdio = {-1, -1, -1},
 			.rows = spec->stdio.rows,
 			.columns = spec->stdio.columns,
 			.user_ns = c->ns_flags & CLONE_NEWUSER},
@@ -322,7 +321,7 @@ static int exec_launch(struct exec *x, struct err *e)
 		ret = exec_spawn(x, &ch, e);
 		close(pair[1]);
 	}
-	for (int i = 0; i < STREAM_COUNT; i++)
+	for (unsigned i = 0; i < STREAM_FDS_MAX; i++)
 		fd_closep(&ch.child.stdio[i]);
 	fd_closep(&ch.time_fd);
 	return ret;

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -80,8 +81,8 @@ static int exec_set_up(const struct exec_child *ch, struct err *e)
 		return err_sys(e, errno, "can't start a session");
 	int ret = exec_set_limits(ch, e);
 	if (ret == 0) {
-		int keep[] = {child->report_fd, child->stdio[0], child->stdio[1], child->stdio[2],
-			ch->pid_fd, ch->time_fd};
+		int keep[STREAM_FDS_MAX + 3] = {child->report_fd, ch->pid_fd, ch->time_fd};
+		memcpy(keep + 3, child->stdio, sizeof(child->stdio));
 		ret = exec_close_others(keep, sizeof(keep) / sizeof(keep[0]), e);
 	}
 	if (ret == 0)

@@ -324,7 +324,6 @@ static int launch_process(struct container *c, struct sources *s, struct err *e)
 		.devices = &s->devices,
 		.rows = create->stdio.rows,
 		.columns = create->stdio.columns,
-		.stdio = {-1, -1, -1},
 	};
 	uint32_t uid = ns_map_id(&create->os.uid_maps, create->process.user.uid);
 	int pair[2];
@@ -342,7 +341,7 @@ static int launch_process(struct container *c, struct sources *s, struct err *e)
 		ret = launch_clone(c, &ch, e);
 		close(pair[1]);
 	}
-	for (int i = 0; i < STREAM_COUNT; i++)
+	for (unsigned i = 0; i < STREAM_FDS_MAX; i++)
 		fd_closep(&ch.stdio[i]);
 	return ret;
 }

@@ -52,7 +52,9 @@ static _Noreturn void hook_exec(
 	char **args = hook->args.n ? (char **)(uintptr_t)hook->args.v : plain;
 	char **env = hook->env.n ? (char **)(uintptr_t)hook->env.v : none;
 
-	if (lseek(hooks->state_fd, 0, SEEK_SET) == 0 && dup2(hooks->state_fd, 0) == 0 &&
+	/* What is preserved is the program's, not theirs. */
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0 &&
+		lseek(hooks->state_fd, 0, SEEK_SET) == 0 && dup2(hooks->state_fd, 0) == 0 &&
 		dup2(hooks->output_fd, 1) == 1 && dup2(hooks->output_fd, 2) == 2 &&
 		sigprocmask(SIG_SETMASK, mask, NULL) == 0)
 		execve(hook->path, args, env);

@@ -21,6 +21,7 @@
 #include "runtime/console.h"
 #include "runtime/monitor.h"
 #include "runtime/pidfile.h"
+#include "runtime/preserve.h"
 #include "runtime/process.h"
 #include "runtime/streams.h"
 
@@ -41,6 +42,7 @@ struct exec {
 	json_t *process;
 	bool terminal;
 	struct streams streams;
+	struct preserve preserve;
 	struct attend attend;
 };
 
@@ -119,15 +121,18 @@ static const struct option_spec exec_specs[] = {
 	{.name = "preserve-fds",
 		.kind = OPTION_NUMBER,
 		.offset = PLACE(preserve_fds),
-		.max = 1u << 20},
+		.max = 1u << 20,
+		.value_name = "N",
+		.help = "N descriptors from 3 on are the process's as well: pipes and\n"
+			"connected stream sockets, at most 16"},
 	{0},
 };
 
-static int check_options(const struct exec *x, struct err *e)
+static int check_options(struct exec *x, struct err *e)
 {
 	const char *cgroup = x->options.cgroup;
 
-	int ret = command_check_fds(x->inherited_fds, x->options.preserve_fds, e);
+	int ret = preserve_take(&x->preserve, x->inherited_fds, 0, x->options.preserve_fds, e);
 	if (ret < 0)
 		return ret;
 	if (cgroup && *cgroup && strcmp(cgroup, "/") != 0)
@@ -235,15 +240,24 @@ static int ask(struct exec *x, struct err *e)
 {
 	const struct streams *streams = &x->streams;
 	cleanup_close int process = process_file(x->process, e);
-	const int all[] = {process, streams->in, streams->out, streams->err};
-	const int terminal[] = {process, streams->terminal};
+	int fds[4 + MSG_PRESERVED_MAX] = {process};
+	unsigned n = 1;
 
 	if (process < 0)
 		return process;
-	json_t *request = json_pack("{s:s, s:b, s:i, s:i}", "op", "exec", "terminal",
-		(int)x->terminal, "rows", (int)x->attend.rows, "columns", (int)x->attend.columns);
-	return x->terminal ? monitor_send(x->attend.sock, request, terminal, 2, e)
-			   : monitor_send(x->attend.sock, request, all, 4, e);
+	if (x->terminal) {
+		fds[n++] = streams->terminal;
+	} else {
+		fds[n++] = streams->in;
+		fds[n++] = streams->out;
+		fds[n++] = streams->err;
+	}
+	for (unsigned i = 0; i < x->preserve.n; i++)
+		fds[n++] = x->preserve.v[i].fd;
+	json_t *request = json_pack("{s:s, s:b, s:i, s:i, s:o}", "op", "exec", "terminal",
+		(int)x->terminal, "rows", (int)x->attend.rows, "columns", (int)x->attend.columns,
+		"preserved", preserve_json(&x->preserve, NULL, 0));
+	return monitor_send(x->attend.sock, request, fds, n, e);
 }
 
 /* Until the process runs: what goes wrong up to here is "exec failed". */
@@ -269,6 +283,7 @@ static int start(struct exec *x, struct err *e)
 	if (ret < 0)
 		return ret;
 	/* Ends of file are to pass: the monitor has its own by now. */
+	preserve_close(&x->preserve);
 	if (!x->options.detach)
 		streams_hand_over(&x->streams);
 	ret = attend_start(&x->attend, e);
@@ -375,6 +390,7 @@ static int exec_in(struct context *context, struct exec *x, const char *id)
 		ret = execute(x, &code, &e);
 	/* The terminal is put right before anything is said on it. */
 	streams_close(&x->streams);
+	preserve_close(&x->preserve);
 	attend_fini(&x->attend);
 	container_close(&x->container);
 	json_decref(x->process);

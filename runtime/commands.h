@@ -25,7 +25,7 @@ struct context {
 	struct global_options options;
 	struct report report;
 	struct programs programs;
-	unsigned inherited_fds; /* see command_inherited_fds */
+	unsigned inherited_fds; /* see preserve_inherited */
 };
 
 struct command {
@@ -50,15 +50,6 @@ int command_fail(const struct context *context, const struct err *e);
 /* Opens the container of this id below --root. For container_close in any case. */
 int command_open_container(const struct context *context, const char *id, struct container *c,
 	struct err *e) must_check;
-
-/* How many descriptors from 3 on are open; before anything is opened, they are the caller's. */
-unsigned command_inherited_fds(void);
-
-/*
- * Refuses --preserve-fds above 0: open files are the host's kernel's. The error says what the
- * first one is, and what can take its place.
- */
-int command_check_fds(unsigned inherited, unsigned preserve_fds, struct err *e) must_check;
 
 /*
  * Runs a program and keeps what it prints, with `errors` what it prints on stderr too: at most

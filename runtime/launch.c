@@ -123,11 +123,13 @@ static int check_engine(struct launch *l, struct err *e)
 }
 
 /* What of the options has a meaning only together with others, or none here. */
-static int check_options(const struct launch *l, struct err *e)
+static int check_options(struct launch *l, struct err *e)
 {
 	const struct launch_options *options = l->options;
 
-	int ret = command_check_fds(l->context->inherited_fds, options->preserve_fds, e);
+	l->plan.listen_fds = preserve_listen_fds();
+	int ret = preserve_take(&l->preserve, l->context->inherited_fds, l->plan.listen_fds,
+		options->preserve_fds, e);
 	if (ret < 0)
 		return ret;
 	return console_check(l->detached, l->config.terminal, options->console_socket, e);

@@ -16,6 +16,7 @@
 #include "runtime/janitor.h"
 #include "runtime/launch_network.h"
 #include "runtime/plan.h"
+#include "runtime/preserve.h"
 #include "runtime/settings.h"
 #include "runtime/sizing.h"
 #include "runtime/streams.h"
@@ -45,6 +46,7 @@ struct launch {
 	struct guestkernel kernel;
 	struct exports exports;
 	struct streams streams;
+	struct preserve preserve;
 	struct container container;
 	struct cgroup cgroup;
 	struct janitor janitor;

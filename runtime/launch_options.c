@@ -90,7 +90,8 @@ const struct option_spec launch_run_specs[] = {
 		.offset = LAUNCH_PLACE(preserve_fds),
 		.max = 1024,
 		.value_name = "N",
-		.help = "0 only: open files of the host can't be passed on"},
+		.help = "N descriptors from 3 on are the container's as well: pipes and\n"
+			"connected stream sockets, at most 16"},
 	/* Callers pass these to runc; here they have no effect. */
 	{.name = "no-pivot", .kind = OPTION_ACCEPT},
 	{.name = "no-new-keyring", .kind = OPTION_ACCEPT},

@@ -52,6 +52,7 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.kernel = &l->kernel,
 		.exports = &l->exports,
 		.streams = &l->streams,
+		.preserve = &l->preserve,
 		.listen = -1,
 		.keep = {-1, -1},
 		.oom = -1,
@@ -160,7 +161,7 @@ static int start_fs(struct launch *l, int socket, int control, struct err *e)
 
 static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 {
-	int fds[14 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX +
+	int fds[14 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
 		NET_INTERFACES_MAX * NET_QUEUES_MAX];
 	size_t n = 0;
 
@@ -185,6 +186,8 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 	for (size_t i = 0; i < l->exports.n; i++)
 		if (l->exports.list[i].socket)
 			fds[n++] = l->exports.list[i].fd;
+	for (unsigned i = 0; i < l->preserve.n; i++)
+		fds[n++] = l->preserve.v[i].fd;
 	for (unsigned i = 0; i < l->network.n_taps; i++)
 		for (unsigned k = 0; k < l->network.taps[i].n_queues; k++)
 			fds[n++] = l->network.taps[i].queues[k];
@@ -287,6 +290,7 @@ static void close_files(struct launch *l)
 {
 	guestkernel_close(&l->kernel);
 	plan_close_disks(&l->plan);
+	preserve_close(&l->preserve);
 	fd_closep(&l->plan.listen);
 	fd_closep(&l->plan.oom);
 	fd_closep(&l->resolv);

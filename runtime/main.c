@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "runtime/commands.h"
+#include "runtime/preserve.h"
 #include "runtime/streams.h"
 
 static int help_run(struct context *context, int argc, char **argv);
@@ -200,7 +201,7 @@ int main(int argc, char **argv)
 	int first;
 
 	log_init("hvrun", 2, LOG_LEVEL_WARNING);
-	context.inherited_fds = command_inherited_fds();
+	context.inherited_fds = preserve_inherited();
 	if (streams_sanitise() < 0)
 		return EXIT_ERROR;
 	int ret = options_parse(global_specs, &context.options, argc, argv, &first, &e);

@@ -19,6 +19,7 @@
 #include "oci/schema.h"
 #include "runtime/devrules.h"
 #include "runtime/net_scan.h"
+#include "runtime/preserve.h"
 #include "runtime/support.h"
 
 #define PLAN_MAX_BYTES	 (1u << 20)
@@ -29,6 +30,7 @@
 #define PORT_STDIN  1025
 #define PORT_STDOUT 1026
 #define PORT_STDERR 1027
+#define PORT_PRESERVED 1028 /* and upwards */
 
 /* Of relayed Unix sockets: this and the number of the export. */
 #define PORT_SOCKETS 2048
@@ -363,6 +365,21 @@ int plan_container_again(struct plan *plan, int fd, struct err *e)
 	return ftruncate(fd, (off_t)len) < 0 ? err_sys(e, errno, "create message") : 0;
 }
 
+/* As sd_listen_fds(3) has it: of the last of a name, the guest takes the value. */
+static int add_listen_fds(const struct plan *plan)
+{
+	json_t *process = plan->config->process, *env = json_object_get(process, "env");
+
+	if (!plan->listen_fds)
+		return 0;
+	if (!env && json_object_set_new(process, "env", env = json_array()) < 0)
+		return -ENOMEM;
+	return json_array_append_new(env, json_sprintf("LISTEN_FDS=%u", plan->listen_fds)) < 0 ||
+			json_array_append_new(env, json_string("LISTEN_PID=1")) < 0
+		? -ENOMEM
+		: 0;
+}
+
 int plan_container_file(struct plan *plan, struct err *e)
 {
 	struct oci_config *config = plan->config;
@@ -382,6 +399,8 @@ int plan_container_file(struct plan *plan, struct err *e)
 	ret = own_ids(config, e);
 	if (ret < 0)
 		return ret;
+	if (add_listen_fds(plan) < 0)
+		return err_sys(e, ENOMEM, "create message");
 	json_t *root = guest_root(plan);
 	json_t *disks = guest_disks(plan);
 	for (unsigned i = 0; i < plan->n_disks; i++)
@@ -393,6 +412,12 @@ int plan_container_file(struct plan *plan, struct err *e)
 			  "columns", streams->columns)
 		: json_pack("{s:i, s:i, s:i}", "stdin", PORT_STDIN, "stdout", PORT_STDOUT, "stderr",
 			  PORT_STDERR);
+	if (plan->preserve->n &&
+		json_object_set_new(stdio, "preserved",
+			preserve_json(plan->preserve, "port", PORT_PRESERVED)) < 0) {
+		json_decref(stdio);
+		stdio = NULL;
+	}
 	json_t *guest = guest_config(config);
 	clock_gettime(CLOCK_REALTIME, &now);
 	plan->message = json_pack("{s:s, s:s, s:b, s:I, s:o, s:o, s:o, s:o}", "type", "create",
@@ -486,6 +511,9 @@ static int add_options(const struct plan *plan, json_t *json)
 					exports->list[i].fd));
 	if (json_array_size(sockets))
 		ret |= json_object_set(json, "sockets", sockets);
+	if (plan->preserve->n)
+		ret |= json_object_set_new(
+			json, "preserved", preserve_json(plan->preserve, "fd", -1));
 	if (plan->listen >= 0)
 		ret |= json_object_set_new(json, "listen", json_pack("{s:i}", "fd", plan->listen));
 	if (plan->oom >= 0)

@@ -23,8 +23,7 @@ int streams_sanitise(void)
 	return 0;
 }
 
-/* A file description of our own for fd, where that can be had; else a duplicate. */
-static int reopen(int fd, int access_mode)
+int streams_reopen(int fd, int access_mode)
 {
 	struct stat st;
 	char path[32];
@@ -43,7 +42,7 @@ static int open_terminal(struct streams *streams, struct err *e)
 {
 	for (int fd = 0; fd <= 2 && streams->terminal < 0; fd++)
 		if (isatty(fd))
-			streams->terminal = reopen(fd, O_RDWR);
+			streams->terminal = streams_reopen(fd, O_RDWR);
 	if (streams->terminal < 0)
 		streams->terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (streams->terminal < 0)
@@ -62,9 +61,9 @@ int streams_open(struct streams *streams, bool want_terminal, struct err *e)
 	streams->saved = false;
 	if (want_terminal)
 		return open_terminal(streams, e);
-	streams->in = reopen(STDIN_FILENO, O_RDONLY);
-	streams->out = reopen(STDOUT_FILENO, O_WRONLY);
-	streams->err = reopen(STDERR_FILENO, O_WRONLY);
+	streams->in = streams_reopen(STDIN_FILENO, O_RDONLY);
+	streams->out = streams_reopen(STDOUT_FILENO, O_WRONLY);
+	streams->err = streams_reopen(STDERR_FILENO, O_WRONLY);
 	if (streams->in >= 0 && streams->out >= 0 && streams->err >= 0)
 		return 0;
 	int ret = err_sys(e, errno, "standard streams");

@@ -31,6 +31,12 @@ int streams_sanitise(void) must_check;
  */
 int streams_open(struct streams *streams, bool want_terminal, struct err *e) must_check;
 
+/*
+ * A file description of our own for fd, a pipe or a terminal, where that can be had; else a
+ * duplicate. Close-on-exec; -1 with errno.
+ */
+int streams_reopen(int fd, int access_mode);
+
 /* Closes them here, and 0 and 1 as well, so that ends of file pass: the container has them. */
 void streams_hand_over(struct streams *streams);
 

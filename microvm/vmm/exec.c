@@ -16,7 +16,7 @@
 #include "microvm/vmm/events.h"
 #include "microvm/vmm/session.h"
 
-#define NUMBER_MAX    (UINT32_C(1) << 28) /* then the ports would run out */
+#define NUMBER_MAX    (UINT32_C(1) << 26) /* then the ports would run out */
 #define SIGKILL_CODE  137
 #define MESSAGE_MAX   1024
 #define BACKLOG_BYTES (64u << 10)
@@ -142,13 +142,17 @@ static void stream_broken(void *arg, int code)
 {
 	struct exec_stream *stream = arg;
 	const struct exec *exec = stream->exec;
-	char reason[ERR_REASON_BYTES];
+	char reason[ERR_REASON_BYTES], name[24];
+	unsigned i = (unsigned)(stream - exec->streams);
 
-	if (code == EPIPE || code == ECONNRESET || stream == &exec->streams[0] || !exec->client)
+	if (code == EPIPE || code == ECONNRESET || i == 0 || !exec->client)
 		return;
-	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream",
-		stream == &exec->streams[1] ? "stdout" : "stderr", "message",
-		err_reason(code, reason));
+	if (i < EXEC_PRESERVED)
+		snprintf(name, sizeof(name), "%s", i == 1 ? "stdout" : "stderr");
+	else
+		snprintf(name, sizeof(name), "descriptor %u", i);
+	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream", name,
+		"message", err_reason(code, reason));
 	if (event)
 		client_send(exec->client, event);
 }
@@ -195,16 +199,22 @@ static int open_stream(struct exec *exec, unsigned i, int rd_fd, int wr_fd)
 
 static int open_streams(struct exec *exec)
 {
-	int *fds = exec->fds;
+	int *fds = exec->fds, fd = steal_fd(&fds[0]);
+	int ret = open_stream(exec, 0, fd, exec->terminal ? fd : -1);
 
-	if (exec->terminal) {
-		int fd = steal_fd(&fds[0]);
-		return open_stream(exec, 0, fd, fd);
-	}
-	int ret = open_stream(exec, 0, steal_fd(&fds[0]), -1);
-	for (unsigned i = 1; i < EXEC_STREAMS && !ret; i++)
+	for (unsigned i = 1; i < EXEC_PRESERVED && !exec->terminal && !ret; i++)
 		ret = open_stream(exec, i, -1, steal_fd(&fds[i]));
+	for (unsigned i = EXEC_PRESERVED; i < EXEC_PRESERVED + exec->n_preserved && !ret; i++) {
+		const struct exec_stream *stream = &exec->streams[i];
+		fd = steal_fd(&fds[i]);
+		ret = open_stream(exec, i, stream->input ? fd : -1, stream->output ? fd : -1);
+	}
 	return ret;
+}
+
+static unsigned streams_of(const struct exec *exec)
+{
+	return (exec->terminal ? 1 : EXEC_PRESERVED) + exec->n_preserved;
 }
 
 static bool is_starting(const struct exec *exec)
@@ -237,36 +247,63 @@ static void start_waiting(struct clients *clients)
 {
 	while (clients->session->outcome == SESSION_RUNNING) {
 		struct exec *next = NULL;
-		unsigned starting = 0;
+		unsigned starting = 0, streams = 0;
 
 		for (unsigned i = 0; i < EXECS_MAX; i++) {
 			struct exec *exec = &clients->execs[i];
 			starting += is_starting(exec);
+			streams += is_starting(exec) ? streams_of(exec) : 0;
 			if (exec->number && exec->message && (!next || exec->number < next->number))
 				next = exec;
 		}
 		/* With a large one on its way, others' messages must have room beside it; it will
 		 * be heard of. */
 		if (!next || starting >= EXECS_STARTING ||
+			(starting && streams + streams_of(next) > EXEC_CONNECTING) ||
 			(starting && agent_backlog_bytes(&clients->session->agent) > BACKLOG_BYTES))
 			return;
 		launch(next);
 	}
 }
 
+static json_t *preserved_of(const struct exec *exec)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = EXEC_PRESERVED; i < EXEC_PRESERVED + exec->n_preserved; i++) {
+		const struct exec_stream *stream = &exec->streams[i];
+		if (json_array_append_new(list,
+			    json_pack("{s:i, s:b, s:b}", "port", (int)stream->host_port, "in",
+				    (int)stream->input, "out", (int)stream->output)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+/* A new reference, or NULL. */
 static json_t *stdio_of(const struct exec *exec, const json_t *request)
 {
-	int rows = 0, columns = 0;
+	int rows = 0, columns = 0, port = (int)exec->streams[0].host_port;
 
 	if (!exec->terminal)
-		return json_pack("{s:i, s:i, s:i}", "stdin", (int)exec->streams[0].host_port,
-			"stdout", (int)exec->streams[1].host_port, "stderr",
-			(int)exec->streams[2].host_port);
+		return json_pack("{s:i, s:i, s:i, s:o}", "stdin", port, "stdout",
+			(int)exec->streams[1].host_port, "stderr", (int)exec->streams[2].host_port,
+			"preserved", preserved_of(exec));
 	if (!control_integer(request, "rows", 1, CONTROL_SIZE_MAX, &rows) ||
 		!control_integer(request, "columns", 1, CONTROL_SIZE_MAX, &columns))
 		rows = columns = 0; /* not known */
-	return json_pack("{s:i, s:i, s:i}", "terminal", (int)exec->streams[0].host_port, "rows",
-		rows, "columns", columns);
+	return json_pack("{s:i, s:i, s:i, s:o}", "terminal", port, "rows", rows, "columns", columns,
+		"preserved", preserved_of(exec));
+}
+
+/* Of stream k of the process that has had n before it. */
+static uint32_t port_of(uint32_t n, unsigned k)
+{
+	return k < EXEC_PRESERVED
+		? EXEC_PORT_FIRST + n * EXEC_PRESERVED + k
+		: EXEC_PORT_PRESERVED + n * MSG_PRESERVED_MAX + k - EXEC_PRESERVED;
 }
 
 /* A free place, with the next name and ports; NULL when there is none. */
@@ -281,8 +318,7 @@ static struct exec *take_place(struct clients *clients)
 		for (unsigned k = 0; k < EXEC_STREAMS; k++) {
 			exec->fds[k] = -1;
 			exec->streams[k].exec = exec;
-			exec->streams[k].host_port =
-				EXEC_PORT_FIRST + (exec->number - 1) * EXEC_STREAMS + k;
+			exec->streams[k].host_port = port_of(exec->number - 1, k);
 		}
 		return exec;
 	}
@@ -312,24 +348,52 @@ static json_t *read_process(int fd, struct err *e)
 	return steal_ptr(&json);
 }
 
-static const char *why_not(const struct session *s, bool terminal, unsigned n_fds)
+static const char *why_not(const struct session *s, const json_t *request, unsigned n_fds)
 {
+	const json_t *preserved = json_object_get(request, "preserved");
+	size_t n_preserved = json_array_size(preserved);
+	bool terminal = json_is_true(json_object_get(request, "terminal"));
+
 	if (s->outcome != SESSION_RUNNING)
 		return "cannot exec a container that has stopped";
 	if (s->paused)
 		return "cannot exec in a paused container";
 	if (!session_answers(s))
 		return "cannot exec in a container that is being created";
-	if (n_fds != 1 + (terminal ? 1 : EXEC_STREAMS))
+	for (size_t i = 0; i < n_preserved; i++) {
+		const json_t *entry = json_array_get(preserved, i);
+		if (!json_is_true(json_object_get(entry, "in")) &&
+			!json_is_true(json_object_get(entry, "out")))
+			return "a preserved descriptor that is for nothing";
+	}
+	if (n_preserved > MSG_PRESERVED_MAX ||
+		n_fds != 1 + (terminal ? 1 : EXEC_PRESERVED) + n_preserved)
 		return "not the descriptors of a process and its streams";
 	return NULL;
+}
+
+/* What the client has sent along; why_not has counted it. */
+static void take_streams(struct exec *exec, const json_t *request, int *fds)
+{
+	const json_t *preserved = json_object_get(request, "preserved");
+	unsigned n = exec->terminal ? 1 : EXEC_PRESERVED;
+
+	for (unsigned i = 0; i < n; i++)
+		exec->fds[i] = steal_fd(&fds[i]);
+	exec->n_preserved = (unsigned)json_array_size(preserved);
+	for (unsigned i = 0; i < exec->n_preserved; i++) {
+		const json_t *entry = json_array_get(preserved, i);
+		struct exec_stream *stream = &exec->streams[EXEC_PRESERVED + i];
+		stream->input = json_is_true(json_object_get(entry, "in"));
+		stream->output = json_is_true(json_object_get(entry, "out"));
+		exec->fds[EXEC_PRESERVED + i] = steal_fd(&fds[n + i]);
+	}
 }
 
 void exec_start(struct client *client, const json_t *request, int *fds, unsigned n_fds)
 {
 	struct clients *clients = client->clients;
-	bool terminal = json_is_true(json_object_get(request, "terminal"));
-	const char *why = why_not(clients->session, terminal, n_fds);
+	const char *why = why_not(clients->session, request, n_fds);
 	struct err e = {.text = "too many processes were added to this container"};
 	cleanup_json json_t *process = why ? NULL : read_process(fds[0], &e);
 	struct exec *exec = process ? take_place(clients) : NULL;
@@ -338,17 +402,17 @@ void exec_start(struct client *client, const json_t *request, int *fds, unsigned
 		client_refuse(client, "exec", 1, why ? why : e.text);
 		return;
 	}
-	exec->terminal = terminal;
+	exec->terminal = json_is_true(json_object_get(request, "terminal"));
+	take_streams(exec, request, fds + 1);
 	json_t *stdio = stdio_of(exec, request);
 	exec->message =
 		json_pack("{s:s, s:O, s:o}", "type", "exec", "process", process, "stdio", stdio);
 	if (!exec->message) {
+		drop_waiting(exec);
 		exec->number = 0;
 		client_refuse(client, "exec", 1, "out of memory");
 		return;
 	}
-	for (unsigned i = 1; i < n_fds; i++)
-		exec->fds[i - 1] = steal_fd(&fds[i]);
 	exec->client = client;
 	client->exec = exec;
 	client_reply(client, "exec", NULL);

@@ -17,11 +17,15 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/msg.h"
 
 #define EXECS_MAX	64u
 #define EXECS_STARTING	8u
-#define EXEC_STREAMS	3u
-#define EXEC_PORT_FIRST 4096u /* and upwards, EXEC_STREAMS for each process */
+#define EXEC_STREAMS	    (3u + MSG_PRESERVED_MAX)
+#define EXEC_PRESERVED	    3u
+#define EXEC_CONNECTING	    24u	  /* streams that the guest has not accepted yet, at most */
+#define EXEC_PORT_FIRST	    4096u /* and upwards, EXEC_PRESERVED for each process */
+#define EXEC_PORT_PRESERVED (UINT32_C(1) << 30) /* and upwards, MSG_PRESERVED_MAX for each */
 
 struct client;
 struct clients;
@@ -30,7 +34,8 @@ struct exec;
 struct exec_stream {
 	struct exec *exec;
 	uint32_t host_port;
-	bool output; /* the process's end is told after this stream's */
+	bool input;  /* of one that is preserved: the process reads from it */
+	bool output; /* the process writes to it, and its end is told after this stream's */
 	bool open, connected, done;
 };
 
@@ -39,6 +44,7 @@ struct exec {
 	struct client *client; /* NULL: gone, or told the end */
 	uint32_t number;       /* "e7" is its name for the guest; 0: a free place */
 	bool terminal, started;
+	unsigned n_preserved; /* streams from EXEC_PRESERVED on; a terminal's one is 0 */
 	bool over; /* the guest has told its end */
 	int code;
 	json_t *message; /* for the guest, while it waits its turn; else NULL */

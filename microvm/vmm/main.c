@@ -320,12 +320,17 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		.out_fd = steal_fd(&m->plan.out_fd),
 		.err_fd = steal_fd(&m->plan.err_fd),
 		.terminal_fd = steal_fd(&m->plan.terminal_fd),
+		.n_preserved = m->plan.n_preserved,
 		.hold = m->plan.hold,
 		.disks = m->plan.n_disks > 0,
 		.boot_timeout_s = m->plan.boot_timeout_s,
 		.ops = &session_ops,
 		.arg = m,
 	};
+	for (unsigned i = 0; i < config.n_preserved; i++) {
+		config.preserved[i] = m->plan.preserved[i];
+		m->plan.preserved[i].fd = -1;
+	}
 	m->session_ready = true;
 	ret = session_init(&m->session, &config, e);
 	if (!ret)

@@ -204,6 +204,37 @@ static int read_keep(struct plan *plan, struct plan_object *top)
 	return 0;
 }
 
+static int read_preserved(struct plan *plan, struct plan_object *top)
+{
+	const json_t *list = plan_take(top, "preserved", false);
+	size_t n = json_array_size(list);
+
+	if (!list)
+		return 0;
+	if (!json_is_array(list) || n > MSG_PRESERVED_MAX)
+		return plan_wrong(top, "preserved", "a list of at most 16 streams");
+	for (size_t i = 0; i < n; i++) {
+		struct preserved *preserved = &plan->preserved[i];
+		struct plan_object o = {
+			.json = json_array_get(list, i), .path = "preserved[].", .e = top->e};
+		if (!json_is_object(o.json))
+			return plan_wrong(top, "preserved", "a list of objects");
+		int ret = plan_take_fd(&o, "fd", &preserved->fd);
+		plan->n_preserved++;
+		if (!ret)
+			ret = plan_take_bool(&o, "in", &preserved->in);
+		if (!ret)
+			ret = plan_take_bool(&o, "out", &preserved->out);
+		if (!ret && !preserved->in && !preserved->out)
+			ret = plan_wrong(top, "preserved[].out", "true where \"in\" is not");
+		if (!ret)
+			ret = plan_finish(&o);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 /* {"fd": N}, what several keys are. */
 static int read_fd_object(struct plan_object *top, const char *key, const char *path, int *fd)
 {
@@ -280,6 +311,8 @@ static void plan_init(struct plan *plan)
 			plan->nets[i].fds[q] = -1;
 	for (unsigned i = 0; i < PLAN_SOCKETS_MAX; i++)
 		plan->sockets[i].fd = -1;
+	for (unsigned i = 0; i < MSG_PRESERVED_MAX; i++)
+		plan->preserved[i].fd = -1;
 }
 
 int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err *e)
@@ -312,6 +345,8 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 		ret = plan_read_net(plan, &top);
 	if (!ret)
 		ret = read_stdio(plan, &top);
+	if (!ret)
+		ret = read_preserved(plan, &top);
 	if (!ret)
 		ret = read_sockets(plan, &top);
 	if (!ret)
@@ -350,6 +385,8 @@ static void visit_all(struct plan *plan, void (*visit)(int *fd, void *arg), void
 			visit(&plan->nets[i].fds[q], arg);
 	for (unsigned i = 0; i < plan->n_sockets; i++)
 		visit(&plan->sockets[i].fd, arg);
+	for (unsigned i = 0; i < plan->n_preserved; i++)
+		visit(&plan->preserved[i].fd, arg);
 	for (unsigned i = 0; i < plan->n_keep; i++)
 		visit(&plan->keep[i], arg);
 	for (unsigned i = 0; i < plan->n_initramfs; i++)
@@ -399,7 +436,7 @@ void plan_fini(struct plan *plan)
 	free(plan->initramfs);
 	plan->initramfs = NULL;
 	plan->n_initramfs = plan->n_disks = plan->n_sockets = plan->n_keep = 0;
-	plan->n_nets = 0;
+	plan->n_nets = plan->n_preserved = 0;
 	json_decref(plan->json);
 	plan->json = NULL;
 }

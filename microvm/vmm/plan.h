@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/msg.h"
 #include "microvm/devices/net.h"
 #include "microvm/vmm/engine.h"
+#include "microvm/vmm/preserved.h"
 
 #define PLAN_MAX_BYTES	 (1u << 20)
 #define PLAN_DISKS_MAX	 8
@@ -74,6 +76,8 @@ struct plan {
 	int in_fd, out_fd, err_fd; /* -1 in a terminal session */
 	int terminal_fd;	   /* -1 otherwise */
 	bool controlling;	   /* the terminal is this process's own */
+	struct preserved preserved[MSG_PRESERVED_MAX];
+	unsigned n_preserved;
 	int container_fd;
 	const char *qemu; /* NULL: none */
 	uint32_t uid_base; /* its user is this number and its pid; 0: the one that it has */

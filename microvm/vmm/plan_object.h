@@ -11,7 +11,7 @@
 
 #include "microvm/vmm/plan.h"
 
-#define OBJECT_KEYS_MAX 24
+#define OBJECT_KEYS_MAX 32
 
 struct plan_object {
 	const json_t *json;

@@ -270,7 +270,7 @@ static int set_up(struct session *s, struct err *e)
 
 	for (unsigned i = 0; i < SESSION_STREAMS && !ret; i++) {
 		struct session_stream *stream = &s->streams[i];
-		if (stream->used && stream->rd_fd >= 0 && stream->rd_fd == stream->wr_fd) {
+		if (i == 0 && stream->rd_fd >= 0 && stream->rd_fd == stream->wr_fd) {
 			ret = terminal_make_raw(&s->terminal, stream->rd_fd);
 			if (ret < 0)
 				return err_sys(e, -ret, "terminal");

@@ -22,13 +22,15 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/msg.h"
 #include "microvm/devices/vsock.h"
 #include "microvm/vmm/agent.h"
 #include "microvm/vmm/engine.h"
+#include "microvm/vmm/preserved.h"
 #include "microvm/vmm/terminal.h"
 
 #define SESSION_EXIT_VM	      125 /* the VM failed, not the container */
-#define SESSION_STREAMS	      3
+#define SESSION_STREAMS	      (3 + MSG_PRESERVED_MAX)
 #define SESSION_PENDING_MAX   16 /* signals that wait for the container */
 #define SESSION_MESSAGE_BYTES 4096
 #define SESSION_PANIC_BYTES   256
@@ -37,6 +39,7 @@
 #define SESSION_PORT_STDIN  1025u /* or the terminal */
 #define SESSION_PORT_STDOUT 1026u
 #define SESSION_PORT_STDERR 1027u
+#define SESSION_PORT_PRESERVED 1028u /* and upwards, one for each descriptor from 3 on */
 
 struct session_ops {
 	/* vsock_connect to guest port MSG_STREAM_PORT; the descriptors are taken over. */
@@ -69,6 +72,8 @@ struct session_config {
 	int container_fd;	   /* framed create message; taken over */
 	int in_fd, out_fd, err_fd; /* taken over; -1 in a terminal session */
 	int terminal_fd;	   /* taken over; -1 otherwise */
+	struct preserved preserved[MSG_PRESERVED_MAX]; /* taken over */
+	unsigned n_preserved;
 	bool hold;		   /* the create message waits for session_release */
 	bool disks;		   /* the VM has some: the guest must come to its own end */
 	unsigned boot_timeout_s;   /* until the guest has reported; 0: no limit */

@@ -3,6 +3,7 @@
 #include "microvm/vmm/session_stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -16,7 +17,7 @@
  */
 bool session_streams_done(const struct session *s)
 {
-	for (int i = 0; i < SESSION_STREAMS; i++) {
+	for (unsigned i = 0; i < SESSION_STREAMS; i++) {
 		const struct session_stream *stream = &s->streams[i];
 		if (stream->opened && !stream->done && (stream->connected || !s->settled))
 			return false;
@@ -44,13 +45,17 @@ static void stream_broken(void *arg, int code)
 {
 	struct session_stream *stream = arg;
 	const struct session *s = stream->session;
-	char reason[ERR_REASON_BYTES];
+	char reason[ERR_REASON_BYTES], name[24] = "stdout";
 
 	if (code == EPIPE || code == ECONNRESET || stream == &s->streams[0])
 		return;
-	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream",
-		stream->host_port == SESSION_PORT_STDOUT ? "stdout" : "stderr", "message",
-		err_reason(code, reason));
+	if (stream->host_port == SESSION_PORT_STDERR)
+		snprintf(name, sizeof(name), "stderr");
+	else if (stream->host_port >= SESSION_PORT_PRESERVED)
+		snprintf(name, sizeof(name), "descriptor %u",
+			stream->host_port - SESSION_PORT_PRESERVED + 3);
+	cleanup_json json_t *event = json_pack("{s:s, s:s, s:s}", "event", "lost", "stream", name,
+		"message", err_reason(code, reason));
 	if (event)
 		s->config.ops->emit(s->config.arg, event);
 }
@@ -116,11 +121,17 @@ void session_streams_init(struct session *s)
 		stream_init(s, 0, SESSION_PORT_STDIN, config->in_fd, -1, true);
 	stream_init(s, 1, SESSION_PORT_STDOUT, -1, config->out_fd, !terminal);
 	stream_init(s, 2, SESSION_PORT_STDERR, -1, config->err_fd, !terminal);
+	for (unsigned i = 0; i < MSG_PRESERVED_MAX; i++) {
+		const struct preserved *p = &config->preserved[i];
+		bool used = i < config->n_preserved;
+		stream_init(s, 3 + i, SESSION_PORT_PRESERVED + i, used && p->in ? p->fd : -1,
+			used && p->out ? p->fd : -1, used);
+	}
 }
 
 void session_streams_fini(struct session *s)
 {
-	for (int i = 0; i < SESSION_STREAMS; i++) {
+	for (unsigned i = 0; i < SESSION_STREAMS; i++) {
 		struct session_stream *stream = &s->streams[i];
 		if (stream->wr_fd == stream->rd_fd)
 			stream->wr_fd = -1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The streams of a session's container: stdin, stdout and stderr, or one for its terminal, each a
- * connection of vsock's with a descriptor of the host. For session.c alone.
+ * The streams of a session's container: stdin, stdout and stderr, or one for its terminal, then
+ * those that are preserved, each a connection of vsock's with a descriptor of the host. For
+ * session.c alone.
  */
 #ifndef MICROVM_VMM_SESSION_STREAM_H
 #define MICROVM_VMM_SESSION_STREAM_H

@@ -353,26 +353,6 @@ max"
 	expect_refusal 'invalid environment variable: "X"'
 }
 
-@test "--preserve-fds: 0 is fine, more is refused with what to do" {
-	start_box
-	ex --preserve-fds 0 -- true </dev/null
-	expect_status 0
-	ex --preserve-fds 2 -- true 3<"$BUNDLE/config.json" </dev/null
-	expect_status 255
-	expect_refusal "exec failed: --preserve-fds 2: descriptor 3 is a file: open files of the host can't be passed into a virtual machine; a bind mount"
-	ex --preserve-fds 1 -- true 3< <(:) </dev/null
-	expect_refusal 'descriptor 3 is a pipe: .* a standard stream or a bind-mounted Unix socket'
-	ex --preserve-fds 1 -- true 3<"$BUNDLE" </dev/null
-	expect_refusal 'descriptor 3 is a directory'
-	ex --preserve-fds 1 -- true 3<&- </dev/null
-	expect_refusal 'unable to stat preserved-fd 0 \(of 1\): descriptor 3 is not open'
-	status=0
-	python3 -c 'import os, socket, sys; s = socket.socket(); s.listen(); os.dup2(s.fileno(), 3); os.execv(sys.argv[1], sys.argv[1:])' "$HVRUN" --root "$STATE" run --preserve-fds 1 --accel "$HVRUN_ACCEL" \
-		--bundle "$BUNDLE" "$BOX-2" >"$OUT" 2>"$ERR" </dev/null || status=$?
-	expect_status 1
-	expect_refusal 'preserve-fds 1: descriptor 3 is a listening socket: .* published port'
-}
-
 @test "a bind-mounted Unix socket: mode and owner of the host's, and the monitor's helper as the peer" {
 	local dir="$BATS_TEST_TMPDIR/s"
 	mkdir "$dir"

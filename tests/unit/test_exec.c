@@ -35,14 +35,14 @@ static int teardown(void **state)
 /* A request with a file and n streams. */
 static void ask_file(struct fake_guest *g, int client, const char *text, int file, unsigned n)
 {
-	int fds[5] = {file};
+	int fds[7] = {file};
 
-	for (unsigned i = 1; i < 5; i++) {
+	for (unsigned i = 1; i < 7; i++) {
 		fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
 		assert_true(fds[i] >= 0);
 	}
 	fake_guest_ask_fds(g, client, text, fds, 1 + n);
-	for (unsigned i = 1; i < 5; i++)
+	for (unsigned i = 1; i < 7; i++)
 		close(fds[i]);
 }
 
@@ -158,6 +158,46 @@ static void test_whole_life(void **state)
 	/* Its place is free, its name is not used again. */
 	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':5}");
 	assert_true(g->stops > 0);
+	close(client);
+}
+
+static void test_preserved(void **state)
+{
+	struct fake_guest *g = *state;
+	static const uint32_t port = UINT32_C(1) << 30;
+
+	fake_guest_run(g);
+	int client = fake_guest_connect(g);
+	ask(g, client,
+		"{'op':'exec','terminal':false,'preserved':[{'in':true},{'in':true,'out':true}]}",
+		5);
+	assert_reply(g, client, true, NULL);
+	cleanup_json json_t *message = fake_guest_hear(g, "exec");
+	const json_t *list = json_object_get(json_object_get(message, "stdio"), "preserved");
+	assert_int_equal(json_array_size(list), 2);
+	const json_t *second = json_array_get(list, 1);
+	assert_int_equal(json_integer_value(json_object_get(second, "port")), port + 1);
+	assert_true(json_is_true(json_object_get(second, "out")));
+	assert_true(fake_guest_conn(g, port)->rd_fd >= 0);
+	assert_true(fake_guest_conn(g, port)->wr_fd < 0);
+	assert_int_equal(fake_guest_conn(g, port + 1)->rd_fd, fake_guest_conn(g, port + 1)->wr_fd);
+	fake_guest_say(g, "{'type':'exec-started','id':'c1','exec':'e1','pid':17}");
+	assert_event(g, client, "started", 17);
+	fake_guest_conn_drained(fake_guest_conn(g, 4097));
+	fake_guest_conn_drained(fake_guest_conn(g, 4098));
+	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':0}");
+	assert_false(fake_guest_hung_up(client)); /* the socket's output is not out yet */
+	fake_guest_conn_drained(fake_guest_conn(g, port + 1));
+	assert_event(g, client, "exited", 0);
+	close_streams(g, 4096, 3, true);
+	close_streams(g, port, 2, true);
+	close(client);
+	/* Descriptors and list must agree, and each be for something. */
+	client = fake_guest_connect(g);
+	ask(g, client, "{'op':'exec','terminal':false,'preserved':[{'in':true}]}", 3);
+	assert_reply(g, client, false, "not the descriptors of a process and its streams");
+	ask(g, client, "{'op':'exec','terminal':false,'preserved':[{'in':1}]}", 4);
+	assert_reply(g, client, false, "a preserved descriptor that is for nothing");
 	close(client);
 }
 
@@ -493,6 +533,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_whole_life),
+		T(test_preserved),
 		T(test_terminal),
 		T(test_refused),
 		T(test_fails),

@@ -72,6 +72,40 @@ static void test_values(void **state)
 	create_free(c);
 }
 
+static struct create *decode_preserved(const char *list)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text),
+		"{\"type\":\"create\",\"id\":\"c\",\"start\":true,\"root\":{\"export\":\"r\"},"
+		"\"stdio\":{\"preserved\":[%s]},\"config\":{\"process\":{\"args\":[\"a\"],"
+		"\"cwd\":\"/\"}}}",
+		list);
+	cleanup_json json_t *message = json_parse(text, strlen(text), 32, &e);
+	assert_non_null(message);
+	return create_decode(message, &e);
+}
+
+static void test_preserved(void **state)
+{
+	char many[1024] = "{\"port\":9,\"in\":true}";
+	struct create *c = decode_preserved("{\"port\":9,\"in\":true},{\"port\":10,\"out\":true}");
+
+	(void)state;
+	assert_non_null(c);
+	assert_int_equal(c->stdio.preserved.n, 2);
+	assert_int_equal(c->stdio.preserved.v[1].port, 10);
+	assert_true(c->stdio.preserved.v[1].out && !c->stdio.preserved.v[1].in);
+	create_free(c);
+	assert_null(decode_preserved("{\"port\":9}"));
+	assert_string_equal(e.text, "stdio.preserved[0]: goes nowhere");
+	assert_null(decode_preserved("{\"in\":true}"));
+	for (int i = 0; i < 16; i++)
+		strcat(many, ",{\"port\":9,\"in\":true}");
+	assert_null(decode_preserved(many));
+	assert_string_equal(e.text, "stdio.preserved: more than 16");
+}
+
 static void test_unknown_keys(void **state)
 {
 	(void)state;
@@ -322,6 +356,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_preserved),
 		cmocka_unit_test(test_unknown_keys),
 		cmocka_unit_test(test_types_and_ranges),
 		cmocka_unit_test(test_mounts),

@@ -21,7 +21,7 @@
 
 static struct loop loop;
 static struct streams streams;
-static int child[3], host[3];
+static int child[STREAM_FDS_MAX], host[STREAM_FDS_MAX];
 static int n_drained;
 
 static void on_drained(struct streams *s)
@@ -55,7 +55,7 @@ static int end(void **state)
 	(void)state;
 	guest_streams_close(&streams);
 	loop_fini(&loop);
-	for (int i = 0; i < 3; i++) {
+	for (unsigned i = 0; i < STREAM_FDS_MAX; i++) {
 		fd_closep(&child[i]);
 		fd_closep(&host[i]);
 	}
@@ -283,6 +283,73 @@ static void test_terminal(void **state)
 	assert_memory_equal(buf + n - 3, "bye", 3);
 }
 
+/* A pipe each way and a socket, behind standard streams that nobody wants. */
+static void test_preserved(void **state)
+{
+	struct cfg_preserved list[] = {{4, true, false}, {5, false, true}, {6, true, true}};
+	const struct cfg_stdio config = {.preserved = {list, 3}};
+	struct err e = {0};
+	char buf[64];
+
+	(void)state;
+	(void)!end(NULL);
+	assert_int_equal(loop_init(&loop), 0);
+	guest_streams_init(&streams);
+	assert_int_equal(
+		guest_streams_prepare(&streams, &loop, &config, 0, "/dev/null", child, &e), 0);
+	assert_int_equal(child[6], -1);
+	for (int i = 3; i < 6; i++)
+		attach(i);
+	assert_int_equal(write(host[3], "in", 2), 2);
+	assert_int_equal(write(child[4], "out", 3), 3);
+	assert_int_equal(write(host[5], "ping", 4), 4);
+	assert_int_equal(write(child[5], "pong", 4), 4);
+	shutdown(child[5], SHUT_WR);
+	turn(12);
+	assert_int_equal(read(child[3], buf, sizeof(buf)), 2);
+	assert_int_equal(read(host[4], buf, sizeof(buf)), 3);
+	assert_int_equal(read(host[5], buf, sizeof(buf)), 4);
+	assert_int_equal(read(host[5], buf, sizeof(buf)), 0);
+	/* The other direction of a socket that is half closed goes on. */
+	assert_int_equal(read(child[5], buf, sizeof(buf)), 4);
+	assert_int_equal(write(host[5], "more", 4), 4);
+	turn(4);
+	assert_int_equal(read(child[5], buf, sizeof(buf)), 4);
+	shutdown(host[5], SHUT_WR);
+	turn(4);
+	assert_int_equal(read(child[5], buf, sizeof(buf)), 0);
+	/* The end waits for what is written. */
+	assert_int_equal(write(child[4], "last", 4), 4);
+	fd_closep(&child[4]);
+	guest_streams_end(&streams, on_drained);
+	assert_int_equal(n_drained, 0);
+	turn(4);
+	assert_int_equal(n_drained, 1);
+	assert_int_equal(read(host[4], buf, sizeof(buf)), 4);
+}
+
+/* An exec's end: somebody else still has the socket. */
+static void test_preserved_finish(void **state)
+{
+	struct cfg_preserved list[] = {{4, true, true}};
+	const struct cfg_stdio config = {.preserved = {list, 1}};
+	struct err e = {0};
+	char buf[64];
+
+	(void)state;
+	(void)!end(NULL);
+	assert_int_equal(loop_init(&loop), 0);
+	guest_streams_init(&streams);
+	assert_int_equal(
+		guest_streams_prepare(&streams, &loop, &config, 0, "/dev/null", child, &e), 0);
+	attach(3);
+	assert_int_equal(write(child[3], "last", 4), 4);
+	guest_streams_finish(&streams, on_drained);
+	assert_int_equal(n_drained, 1);
+	assert_int_equal(read(host[3], buf, sizeof(buf)), 4);
+	assert_int_equal(read(host[3], buf, sizeof(buf)), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +361,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unknown_port, begin, end),
 		cmocka_unit_test_setup_teardown(test_not_wanted, begin, end),
 		cmocka_unit_test_setup_teardown(test_terminal, begin, end),
+		cmocka_unit_test_setup_teardown(test_preserved, begin, end),
+		cmocka_unit_test_setup_teardown(test_preserved_finish, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@
 #include "base/msg.h"
 #include "guestinit/create.h"
 #include "runtime/plan.h"
+#include "runtime/preserve.h"
 
 struct box {
 	char path[64];
@@ -36,6 +37,7 @@ struct box {
 	struct sizing sizing;
 	struct guestkernel *kernel;
 	struct streams streams;
+	struct preserve preserve;
 	struct plan plan;
 };
 
@@ -240,6 +242,7 @@ static void fill(struct box *box)
 		.kernel = box->kernel,
 		.exports = &box->exports,
 		.streams = &box->streams,
+		.preserve = &box->preserve,
 		.qemu = "/q",
 		.start = true,
 		.listen = -1,
@@ -446,6 +449,8 @@ static void test_detached(void **state)
 	box.plan.keep[1] = 33;
 	box.plan.oom = 32;
 	box.plan.uid_base = 70000;
+	box.preserve = (struct preserve){.v = {{50, true, false}, {51, true, true}}, .n = 2};
+	box.plan.listen_fds = 1;
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "listen.fd")), 30);
@@ -455,6 +460,9 @@ static void test_detached(void **state)
 	assert_int_equal(json_integer_value(oci_lookup(json, "uidBase")), 70000);
 	assert_true(json_is_true(oci_lookup(json, "hold")));
 	assert_true(json_is_true(oci_lookup(json, "forwardSignals")));
+	const json_t *preserved = json_array_get(oci_lookup(json, "preserved"), 1);
+	assert_int_equal(json_integer_value(json_object_get(preserved, "fd")), 51);
+	assert_true(json_is_true(json_object_get(preserved, "out")));
 	const json_t *relay = json_array_get(oci_lookup(json, "sockets"), 0);
 	assert_int_equal(json_integer_value(json_object_get(relay, "port")), 2050);
 	assert_int_equal(json_integer_value(json_object_get(relay, "fd")), box.exports.list[2].fd);
@@ -465,6 +473,18 @@ static void test_detached(void **state)
 	assert_true(json_is_false(json_object_get(message, "start")));
 	assert_int_equal(json_array_size(oci_lookup(message, "hooks.startContainer")), 1);
 	assert_string_equal(json_string_value(oci_lookup(message, "state.bundle")), "/b");
+	preserved = oci_lookup(message, "stdio.preserved");
+	assert_int_equal(json_array_size(preserved), 2);
+	preserved = json_array_get(preserved, 0);
+	assert_int_equal(json_integer_value(json_object_get(preserved, "port")), 1028);
+	assert_true(json_is_true(json_object_get(preserved, "in")));
+	assert_true(json_is_false(json_object_get(preserved, "out")));
+	assert_null(json_object_get(preserved, "fd"));
+	const json_t *env = oci_lookup(message, "config.process.env");
+	size_t n_env = json_array_size(env);
+	assert_true(n_env >= 2);
+	assert_string_equal(json_string_value(json_array_get(env, n_env - 2)), "LISTEN_FDS=1");
+	assert_string_equal(json_string_value(json_array_get(env, n_env - 1)), "LISTEN_PID=1");
 	const json_t *mounts = oci_lookup(message, "config.mounts");
 	assert_string_equal(
 		json_string_value(json_object_get(json_array_get(mounts, 0), "export")), "mount-0");

@@ -17,7 +17,7 @@
 
 /* Descriptors FIRST_FD and up are open, as if inherited. */
 #define FIRST_FD 200
-#define N_FDS	 15
+#define N_FDS	 16
 
 static const char good[] =
 	"{'version':1,'id':'c1','accel':'kvm','vcpus':2,'memoryBytes':134217728,"
@@ -116,12 +116,14 @@ static void test_detached(void **state)
 	struct err e = {0};
 
 	(void)state;
-	assert_int_equal(parse_with(&plan, "'control':{'fd':205},",
-				 "'control':{'fd':205,'lifeline':false},'listen':{'fd':210},"
-				 "'hold':true,'forwardSignals':true,'keep':[212,213],'oom':{'fd':214},"
-				 "'uidBase':1879048192,"
-				 "'sockets':[{'port':2048,'fd':211}],",
-				 &e),
+	assert_int_equal(
+		parse_with(&plan, "'control':{'fd':205},",
+			"'control':{'fd':205,'lifeline':false},'listen':{'fd':210},"
+			"'hold':true,'forwardSignals':true,'keep':[212,213],'oom':{'fd':214},"
+			"'uidBase':1879048192,"
+			"'preserved':[{'fd':215,'in':true,'out':false}],"
+			"'sockets':[{'port':2048,'fd':211}],",
+			&e),
 		0);
 	assert_false(plan.lifeline);
 	assert_true(plan.hold && plan.forward_signals);
@@ -131,6 +133,9 @@ static void test_detached(void **state)
 	assert_int_equal(plan.sockets[0].port, 2048);
 	assert_int_equal(plan.sockets[0].fd, 211);
 	assert_int_equal(plan.n_keep, 2);
+	assert_int_equal(plan.n_preserved, 1);
+	assert_int_equal(plan.preserved[0].fd, 215);
+	assert_true(plan.preserved[0].in && !plan.preserved[0].out);
 	assert_int_equal(plan.uid_base, 1879048192);
 	plan_fini(&plan);
 	for (int fd = 200; fd < FIRST_FD + N_FDS; fd++)
@@ -226,6 +231,16 @@ static void test_faults(void **state)
 		{"'fd':205", "'fd':205,'lifeline':1", "plan: control.lifeline: must be true or"},
 		{"'debug':false", "'listen':210", "plan: listen: must be an object"},
 		{"'debug':false", "'keep':[210,210]", "plan: keep: descriptor 210 is named twice"},
+		{"'debug':false", "'preserved':{}",
+			"plan: preserved: must be a list of at most 16 streams"},
+		{"'debug':false", "'preserved':[1]", "plan: preserved: must be a list of objects"},
+		{"'debug':false", "'preserved':[{'in':true}]", "plan: preserved[].fd is missing"},
+		{"'debug':false", "'preserved':[{'fd':210,'in':false}]",
+			"plan: preserved[].out: must be true where \"in\" is not"},
+		{"'debug':false", "'preserved':[{'fd':210,'out':true,'x':1}]",
+			"plan: preserved[].x: unknown key"},
+		{"'debug':false", "'preserved':[{'fd':210,'out':true},{'fd':210,'out':true}]",
+			"plan: preserved[].fd: descriptor 210 is named twice"},
 		{"'debug':false", "'keep':['x']", "plan: keep: must be a list of descriptors"},
 		{"'debug':false", "'keep':[300]", "plan: keep: descriptor 300 is not open"},
 		{"'debug':false", "'sockets':{}", "plan: sockets: must be a list"},
