@@ -7,7 +7,7 @@
 #define DESC_F_INDIRECT	 4u
 #define FEATURE_INDIRECT (1ull << 28)
 
-#define WAIT_TURNS 20000
+#define WAIT_TURNS 4000 /* longer than an answer takes, much shorter than a run */
 
 struct desc {
 	uint64_t gpa;
@@ -59,7 +59,7 @@ static void spoil(
 {
 	volatile struct desc *d = &table[(first + random_below(r, n ? n : 1)) % count];
 
-	switch (random_below(r, 12)) {
+	switch (random_below(r, 16)) {
 	case 0: /* a loop, perhaps of one */
 		d->flags |= DESC_F_NEXT;
 		d->next = (uint16_t)((first + random_below(r, n ? n : 1)) % count);
@@ -75,8 +75,8 @@ static void spoil(
 		for (unsigned i = 0; i < n; i++)
 			table[(first + i) % count].len = 0xffffff00u + random_below(r, 0x100);
 		break;
-	case 4:
-		d->gpa = random_gpa(r, d->len);
+	case 4: /* ends a little behind the end of memory */
+		d->gpa = machine.ram_end_gpa[0] - d->len + random_below(r, 64);
 		break;
 	case 5:
 		d->flags ^= DESC_F_WRITE;
@@ -101,8 +101,14 @@ static void spoil(
 				i ? DESC_F_NEXT | DESC_F_WRITE : DESC_F_NEXT, (i + 1) % count);
 		table[(first + count - 1) % count].flags ^= DESC_F_NEXT;
 		break;
-	default:
+	case 11:
 		d->len = 0;
+		break;
+	case 12:
+		d->len = (uint32_t)random_number(r);
+		break;
+	default:
+		d->gpa = random_gpa(r, d->len);
 	}
 }
 
@@ -162,10 +168,10 @@ bool ring_add(
 		return false;
 	unsigned head = q->free % q->size, n = 1;
 	if (indirect) {
-		add_indirect(q, c, r, wrong && one_in(r, 2));
+		add_indirect(q, c, r, wrong && !one_in(r, 4));
 	} else {
 		n = put_chain(table_of(q), q->size, head, c);
-		if (wrong && one_in(r, 2))
+		if (wrong && !one_in(r, 4))
 			spoil(table_of(q), q->size, head, n, r);
 	}
 	q->free = (uint16_t)(q->free + n);
