@@ -84,7 +84,7 @@ static int check_keys(const json_t *obj, const char *where, const char *const *k
 }
 
 int fs_config_export(struct exports *exports, const json_t *json, int fd,
-	void (*prepare)(struct export *), struct err *e)
+	fs_config_prepare *prepare, struct err *e)
 {
 	static const char *const known[] = {"name", "fd", "path", "readonly", "nodev", "nosuid",
 		"recursive", "cache", "locks", NULL};
@@ -122,13 +122,16 @@ int fs_config_export(struct exports *exports, const json_t *json, int fd,
 	x.cache = (enum cache_policy)cache;
 	x.host_locks = host_locks;
 	x.one_mount = !x.recursive;
-	if (prepare)
-		prepare(&x);
+	ret = prepare ? prepare(&x, e) : 0;
+	if (ret < 0) {
+		fd_closep(&x.fd);
+		return ret;
+	}
 	return exports_add(exports, &x, e);
 }
 
-static int read_exports(struct fs_config *config, const json_t *list,
-	void (*prepare)(struct export *), struct err *e)
+static int read_exports(
+	struct fs_config *config, const json_t *list, fs_config_prepare *prepare, struct err *e)
 {
 	const json_t *one;
 	size_t i;
@@ -146,7 +149,7 @@ static int read_exports(struct fs_config *config, const json_t *list,
 }
 
 int fs_config_read(
-	struct fs_config *config, int config_fd, void (*prepare)(struct export *), struct err *e)
+	struct fs_config *config, int config_fd, fs_config_prepare *prepare, struct err *e)
 {
 	static const char *const known[] = {
 		"version", "socket", "control", "threads", "exports", "mapIds", "debug", NULL};

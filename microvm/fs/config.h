@@ -20,16 +20,19 @@ struct fs_config {
 	struct exports exports;
 };
 
+/* Called for an export before it is added; may replace its descriptor. 0, or -errno with e. */
+typedef int fs_config_prepare(struct export *export, struct err *e);
+
 /*
- * Reads config_fd, and adds the exports; prepare is called for each before (it may replace
- * the descriptor). fs_config_fini closes what is in config, also after a failure.
+ * Reads config_fd, and adds the exports, each after prepare (which may be NULL). fs_config_fini
+ * closes what is in config, also after a failure.
  */
-int fs_config_read(struct fs_config *config, int config_fd, void (*prepare)(struct export *),
+int fs_config_read(struct fs_config *config, int config_fd, fs_config_prepare *prepare,
 	struct err *e) must_check;
 void fs_config_fini(struct fs_config *config);
 
 /* One export from its JSON; fd when it came beside the message, else -1 and it is in there. */
 int fs_config_export(struct exports *exports, const json_t *json, int fd,
-	void (*prepare)(struct export *), struct err *e) must_check;
+	fs_config_prepare *prepare, struct err *e) must_check;
 
 #endif

@@ -70,7 +70,7 @@ static int clone_export(struct export *export)
 	return tree;
 }
 
-void fs_sandbox_export(struct export *export)
+int fs_sandbox_export(struct export *export, struct err *e)
 {
 	cleanup_close int tree = clone_export(export);
 	struct mount_attr attr = {
@@ -78,17 +78,22 @@ void fs_sandbox_export(struct export *export)
 		.propagation = MS_PRIVATE_,
 	};
 
-	if (tree < 0) {
+	if (tree == -EPERM || tree == -EINVAL || tree == -ENOSYS) {
 		log_debug("%s: no private mount: %s", export->path, strerror(-tree));
-		return;
+		return 0;
 	}
+	if (tree < 0)
+		return err_sys(e, -tree, "%s: a private mount", export->path);
 	if (export->readonly)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
+	/* Linux before 5.12 does not have the call. */
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE_, &attr,
-		    sizeof(attr)) < 0)
-		log_debug("%s: attributes of the private mount: %s", export->path, strerror(errno));
+		    sizeof(attr)) < 0 &&
+		errno != ENOSYS)
+		return err_sys(e, errno, "%s: attributes of the private mount", export->path);
 	fd_closep(&export->fd);
 	export->fd = steal_fd(&tree);
+	return 0;
 }
 
 static bool may_leave(void)

@@ -21,10 +21,10 @@
  * ".." ends at its root, it is read-only for the kernel too when the export is, and devices and
  * set-user-ID files in it mean nothing to this process. What is mounted
  * below comes along only in a recursive export. Where that can't be (no privilege, another mount
- * namespace), the descriptor stays as it is, and export->one_mount says whether lookups have to
- * stay out of mounts below.
+ * namespace, an old kernel), the descriptor stays as it is, and export->one_mount says whether
+ * lookups have to stay out of mounts below. 0, or -errno with e: what should work did not.
  */
-void fs_sandbox_export(struct export *export);
+int fs_sandbox_export(struct export *export, struct err *e) must_check;
 
 /*
  * Leaves the host's mounts and network, and makes the process's descriptors its root directory.
@@ -38,8 +38,8 @@ int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e) must_c
  * Core dumps, capabilities, files (when not privileged) and system calls: the last step. *bound is
  * whether exports that come later would be out of reach.
  */
-int fs_sandbox_close(bool privileged, const struct exports *exports, bool *bound,
-	struct err *e) must_check;
+int fs_sandbox_close(
+	bool privileged, const struct exports *exports, bool *bound, struct err *e) must_check;
 
 /*
  * Bounds the memory that the process can have for itself; what it shares with the guest does not

@@ -23,19 +23,19 @@ static const struct attempts *const tables[] = {&attempts_files, &attempts_mount
 static const struct exports *all_exports;
 
 int __real_fs_config_read(
-	struct fs_config *config, int fd, void (*prepare)(struct export *export), struct err *e);
+	struct fs_config *config, int fd, fs_config_prepare *prepare, struct err *e);
 int __real_fs_sandbox_enter(bool privileged, const char **prefix, struct err *e);
 int __real_loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events);
 int __real_filter_install(const struct filter *filter);
 
 int __wrap_fs_config_read(
-	struct fs_config *config, int fd, void (*prepare)(struct export *export), struct err *e);
+	struct fs_config *config, int fd, fs_config_prepare *prepare, struct err *e);
 int __wrap_fs_sandbox_enter(bool privileged, const char **prefix, struct err *e);
 int __wrap_loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t events);
 int __wrap_filter_install(const struct filter *filter);
 
 int __wrap_fs_config_read(
-	struct fs_config *config, int fd, void (*prepare)(struct export *export), struct err *e)
+	struct fs_config *config, int fd, fs_config_prepare *prepare, struct err *e)
 {
 	all_exports = &config->exports;
 	return __real_fs_config_read(config, fd, prepare, e);

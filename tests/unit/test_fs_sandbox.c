@@ -119,7 +119,7 @@ static void add_export(struct exports *exports, const char *name, const char *pa
 
 	x.fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	CHECK(x.fd >= 0);
-	fs_sandbox_export(&x);
+	CHECK(fs_sandbox_export(&x, &e) == 0);
 	int high = fcntl(x.fd, F_DUPFD_CLOEXEC, HIGH_FD);
 	CHECK(high >= HIGH_FD);
 	close(x.fd);
