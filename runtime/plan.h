@@ -48,7 +48,7 @@ struct plan {
 	const struct streams *streams;
 	const struct preserve *preserve;
 	unsigned listen_fds; /* how many of those are of LISTEN_FDS */
-	const char *qemu; /* NULL with the kvm engine */
+	const char *qemu;    /* NULL with the kvm engine */
 	unsigned n_disks;
 	struct plan_disk disks[PLAN_DISKS_MAX];
 	unsigned n_nets;
