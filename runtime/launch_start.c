@@ -59,6 +59,13 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 	};
 }
 
+/*
+ * Beside vCPUs: those of hvrun-vmm (two for a disk, one for a pair of queues of a network device), of
+ * hvrun-fs and of QEMU, and far more than they ever are. It keeps whoever has taken over hvrun-fs,
+ * which may start threads, from using up the host's.
+ */
+#define THREADS_MAX 4096u
+
 struct cgroup_spec launch_cgroup_spec(const struct launch *l)
 {
 	return (struct cgroup_spec){
@@ -68,6 +75,7 @@ struct cgroup_spec launch_cgroup_spec(const struct launch *l)
 		.rootless = rootless(NULL),
 		.resources = l->config.resources,
 		.overhead_bytes = l->sizing.overhead_bytes,
+		.overhead_pids = l->sizing.vcpus + THREADS_MAX,
 	};
 }
 

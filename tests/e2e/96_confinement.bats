@@ -59,6 +59,22 @@ uid_of() {
 	hv delete --force "$BOX"
 }
 
+@test "the host's cgroup bounds how many threads there can be of the container's processes" {
+	local pid path max=
+	start
+	path=$(awk -F: '$2 ~ /(^|,)pids(,|$)/ { print $3 }' "/proc/$pid/cgroup")
+	if [ -n "$path" ]; then
+		max=$(cat "/sys/fs/cgroup/pids$path/pids.max")
+	else
+		path=$(awk -F: '$1 == 0 { print $3 }' "/proc/$pid/cgroup")
+		max=$(cat "/sys/fs/cgroup$path/pids.max")
+	fi
+	# Enough for any machine, and far less than the host's.
+	[ "$max" -ge 4096 ] || fail "$path: $max"
+	[ "$max" -lt 8192 ] || fail "$path: $max"
+	hv delete --force "$BOX"
+}
+
 # bats test_tags=kvm
 @test "two monitors have two users, of the range that is configured, and none with 0" {
 	local pid first config=$BATS_TEST_TMPDIR/config.json
