@@ -12,10 +12,10 @@ hostile() {
 
 # bats test_tags=emulation
 @test "a hostile guest at our devices of the emulation engine: no sanitizer complains, the container beside is well" {
-	hostile 1 8000 'vsock fs blk'
+	hostile 1 8000 'vsock agent fs blk'
 }
 
 # bats test_tags=kvm
-@test "a hostile guest at each device: no sanitizer complains, the container beside is well" {
-	hostile 1 1200 'console rng vsock fs blk net machine all'
+@test "a hostile guest at all devices, the interrupt controller and the session: no sanitizer complains, the container beside is well" {
+	hostile 1 3000 'all machine agent'
 }

@@ -47,6 +47,7 @@ struct machine {
 	uint64_t seed, operations;
 	uint32_t kinds;	  /* bit VIRTIO_ID: these devices are attacked */
 	bool machine_too; /* interrupt controllers and ports as well */
+	bool agent;	  /* vsock is used to speak to the monitor in the agent's place */
 	bool sane_rings;  /* rings lie where they may, with features that are offered */
 	bool second;	  /* a second processor takes part */
 };

@@ -171,8 +171,8 @@ static uint64_t number(const char **at)
 	}
 }
 
-/* virtio_mmio.device=SIZE@BASE:IRQ, hostile.seed=N, .operations=N, .kinds=N, .machine, .rings,
- * .second */
+/* virtio_mmio.device=SIZE@BASE:IRQ, hostile.seed=N, .operations=N, .kinds=N, .machine, .agent,
+ * .rings, .second */
 static void word(struct machine *m, const char *at)
 {
 	const char *value;
@@ -190,6 +190,8 @@ static void word(struct machine *m, const char *at)
 		m->kinds = (uint32_t)number(&value);
 	} else if (after(at, "hostile.machine")) {
 		m->machine_too = true;
+	} else if (after(at, "hostile.agent")) {
+		m->agent = true;
 	} else if (after(at, "hostile.rings")) {
 		m->sane_rings = true;
 	} else if (after(at, "hostile.second")) {

@@ -13,7 +13,7 @@
 
 #define GUEST_CID    3
 #define HOST_CID     2
-#define CONTROL_PORT 1024  /* the session's: what the guest sends there ends it (see `agent`) */
+#define CONTROL_PORT 1024  /* the session's: spoken to only with machine.agent, as it ends soon */
 #define RELAY_PORT   2048  /* and the number of the export of a Unix socket */
 #define SECTORS	     32768 /* about the disk's */
 #define FUSE_OPCODES 52
@@ -151,6 +151,74 @@ static void net_request(const struct device *d, unsigned queue, struct chain *c,
 		add_bytes(c, one_in(r, 4) ? some_bytes(r) : 14 + random_below(r, 1500), false, r);
 }
 
+#define AGENT_PORT 1000 /* of ours */
+
+/* A message as guestinit sends them (docs/protocol.md), or nearly; its length. */
+static uint32_t agent_message(uint8_t *at, struct random *r)
+{
+	static const char *const messages[] = {"{'type':'hello','protocol':1,'tsc':1}",
+		"{'type':'created','id':'hostile'}", "{'type':'started','id':'hostile'}",
+		"{'type':'failed','id':'hostile','code':1,'message':'config.x \\u0000\\u009b'}",
+		"{'type':'exited','id':'hostile','code':3,'oom':true}",
+		"{'type':'oom','id':'hostile'}",
+		"{'type':'exec-started','id':'hostile','exec':'1','pid':-1}",
+		"{'type':'exec-exited','id':'hostile','exec':'1','code':0}",
+		"{'type':'answer','seq':1,'ok':true,'stats':{}}",
+		"{'type':'log','level':'warning','message':'x'}",
+		"{'type':'log','level':'error','message':'\\ud800'}",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "{'type':'hello','type':7}",
+		""};
+	static bool greeted;
+	const unsigned n = sizeof(messages) / sizeof(messages[0]);
+	const char *text = messages[greeted || one_in(r, 8) ? random_below(r, n) : 0];
+	uint32_t len = 0;
+
+	greeted = true;
+	for (; text[len]; len++)
+		at[4 + len] = (uint8_t)(text[len] == '\'' ? '"' : text[len]);
+	uint32_t said = one_in(r, 16) ? (uint32_t)random_number(r) : len;
+	memcpy(at, &said, 4);
+	if (len && one_in(r, 6))
+		at[4 + random_below(r, len)] = (uint8_t)random_next(r);
+	return len + 4;
+}
+
+/* A packet of the agent's connection; the first one, with op REQUEST, asks for it. */
+static void agent_packet(struct chain *c, uint16_t op, struct random *r)
+{
+	uint64_t gpa = buffer(r, 4096);
+	struct virtio_vsock_hdr h = {
+		.src_cid = GUEST_CID,
+		.dst_cid = HOST_CID,
+		.src_port = AGENT_PORT,
+		.dst_port = CONTROL_PORT,
+		.type = VIRTIO_VSOCK_TYPE_STREAM,
+		.op = op,
+		.buf_alloc = 1u << 18,
+	};
+
+	for (unsigned i = op == VIRTIO_VSOCK_OP_RW ? 1 + random_below(r, 4) : 0; i; i--)
+		h.len += agent_message((uint8_t *)gpa + sizeof(h) + h.len, r);
+	memcpy((void *)gpa, &h, sizeof(h));
+	add_cut(c, gpa, (uint32_t)sizeof(h) + h.len, false, r);
+}
+
+static void agent_begin(struct device *d, struct random *r)
+{
+	struct chain c;
+
+	for (unsigned i = 0; i < 16 && d->n_queues > 1; i++) {
+		c.n = 0;
+		add(&c, buffer(r, 4096), 4096, true);
+		if (!ring_add(d, 0, &c, r, TAME))
+			break;
+	}
+	c.n = 0;
+	agent_packet(&c, VIRTIO_VSOCK_OP_REQUEST, r);
+	if (ring_add(d, 1, &c, r, TAME))
+		device_kick(d, 1);
+}
+
 static void vsock_request(unsigned queue, struct chain *c, struct random *r)
 {
 	static const uint16_t ops[] = {VIRTIO_VSOCK_OP_REQUEST, VIRTIO_VSOCK_OP_RESPONSE,
@@ -176,6 +244,10 @@ static void vsock_request(unsigned queue, struct chain *c, struct random *r)
 				: one_in(r, 400) ? 8
 						 : 4096,
 			true, r);
+		return;
+	}
+	if (machine.agent && !one_in(r, 4)) {
+		agent_packet(c, VIRTIO_VSOCK_OP_RW, r);
 		return;
 	}
 	switch (random_below(r, 40)) {
@@ -412,6 +484,8 @@ void request_begin(struct device *d, struct random *r)
 {
 	if (d->id == VIRTIO_ID_FS)
 		fs_begin(d, r);
+	else if (d->id == VIRTIO_ID_VSOCK && machine.agent)
+		agent_begin(d, r);
 }
 
 bool request_is_kept(const struct device *d, unsigned queue)
