@@ -53,6 +53,7 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.exports = &l->exports,
 		.streams = &l->streams,
 		.preserve = &l->preserve,
+		.report = &context->report,
 		.listen = -1,
 		.keep = {-1, -1},
 		.oom = -1,
@@ -169,7 +170,7 @@ static int start_fs(struct launch *l, int socket, int control, struct err *e)
 
 static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 {
-	int fds[14 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
+	int fds[15 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
 		NET_INTERFACES_MAX * NET_QUEUES_MAX];
 	size_t n = 0;
 
@@ -184,7 +185,8 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 		return file;
 	const int single[] = {socket, control, l->create_file, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->plan.listen,
-		l->plan.keep[0], l->plan.keep[1], l->plan.oom, l->network.stream};
+		l->plan.keep[0], l->plan.keep[1], l->plan.oom, l->network.stream,
+		l->context->report.fd};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)

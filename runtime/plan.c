@@ -17,6 +17,7 @@
 #include "runtime/net_scan.h"
 #include "runtime/plan_disks.h"
 #include "runtime/preserve.h"
+#include "runtime/report.h"
 #include "runtime/support.h"
 
 #define PLAN_MAX_BYTES (1u << 20)
@@ -342,6 +343,10 @@ static int add_options(const struct plan *plan, json_t *json)
 		if (plan->keep[i] >= 0)
 			ret |= json_array_append_new(keep, json_integer(plan->keep[i]));
 	ret |= json_object_set_new(json, "keep", keep);
+	if (plan->detached && plan->report && plan->report->fd >= 0)
+		ret |= json_object_set_new(json, "report",
+			json_pack("{s:i, s:b}", "fd", plan->report->fd, "json",
+				(int)plan->report->json));
 	if (plan->n_nets)
 		ret |= json_object_set_new(json, "net", net_list(plan));
 	if (plan->hold)

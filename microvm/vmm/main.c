@@ -18,6 +18,7 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/confine.h"
 #include "microvm/vmm/control.h"
+#include "microvm/vmm/last_words.h"
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/oom.h"
 #include "microvm/vmm/plan.h"
@@ -39,6 +40,7 @@ struct monitor {
 	struct clients *clients; /* NULL: none */
 	struct signals signals;
 	struct oom oom;
+	struct last_words words;
 	int tty_fd; /* the controlling terminal, -1: none */
 	bool console_ready, session_ready;
 	bool own_root; /* the mount namespace is its own */
@@ -78,12 +80,16 @@ static void monitor_stop_vm(void *arg)
 static void monitor_emit(void *arg, const json_t *event)
 {
 	struct monitor *m = arg;
+	const char *name = json_string_value(json_object_get(event, "event"));
+	json_int_t code = json_integer_value(json_object_get(event, "code"));
 
 	/* With nobody to tell it to, it goes where this program's messages go. */
-	if (!m->control.lifeline &&
-		!strcmp(json_string_value(json_object_get(event, "event")), "lost"))
+	if (!m->control.lifeline && !strcmp(name, "lost"))
 		log_error("%s: %s", json_string_value(json_object_get(event, "stream")),
 			json_string_value(json_object_get(event, "message")));
+	/* Who starts a created container hears itself why its program could not be started. */
+	if (!m->control.lifeline && !strcmp(name, "failed") && code == SESSION_EXIT_VM)
+		last_words_say(&m->words, event);
 	control_emit(&m->control, event);
 }
 
@@ -95,6 +101,11 @@ static bool monitor_panic(void *arg, char *text, size_t cap_bytes)
 static json_t *monitor_console(void *arg)
 {
 	return console_log_tail(&((struct monitor *)arg)->console);
+}
+
+static void monitor_stderr_over(void *arg)
+{
+	last_words_close_stream(&((struct monitor *)arg)->words);
 }
 
 static bool monitor_tell_oom(void *arg)
@@ -133,6 +144,7 @@ static const struct session_ops session_ops = {
 	.emit = monitor_emit,
 	.panic = monitor_panic,
 	.console = monitor_console,
+	.stderr_over = monitor_stderr_over,
 	.tell_oom = monitor_tell_oom,
 	.relays_open = monitor_relays_open,
 	.finish = monitor_finish,
@@ -312,6 +324,13 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		ret = take_terminal(m, e);
 	if (ret < 0)
 		return ret;
+	/* Only a monitor that hvrun leaves behind has to speak for itself. */
+	if (m->plan.forward_signals)
+		last_words_keep_stream(&m->words,
+			m->plan.terminal_fd >= 0 ? m->plan.terminal_fd : m->plan.err_fd,
+			m->plan.terminal_fd >= 0);
+	m->words.log_fd = steal_fd(&m->plan.report_fd);
+	m->words.json = m->plan.report_json;
 	struct session_config config = {
 		.loop = &m->loop,
 		.id = m->plan.id,
@@ -366,6 +385,7 @@ static void tear_down(struct monitor *m)
 	control_fini(&m->control);
 	signals_fini(&m->signals);
 	oom_fini(&m->oom);
+	last_words_fini(&m->words);
 	fd_closep(&m->tty_fd);
 	fd_closep(&m->relay_helper);
 	plan_fini(&m->plan);
@@ -396,6 +416,7 @@ static int run(int plan_fd)
 	}
 	m->console_ready = true;
 	m->exit_code = SESSION_EXIT_VM;
+	last_words_init(&m->words);
 	m->signals.source.fd = m->control.sock.fd = m->tty_fd = m->relay_helper = -1;
 	if (set_up(m, plan_fd, &e) < 0) {
 		report_failure(m, &e);

@@ -246,6 +246,20 @@ static int read_fd_object(struct plan_object *top, const char *key, const char *
 	return ret ? ret : plan_finish(&o);
 }
 
+static int read_report(struct plan *plan, struct plan_object *top)
+{
+	struct plan_object o = {0};
+
+	if (!json_object_get(top->json, "report"))
+		return 0;
+	int ret = plan_take_object(top, "report", "report.", &o);
+	if (!ret)
+		ret = plan_take_fd(&o, "fd", &plan->report_fd);
+	if (!ret)
+		ret = plan_take_bool(&o, "json", &plan->report_json);
+	return ret ? ret : plan_finish(&o);
+}
+
 static int read_machine(struct plan *plan, struct plan_object *top)
 {
 	const char *accel = "", *discovery = "";
@@ -301,7 +315,7 @@ static void plan_init(struct plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 	plan->kernel_fd = plan->fs_fd = plan->control_fd = plan->container_fd = -1;
-	plan->listen_fd = plan->oom_fd = -1;
+	plan->listen_fd = plan->oom_fd = plan->report_fd = -1;
 	plan->lifeline = true;
 	plan->in_fd = plan->out_fd = plan->err_fd = plan->terminal_fd = -1;
 	for (unsigned i = 0; i < PLAN_DISKS_MAX; i++)
@@ -333,6 +347,8 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 		ret = read_fd_object(&top, "listen", "listen.", &plan->listen_fd);
 	if (!ret && json_object_get(plan->json, "oom"))
 		ret = read_fd_object(&top, "oom", "oom.", &plan->oom_fd);
+	if (!ret)
+		ret = read_report(plan, &top);
 	if (!ret)
 		ret = read_kernel(plan, &top);
 	if (!ret)
@@ -374,7 +390,7 @@ static void visit_all(struct plan *plan, void (*visit)(int *fd, void *arg), void
 {
 	int *const single[] = {&plan->kernel_fd, &plan->fs_fd, &plan->control_fd, &plan->in_fd,
 		&plan->out_fd, &plan->err_fd, &plan->terminal_fd, &plan->container_fd,
-		&plan->listen_fd, &plan->oom_fd};
+		&plan->listen_fd, &plan->oom_fd, &plan->report_fd};
 
 	for (unsigned i = 0; i < sizeof(single) / sizeof(single[0]); i++)
 		visit(single[i], arg);

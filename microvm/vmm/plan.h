@@ -66,6 +66,8 @@ struct plan {
 	int control_fd;
 	bool lifeline; /* the VM ends with the control socket */
 	int listen_fd; /* -1: none */
+	int report_fd; /* of hvrun's --log, -1: none */
+	bool report_json;
 	int oom_fd;    /* who makes an OOM of the guest one of the host, -1: nobody */
 	bool hold;     /* the create message waits for a word on the control socket */
 	bool forward_signals;

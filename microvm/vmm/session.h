@@ -62,6 +62,8 @@ struct session_ops {
 	bool (*tell_oom)(void *arg);
 	/* Connections of the guest's to sockets of the host exist. May be NULL. */
 	bool (*relays_open)(void *arg);
+	/* The container's stderr, or terminal, is over before the container is. May be NULL. */
+	void (*stderr_over)(void *arg);
 	/* The end: leave the loop, then exit with this code. */
 	void (*finish)(void *arg, int exit_code);
 };

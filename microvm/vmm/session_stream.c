@@ -40,6 +40,21 @@ static void stream_done(void *arg)
 	session_output_done(stream->session);
 }
 
+static void tell_stderr_over(const struct session_stream *stream)
+{
+	const struct session *s = stream->session;
+	unsigned own = s->config.terminal_fd >= 0 ? 0 : 2;
+
+	if (stream == &s->streams[own] && s->config.ops->stderr_over)
+		s->config.ops->stderr_over(s->config.arg);
+}
+
+static void stream_drained(void *arg)
+{
+	tell_stderr_over(arg);
+	stream_done(arg);
+}
+
 /* A reader that went away is nobody's fault; a terminal that did has nobody to tell. */
 static void stream_broken(void *arg, int code)
 {
@@ -75,7 +90,7 @@ static void stream_closed(void *arg, int reason)
 static const struct vsock_conn_events stream_events = {
 	.connected = stream_connected,
 	.broken = stream_broken,
-	.drained = stream_done,
+	.drained = stream_drained,
 	.closed = stream_closed,
 };
 

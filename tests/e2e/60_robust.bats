@@ -175,3 +175,48 @@ refuses() {
 	grep -qE '^guest: Kernel panic - not syncing: VFS: ' "$OUT"
 	grep -qxF 'guest: Call Trace:' "$OUT"
 }
+
+# A container that lets its guest's kernel panic, when it has done $1.
+panicking() {
+	grant CAP_SYS_ADMIN
+	config 'del(.linux.readonlyPaths, .linux.maskedPaths) | .linux.resources.memory.limit = 67108864'
+	args bash -c "$1; echo 2 >/proc/sys/vm/panic_on_oom && exec tail /dev/zero"
+}
+
+until_stopped() {
+	local i
+	for ((i = 0; i < ${HVRUN_SLOW_BOX:+10}300; i++)); do
+		[ "$(hv state "$1" | jq -r .status)" != stopped ] || return 0
+		sleep 0.1
+	done
+	fail "$1 does not end"
+}
+
+@test "a panic of a container that hvrun has left: on its stderr, and in the log" {
+	local ended='the VM ended before the container did: .*Kernel panic - not syncing: .*panic_on_oom' log="$BATS_TEST_TMPDIR/log" when
+	panicking 'echo before >&2'
+	hv --log "$log" --log-format json create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" created </dev/null >"$OUT" 2>"$ERR"
+	hv start created
+	until_stopped created
+	[ "$(head -n 1 "$ERR")" = before ]
+	expect_err "^hvrun: $ended.*; the last lines of the guest's console:\$"
+	expect_err '^hvrun: guest: .*Call Trace:'
+	[ "$(wc -l <"$log")" -eq 1 ]
+	[ "$(jq -r .level "$log")" = error ]
+	jq -r .msg "$log" | grep -qE "^$ended"
+	jq -r .msg "$log" | grep -qE '^guest: .*Call Trace:'
+	when=$(date -d "$(jq -r .time "$log")" +%s)
+	(($(date +%s) - when < 600 && $(date +%s) >= when)) || fail "a wrong time: $(jq -r .time "$log")"
+	grep -qE "^hvrun-vmm: $ended" "$STATE/created/monitor.log"
+	hv delete created
+
+	# One that has closed its stderr, and the log as text.
+	rm "$log"
+	panicking 'exec 2>&-'
+	hv --log "$log" run --detach --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" detached </dev/null >"$OUT" 2>"$ERR"
+	until_stopped detached
+	[ ! -s "$ERR" ]
+	[ "$(wc -l <"$log")" -eq 1 ]
+	grep -qE "^time=\"20[0-9-]*T[0-9:]*Z\" level=error msg=\"$ended.*\\\\nguest: .*\"\$" "$log"
+	hv delete detached
+}

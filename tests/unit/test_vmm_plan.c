@@ -17,7 +17,7 @@
 
 /* Descriptors FIRST_FD and up are open, as if inherited. */
 #define FIRST_FD 200
-#define N_FDS	 16
+#define N_FDS	 17
 
 static const char good[] =
 	"{'version':1,'id':'c1','accel':'kvm','vcpus':2,'memoryBytes':134217728,"
@@ -121,7 +121,8 @@ static void test_detached(void **state)
 			"'control':{'fd':205,'lifeline':false},'listen':{'fd':210},"
 			"'hold':true,'forwardSignals':true,'keep':[212,213],'oom':{'fd':214},"
 			"'uidBase':1879048192,"
-			"'preserved':[{'fd':215,'in':true,'out':false}],"
+			"'report':{'fd':216,'json':true},'preserved':[{'fd':215,'in':true,'out':"
+			"false}],"
 			"'sockets':[{'port':2048,'fd':211}],",
 			&e),
 		0);
@@ -133,6 +134,8 @@ static void test_detached(void **state)
 	assert_int_equal(plan.sockets[0].port, 2048);
 	assert_int_equal(plan.sockets[0].fd, 211);
 	assert_int_equal(plan.n_keep, 2);
+	assert_int_equal(plan.report_fd, 216);
+	assert_true(plan.report_json);
 	assert_int_equal(plan.n_preserved, 1);
 	assert_int_equal(plan.preserved[0].fd, 215);
 	assert_true(plan.preserved[0].in && !plan.preserved[0].out);
