@@ -18,11 +18,11 @@ setup_file() {
 	ip -n "$NET" route add default via 192.0.2.2
 	podman_setup
 	mkdir -p "$CNI/net.d" "$CNI/podman"
-	[ -e /var/lib/cni/networks/podman ] || touch "$CNI/first"
 	sed -e 's/^netns = .*/netns = "bridge"/' "$CONTAINERS_CONF" >"$CNI/containers.conf"
 	cat >>"$CNI/containers.conf" <<-END
 		[network]
 		network_backend = "cni"
+		default_network = "$NAME-default"
 		network_config_dir = "$CNI/podman"
 		cni_plugin_dirs = ["/usr/lib/cni", "/usr/lib/podman", "/usr/libexec/cni"]
 	END
@@ -65,8 +65,7 @@ teardown_file() {
 	pod rm --all --force --time 0 >/dev/null
 	ip netns del "$NAME-net"
 	# What host-local and dnsname keep where no configuration leads.
-	rm -rf "/var/lib/cni/networks/$NAME" "/run/containers/cni/dnsname/$NAME"
-	[ ! -e "$CNI/first" ] || rm -rf /var/lib/cni/networks/podman
+	rm -rf "/var/lib/cni/networks/$NAME" "/var/lib/cni/networks/$NAME-default" "/run/containers/cni/dnsname/$NAME"
 	nothing_left
 }
 

@@ -5,7 +5,7 @@
 load lib
 
 USER_DIR=$COMPAT_WORK/user
-USER_ID=61234
+USER_ID=45678 # outside of the ranges that systemd gives to users of services
 
 setup_file() {
 	local name file

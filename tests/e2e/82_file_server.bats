@@ -8,7 +8,7 @@ start_box() {
 	args /bin/sh -c 'echo ready; while :; do sleep 1; done'
 	hv run --detach --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$BOX" \
 		</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
-	until grep -q ready "$OUT"; do sleep 0.1; done
+	eventually grep -q ready "$OUT"
 	[ ! -s "$ERR" ] || fail 'warnings'
 	FS=$(jq -r .fs.pid "$STATE/$BOX/state.json")
 }

@@ -37,10 +37,10 @@ host_oom_kills() {
 	pid=$(cat "$BATS_TEST_TMPDIR/pid")
 	hv events "$BOX" >"$BATS_TEST_TMPDIR/events" 3>&- 9>&- &
 	hv start "$BOX"
-	until grep -q 137 "$OUT"; do sleep 0.1; done
+	eventually grep -q 137 "$OUT"
 	[ "$(host_oom_kills "$cgroup")" = 0 ] || fail 'the host tells before the container has ended'
 	echo >&9
-	tail --pid="$pid" -f /dev/null
+	wait_gone 1200 "$pid" || fail 'the monitor does not end'
 	[ "$(host_oom_kills "$cgroup")" = 1 ] || fail "the host's count: $(host_oom_kills "$cgroup")"
 	wait
 	[ "$(grep -c '"type":"oom"' "$BATS_TEST_TMPDIR/events")" = 1 ] || fail "events: $(cat "$BATS_TEST_TMPDIR/events")"
@@ -60,7 +60,7 @@ host_oom_kills() {
 		</dev/null >"$OUT" 2>"$ERR" 3>&- 4>&-
 	[ ! -s "$ERR" ] || fail 'warnings'
 	pid=$(cat "$BATS_TEST_TMPDIR/pid")
-	until [ -e "$FIXTURES/rootfs/srv/new" ]; do sleep 0.1; done
+	eventually test -e "$FIXTURES/rootfs/srv/new"
 	rm "$FIXTURES/rootfs/srv/new"
 	# perl keeps running on what it has loaded: 308 is setns, 0x20000 CLONE_NEWNS.
 	cat >"$BATS_TEST_TMPDIR/look.pl" <<-'END'

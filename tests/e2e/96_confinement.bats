@@ -101,7 +101,7 @@ uid_of() {
 	start
 	# What the kernel sends for a call that is not on a list; tests/unit/test_confine.c makes such calls.
 	kill -SYS "$pid"
-	tail --pid="$pid" -f /dev/null
+	wait_gone 1200 "$pid" || fail 'the monitor does not end'
 	grep -q 'hvrun-vmm: killed: ' "$STATE/$BOX/monitor.log" || fail "$(cat "$STATE/$BOX/monitor.log")"
 }
 
@@ -117,7 +117,7 @@ uid_of() {
 		print(*struct.unpack("3i", c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:])
 		c.sendall(b"hello\n")
 	END
-	until [ -S "$dir/s" ]; do sleep 0.1; done
+	eventually test -S "$dir/s"
 	chmod 700 "$dir/s"
 	bind "$dir/s" /run/s
 	run_script 'perl -MIO::Socket::UNIX -e "print IO::Socket::UNIX->new(q(/run/s))->getline"'

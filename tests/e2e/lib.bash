@@ -116,6 +116,16 @@ leftovers() {
 	ls /tmp | grep -i hvrun | grep -v compat || true
 }
 
+# Waits until the command succeeds; not for ever.
+eventually() {
+	local tenths=300
+	[ -z "${HVRUN_SLOW_BOX:-}" ] || tenths=1200
+	until "$@" >/dev/null 2>&1; do
+		((tenths-- > 0)) || fail "waited in vain for: $*" || return 1
+		sleep 0.1
+	done
+}
+
 # Waits until no process in the list of pids lives: at most $1 tenths of a second.
 wait_gone() {
 	local tenths=$1 pid

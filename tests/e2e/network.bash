@@ -90,15 +90,6 @@ ex() {
 	hv exec "$id" "$@" </dev/null
 }
 
-eventually() {
-	local tenths=300
-	[ -z "${HVRUN_SLOW_BOX:-}" ] || tenths=1200
-	until "$@" >/dev/null 2>&1; do
-		((tenths-- > 0)) || fail "waited in vain for: $*" || return 1
-		sleep 0.1
-	done
-}
-
 # One packet may be lost while an interface is changed: its IPv6 address comes of itself at some time.
 pings() {
 	at b busybox ping -c 3 -w 6 "$1"
