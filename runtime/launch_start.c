@@ -61,9 +61,9 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 }
 
 /*
- * Beside vCPUs: those of hvrun-vmm (two for a disk, one for a pair of queues of a network device), of
- * hvrun-fs and of QEMU, and far more than they ever are. It keeps whoever has taken over hvrun-fs,
- * which may start threads, from using up the host's.
+ * Beside vCPUs: those of hvrun-vmm (two for a disk, one for a pair of queues of a network device),
+ * of hvrun-fs and of QEMU, and far more than they ever are. It keeps whoever has taken over
+ * hvrun-fs, which may start threads, from using up the host's.
  */
 #define THREADS_MAX 4096u
 

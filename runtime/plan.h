@@ -63,7 +63,7 @@ struct plan {
 	/* Descriptors that the programs inherit, -1: none; the monitor just holds those of keep. */
 	int listen, keep[2], oom;
 	const struct report *report; /* whose file the monitor writes to, once it is on its own */
-	uint32_t uid_base; /* of the monitor's user; 0: this one */
+	uint32_t uid_base;	     /* of the monitor's user; 0: this one */
 	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
 };
 

@@ -19,8 +19,8 @@
 #include "base/err.h"
 #include "base/msg.h"
 
-#define EXECS_MAX	64u
-#define EXECS_STARTING	8u
+#define EXECS_MAX	    64u
+#define EXECS_STARTING	    8u
 #define EXEC_STREAMS	    (3u + MSG_PRESERVED_MAX)
 #define EXEC_PRESERVED	    3u
 #define EXEC_CONNECTING	    24u	  /* streams that the guest has not accepted yet, at most */
@@ -45,7 +45,7 @@ struct exec {
 	uint32_t number;       /* "e7" is its name for the guest; 0: a free place */
 	bool terminal, started;
 	unsigned n_preserved; /* streams from EXEC_PRESERVED on; a terminal's one is 0 */
-	bool over; /* the guest has told its end */
+	bool over;	      /* the guest has told its end */
 	int code;
 	json_t *message; /* for the guest, while it waits its turn; else NULL */
 	int fds[EXEC_STREAMS];

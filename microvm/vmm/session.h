@@ -36,9 +36,9 @@
 #define SESSION_PANIC_BYTES   256
 
 /* Host ports of the first container's streams (docs/protocol.md). */
-#define SESSION_PORT_STDIN  1025u /* or the terminal */
-#define SESSION_PORT_STDOUT 1026u
-#define SESSION_PORT_STDERR 1027u
+#define SESSION_PORT_STDIN     1025u /* or the terminal */
+#define SESSION_PORT_STDOUT    1026u
+#define SESSION_PORT_STDERR    1027u
 #define SESSION_PORT_PRESERVED 1028u /* and upwards, one for each descriptor from 3 on */
 
 struct session_ops {
@@ -71,14 +71,14 @@ struct session_ops {
 struct session_config {
 	struct loop *loop;
 	const char *id;
-	int container_fd;	   /* framed create message; taken over */
-	int in_fd, out_fd, err_fd; /* taken over; -1 in a terminal session */
-	int terminal_fd;	   /* taken over; -1 otherwise */
+	int container_fd;			       /* framed create message; taken over */
+	int in_fd, out_fd, err_fd;		       /* taken over; -1 in a terminal session */
+	int terminal_fd;			       /* taken over; -1 otherwise */
 	struct preserved preserved[MSG_PRESERVED_MAX]; /* taken over */
 	unsigned n_preserved;
-	bool hold;		   /* the create message waits for session_release */
-	bool disks;		   /* the VM has some: the guest must come to its own end */
-	unsigned boot_timeout_s;   /* until the guest has reported; 0: no limit */
+	bool hold;		 /* the create message waits for session_release */
+	bool disks;		 /* the VM has some: the guest must come to its own end */
+	unsigned boot_timeout_s; /* until the guest has reported; 0: no limit */
 	const struct session_ops *ops;
 	void *arg;
 };

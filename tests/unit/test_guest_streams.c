@@ -283,20 +283,26 @@ static void test_terminal(void **state)
 	assert_memory_equal(buf + n - 3, "bye", 3);
 }
 
-/* A pipe each way and a socket, behind standard streams that nobody wants. */
-static void test_preserved(void **state)
+static void prepare_preserved(struct cfg_preserved *list, size_t n)
 {
-	struct cfg_preserved list[] = {{4, true, false}, {5, false, true}, {6, true, true}};
-	const struct cfg_stdio config = {.preserved = {list, 3}};
+	const struct cfg_stdio config = {.preserved = {list, n}};
 	struct err e = {0};
-	char buf[64];
 
-	(void)state;
 	(void)!end(NULL);
 	assert_int_equal(loop_init(&loop), 0);
 	guest_streams_init(&streams);
 	assert_int_equal(
 		guest_streams_prepare(&streams, &loop, &config, 0, "/dev/null", child, &e), 0);
+}
+
+/* A pipe each way and a socket, behind standard streams that nobody wants. */
+static void test_preserved(void **state)
+{
+	struct cfg_preserved list[] = {{4, true, false}, {5, false, true}, {6, true, true}};
+	char buf[64];
+
+	(void)state;
+	prepare_preserved(list, 3);
 	assert_int_equal(child[6], -1);
 	for (int i = 3; i < 6; i++)
 		attach(i);
@@ -332,16 +338,10 @@ static void test_preserved(void **state)
 static void test_preserved_finish(void **state)
 {
 	struct cfg_preserved list[] = {{4, true, true}};
-	const struct cfg_stdio config = {.preserved = {list, 1}};
-	struct err e = {0};
 	char buf[64];
 
 	(void)state;
-	(void)!end(NULL);
-	assert_int_equal(loop_init(&loop), 0);
-	guest_streams_init(&streams);
-	assert_int_equal(
-		guest_streams_prepare(&streams, &loop, &config, 0, "/dev/null", child, &e), 0);
+	prepare_preserved(list, 1);
 	attach(3);
 	assert_int_equal(write(child[3], "last", 4), 4);
 	guest_streams_finish(&streams, on_drained);

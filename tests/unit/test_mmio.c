@@ -459,8 +459,7 @@ int main(void)
 		TEST(config_space),
 		TEST(odd_accesses),
 		cmocka_unit_test_setup_teardown(remote_device, setup_remote, teardown),
-		cmocka_unit_test_setup_teardown(
-			remote_ring_outside_memory, setup_remote, teardown),
+		cmocka_unit_test_setup_teardown(remote_ring_outside_memory, setup_remote, teardown),
 		cmocka_unit_test_setup_teardown(own_kicks, setup_own_kicks, teardown),
 	};
 
