@@ -63,7 +63,7 @@ static int start_queues(struct virtio_device *dev, const uint16_t *bases)
 {
 	for (unsigned i = 0; i < dev->n_queues; i++) {
 		struct virtq_layout *layout = &dev->layouts[i];
-		struct virtq tried, *q = dev->remote ? &tried : &dev->queues[i];
+		struct virtq tried = {0}, *q = dev->remote ? &tried : &dev->queues[i];
 		int ret;
 
 		if (!dev->queue_ready[i])

@@ -75,8 +75,9 @@ static char *compose(const char *message, const json_t *console, const char *hea
 	if (!out)
 		return NULL;
 	fprintf(out, "%s%s", message, json_array_size(console) ? CONSOLE_HEAD : "");
-	json_array_foreach (console, i, line)
+	json_array_foreach (console, i, line) {
 		fprintf(out, "%s%sguest: %s", end, head, json_string_value(line));
+	}
 	if (fclose(out) == 0)
 		return whole;
 	mem_freep(&whole);
@@ -142,8 +143,9 @@ void last_words_say(struct last_words *words, const json_t *event)
 	if (!message)
 		return;
 	log_error("%s%s", message, json_array_size(console) ? CONSOLE_HEAD : "");
-	json_array_foreach (console, i, line)
+	json_array_foreach (console, i, line) {
 		log_error("guest: %s", json_string_value(line));
+	}
 	say_on_stream(words, message, console);
 	say_in_log(words, message, console);
 }
