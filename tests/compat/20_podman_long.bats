@@ -118,6 +118,19 @@ sh'
 outward'
 }
 
+@test "podman logs: why a VM failed" {
+	is_vm || return 0 # the host's kernel would
+	expect 0 pod_run --detach --name panic --memory 64m --security-opt unmask=/proc/sys box \
+		sh -c 'echo before; echo 2 >/proc/sys/vm/panic_on_oom; exec dd if=/dev/zero of=/dev/null bs=256M'
+	expect 0 pod wait panic
+	same "$output" 125
+	expect 0 pod logs panic
+	has "$output$errors" before
+	has "$output$errors" 'hvrun: the VM ended before the container did'
+	has "$output$errors" 'hvrun: guest: Kernel panic - not syncing'
+	expect 0 pod rm panic
+}
+
 @test "podman healthcheck" {
 	expect 1 pod healthcheck run long
 	has "$(pod inspect --format '{{.State.Health.Status}}' long)" unhealthy
