@@ -18,7 +18,7 @@
 #include "microvm/virtio/device.h"
 
 #define VSOCK_HOST_CID	    2u
-#define VSOCK_CONNS_MAX	    512u
+#define VSOCK_CONNS_MAX	    1024u
 #define VSOCK_LISTENERS_MAX 40u
 #define VSOCK_BUFFER_BYTES  (256u << 10)
 

@@ -19,7 +19,7 @@
 #include "base/err.h"
 #include "base/msg.h"
 
-#define EXECS_MAX	    64u
+#define EXECS_MAX	    256u
 #define EXECS_STARTING	    8u
 #define EXEC_STREAMS	    (3u + MSG_PRESERVED_MAX)
 #define EXEC_PRESERVED	    3u

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "microvm/vmm/clients_internal.h"
 #include "support/fake_guest.h"
 
 static int setup(void **state)
@@ -319,19 +320,19 @@ static void test_client_that_does_not_read(void **state)
 static void test_too_many(void **state)
 {
 	struct fake_guest *g = *state;
-	int clients[134], served = 0;
+	int clients[CLIENTS_MAX + 6], served = 0;
 
-	for (int i = 0; i < 134; i++) {
+	for (unsigned i = 0; i < CLIENTS_MAX + 6; i++) {
 		clients[i] = fake_guest_connect(g);
 		fake_guest_pump(g);
 	}
-	for (int i = 0; i < 134; i++)
+	for (unsigned i = 0; i < CLIENTS_MAX + 6; i++)
 		served += !fake_guest_hung_up(clients[i]);
-	assert_int_equal(served, 128);
-	assert_refused(g, clients[133], "too many clients of this container");
+	assert_int_equal(served, CLIENTS_MAX);
+	assert_refused(g, clients[CLIENTS_MAX + 5], "too many clients of this container");
 	close(clients[0]);
 	assert_status(g, "creating");
-	for (int i = 1; i < 134; i++)
+	for (unsigned i = 1; i < CLIENTS_MAX + 6; i++)
 		close(clients[i]);
 }
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "microvm/vmm/exec.h"
 #include "support/fake_guest.h"
 
 #define EXEC	 "{'op':'exec'}"
@@ -320,27 +321,27 @@ static void test_client_goes(void **state)
 static void test_many(void **state)
 {
 	struct fake_guest *g = *state;
-	int clients[65];
+	int clients[EXECS_MAX + 1];
 
 	fake_guest_run(g);
-	for (int i = 0; i < 63; i++) {
+	for (unsigned i = 0; i < EXECS_MAX - 1; i++) {
 		clients[i] = start(g);
-		begin(g, (unsigned)i + 1);
+		begin(g, i + 1);
 	}
 	close(clients[0]); /* its process is still there */
 	assert_signalled(g, "e1", 9);
-	clients[63] = start(g);
-	begin(g, 64);
+	clients[EXECS_MAX - 1] = start(g);
+	begin(g, EXECS_MAX);
 	close(clients[1]);
 	assert_signalled(g, "e2", 9);
-	clients[64] = fake_guest_connect(g);
-	ask(g, clients[64], EXEC, 3);
-	assert_reply(g, clients[64], false, "too many processes were added to this container");
+	clients[EXECS_MAX] = fake_guest_connect(g);
+	ask(g, clients[EXECS_MAX], EXEC, 3);
+	assert_reply(g, clients[EXECS_MAX], false, "too many processes were added to this container");
 	fake_guest_say(g, "{'type':'exec-exited','id':'c1','exec':'e1','code':137}");
 	close_streams(g, 4096, 3, true);
-	ask(g, clients[64], EXEC, 3);
-	assert_reply(g, clients[64], true, NULL);
-	for (int i = 2; i < 65; i++)
+	ask(g, clients[EXECS_MAX], EXEC, 3);
+	assert_reply(g, clients[EXECS_MAX], true, NULL);
+	for (unsigned i = 2; i <= EXECS_MAX; i++)
 		close(clients[i]);
 }
 

@@ -16,7 +16,7 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/session.h"
 
-#define FAKE_CONNS_MAX	512
+#define FAKE_CONNS_MAX	1024
 #define FAKE_EVENTS_MAX 8
 
 struct fake_conn {
