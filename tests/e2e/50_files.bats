@@ -90,11 +90,15 @@ teardown_file() {
 }
 
 @test "an sqlite database under load from several processes" {
+	local vcpus=2
+	# Where a guest changes its kernel's code while its other processor runs, kvmbox's QEMU loses its way: see
+	# guest_hold_code in tests/kvmbox/guest.c, which can hold the box's code alone.
+	[ -z "${HVRUN_SLOW_BOX:-}" ] || vcpus=1
 	mkdir "$BATS_TEST_TMPDIR/db"
 	bind "$BATS_TEST_TMPDIR/db" /db
 	run_script 'sqlite3 /db/t.db "create table t(w int, n int); create index i on t(n);"
 		for w in 1 2 3 4; do (for n in $(seq 25); do sqlite3 -cmd ".timeout 60000" /db/t.db "begin immediate; insert into t values($w, $n); update t set n = n + 0 where w = $w; commit;"; done) & done; wait
-		sqlite3 /db/t.db "pragma integrity_check; select count(*), sum(n) from t;"; sqlite3 /db/t.db "pragma journal_mode=wal; insert into t values(9, 9); select count(*) from t;"' --vcpus 2
+		sqlite3 /db/t.db "pragma integrity_check; select count(*), sum(n) from t;"; sqlite3 /db/t.db "pragma journal_mode=wal; insert into t values(9, 9); select count(*) from t;"' --vcpus "$vcpus"
 	expect_status 0
 	expect_out "ok
 100|1300

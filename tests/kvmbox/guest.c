@@ -320,11 +320,11 @@ static void guest_configure(void)
 }
 
 /*
- * The processors of a QEMU before 8.1 (prepare looks for a newer one), a thread each, may translate
- * an instruction that another one is just patching, and then run the breakpoint of the half-way
- * state for ever. Linux patches where a first user of something appears and where the last one
- * goes: the scheduler itself for virtual machines, the allocator for cpusets, the scheduler's clock
- * for CPU quotas. So one of each is there all the time.
+ * QEMU's processors, a thread each, may translate an instruction that another one is just patching,
+ * and then run the breakpoint of the half-way state for ever. Linux patches where a first user of
+ * something appears and where the last one goes: the scheduler itself for virtual machines, the
+ * allocator for cpusets, the scheduler's clock for CPU quotas. So one of each is there all the
+ * time.
  */
 static void guest_hold_code(void)
 {

@@ -403,17 +403,16 @@ static void host_add_path(const char *paths[PATHS_MAX], int *count, const char *
 
 static void host_parse(struct config *cfg, int argc, char **argv)
 {
-	enum { QEMU, VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, STRINGS };
+	enum { VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, STRINGS };
 	enum { SHARE = STRINGS, COPY, MEMORY, CPUS, TIMEOUT, PATIENCE, ICOUNT, VERBOSE };
-	static const struct option options[] = {{"qemu", 1, NULL, QEMU},
-		{"vmlinux", 1, NULL, VMLINUX}, {"initramfs", 1, NULL, INITRAMFS},
-		{"modules", 1, NULL, MODULES}, {"append", 1, NULL, APPEND},
-		{"cache", 1, NULL, CACHE}, {"plugin", 1, NULL, PLUGIN}, {"share", 1, NULL, SHARE},
-		{"copy", 1, NULL, COPY}, {"memory", 1, NULL, MEMORY}, {"cpus", 1, NULL, CPUS},
-		{"timeout", 1, NULL, TIMEOUT}, {"patience", 1, NULL, PATIENCE},
-		{"icount", 0, NULL, ICOUNT}, {"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
-	const char **strings[STRINGS] = {[QEMU] = &cfg->qemu,
-		[VMLINUX] = &cfg->vmlinux,
+	static const struct option options[] = {{"vmlinux", 1, NULL, VMLINUX},
+		{"initramfs", 1, NULL, INITRAMFS}, {"modules", 1, NULL, MODULES},
+		{"append", 1, NULL, APPEND}, {"cache", 1, NULL, CACHE}, {"plugin", 1, NULL, PLUGIN},
+		{"share", 1, NULL, SHARE}, {"copy", 1, NULL, COPY}, {"memory", 1, NULL, MEMORY},
+		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT},
+		{"patience", 1, NULL, PATIENCE}, {"icount", 0, NULL, ICOUNT},
+		{"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
+	const char **strings[STRINGS] = {[VMLINUX] = &cfg->vmlinux,
 		[INITRAMFS] = &cfg->initramfs,
 		[MODULES] = &cfg->modules,
 		[APPEND] = &cfg->append,
@@ -444,7 +443,7 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 			cfg->verbose = true;
 	}
 	cfg->argv = argv + optind;
-	if (!cfg->qemu || !cfg->vmlinux || !cfg->initramfs || !*cfg->argv || cfg->memory_mib < 64 ||
+	if (!cfg->vmlinux || !cfg->initramfs || !*cfg->argv || cfg->memory_mib < 64 ||
 		cfg->cpus < 1)
 		launch_die("bad arguments (tests/kvmbox/run is the command to use)");
 }
@@ -452,7 +451,8 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static struct box box;
-	struct config cfg = {.virtiofsd = "/usr/lib/qemu/virtiofsd",
+	struct config cfg = {.qemu = "qemu-system-x86_64",
+		.virtiofsd = "/usr/lib/qemu/virtiofsd",
 		.append = "",
 		.cache = "always",
 		.memory_mib = 4096,

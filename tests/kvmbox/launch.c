@@ -139,9 +139,7 @@ static void launch_add_machine(struct args *a, const struct config *cfg)
 {
 	args_add(a, "%s", cfg->qemu);
 	args_add(a, "-M");
-	/* Linux leaves a PIC alone here, and the timer may interrupt through it, as a division by
-	 * zero. */
-	args_add(a, "microvm,acpi=on,rtc=on,pic=off%s", cfg->icount ? "" : ",memory-backend=mem");
+	args_add(a, "microvm,acpi=on,rtc=on%s", cfg->icount ? "" : ",memory-backend=mem");
 	args_add(a, "-accel");
 	args_add(a, "tcg,thread=%s", cfg->icount ? "single" : "multi");
 	if (cfg->icount) {
