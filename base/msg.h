@@ -26,8 +26,8 @@
 #define MSG_STREAM_PORT	  1000u /* guestinit listens here: privileged, so no container can */
 #define MSG_PROTOCOL	  1
 
-#define MSG_PRESERVED_MAX 16u /* descriptors of a process from 3 on that are streams of the host   \
-			       */
+/* Descriptors of a process from 3 on that are streams of the host. */
+#define MSG_PRESERVED_MAX 16u
 
 /* Gathers messages from a byte stream; one buffer, grown up to max_bytes. */
 struct msg_reader {
