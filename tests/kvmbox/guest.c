@@ -5,7 +5,8 @@
  * Loads the modules listed in /modules/order, makes the root file system (the host's / over
  * virtio-fs, or /box of the initramfs), starts the command described by the files in /job and
  * carries its streams over virtio-serial ports. Port 1 is the control line, guest to host:
- * "up", then "exit CODE STDOUT-BYTES STDERR-BYTES" or "fail MESSAGE". The host ends the machine.
+ * "up", "alive" every few seconds (not with --icount, where it would count), then "exit CODE
+ * STDOUT-BYTES STDERR-BYTES" or "fail MESSAGE". The host ends the machine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,8 @@
 #include "pump.h"
 
 enum { PORT_CTL = 1, PORT_IN, PORT_OUT, PORT_ERR, PORT_COUNT };
+
+#define ALIVE_MS 5000
 
 struct job {
 	char *conf;    /* lines key=value, cut into strings */
@@ -439,13 +442,27 @@ static bool guest_reap(pid_t pid, int *status)
 	return ended;
 }
 
+static void guest_say_alive(time_t *said_s)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec - *said_s < ALIVE_MS / 1000)
+		return;
+	*said_s = now.tv_sec;
+	if (write(ctl_fd, "alive\n", 6) != 6)
+		guest_fail("control port: %s", strerror(errno));
+}
+
 /*
  * Runs until the command has ended and its output is out. What daemons it left behind write
  * later is not waited for, as they may hold the streams open for good.
  */
-static int guest_relay(pid_t pid, int sig_fd, struct pump *pumps[3])
+static int guest_relay(const struct job *job, pid_t pid, int sig_fd, struct pump *pumps[3])
 {
+	int alive_ms = job->share_root ? ALIVE_MS : -1;
 	struct signalfd_siginfo info;
+	time_t said_s = 0;
 	struct pollfd pfd[7];
 	bool ended = false;
 	int status = 0;
@@ -453,11 +470,14 @@ static int guest_relay(pid_t pid, int sig_fd, struct pump *pumps[3])
 	for (;;) {
 		int ready;
 
+		if (alive_ms > 0)
+			guest_say_alive(&said_s);
+
 		for (int i = 0; i < 3; i++)
 			pump_events(pumps[i], &pfd[2 * i]);
 		pfd[6] = (struct pollfd){.fd = sig_fd, .events = POLLIN};
 		/* The destination of stdin that closes is noticed by writing only. */
-		ready = poll(pfd, 7, ended ? 50 : -1);
+		ready = poll(pfd, 7, ended ? 50 : alive_ms);
 		if (ready < 0 && errno != EINTR)
 			guest_fail("poll: %s", strerror(errno));
 		for (int i = 0; i < 3; i++)
@@ -530,7 +550,7 @@ int main(void)
 	if (write(ctl_fd, "up\n", 3) != 3)
 		guest_fail("control port: %s", strerror(errno));
 	pid = guest_spawn(&job, &in, &out, &err);
-	status = guest_relay(pid, sig_fd, pumps);
+	status = guest_relay(&job, pid, sig_fd, pumps);
 	guest_kill_all();
 	snprintf(line, sizeof(line), "exit %d %llu %llu\n", status,
 		(unsigned long long)out.total_bytes, (unsigned long long)err.total_bytes);

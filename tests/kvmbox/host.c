@@ -45,6 +45,7 @@ struct box {
 	int initrd_fd;
 	int attempt;	  /* how often it has been started, less one */
 	int64_t start_ms; /* of this attempt */
+	int64_t heard_ms; /* when the box last said something */
 	int qemu_status;
 	int port[PORT_COUNT]; /* our ends */
 	int console_fd;
@@ -249,6 +250,14 @@ static int64_t host_boot_left_ms(const struct box *box, const struct config *cfg
 	return box->start_ms + patience_s * 1000 - host_now_ms();
 }
 
+/* How long the box may still say nothing; with --icount it never says that it lives. */
+static int64_t host_still_left_ms(const struct box *box, const struct config *cfg)
+{
+	if (!box->up || box->ended || cfg->icount)
+		return INT_MAX;
+	return box->heard_ms + cfg->still_s * 1000 - host_now_ms();
+}
+
 static void host_control_line(struct box *box, const char *line)
 {
 	unsigned long long out, err;
@@ -260,7 +269,7 @@ static void host_control_line(struct box *box, const char *line)
 		box->ended = true;
 		box->out_bytes = out;
 		box->err_bytes = err;
-	} else {
+	} else if (strcmp(line, "alive") != 0) {
 		host_end(box, EXIT_BOX, "the box says: %s", line);
 	}
 }
@@ -272,6 +281,7 @@ static void host_read_control(struct box *box)
 
 	if (n <= 0) /* QEMU has gone: its status tells more */
 		return;
+	box->heard_ms = host_now_ms();
 	for (ssize_t i = 0; i < n; i++) {
 		if (buf[i] == '\n') {
 			box->line[box->line_len] = 0;
@@ -354,6 +364,11 @@ static void host_relay(struct box *box, const struct config *cfg)
 		if (left_ms <= 0)
 			host_end(box, EXIT_TIMEOUT, "time is up%s",
 				box->up ? "" : ", and the box has not started");
+		if (host_still_left_ms(box, cfg) <= 0)
+			host_end(box, EXIT_TIMEOUT, "the box stands still: not a word from it in %d s",
+				cfg->still_s);
+		if (host_still_left_ms(box, cfg) < left_ms)
+			left_ms = host_still_left_ms(box, cfg);
 		if (poll(pfd, 9, left_ms == INT_MAX ? -1 : (int)left_ms) < 0 && errno != EINTR)
 			host_end(box, EXIT_BOX, "poll: %s", strerror(errno));
 		for (int i = 0; i < 3; i++)
@@ -404,14 +419,14 @@ static void host_add_path(const char *paths[PATHS_MAX], int *count, const char *
 static void host_parse(struct config *cfg, int argc, char **argv)
 {
 	enum { VMLINUX, INITRAMFS, MODULES, APPEND, CACHE, PLUGIN, STRINGS };
-	enum { SHARE = STRINGS, COPY, MEMORY, CPUS, TIMEOUT, PATIENCE, ICOUNT, VERBOSE };
+	enum { SHARE = STRINGS, COPY, MEMORY, CPUS, TIMEOUT, PATIENCE, STILL, ICOUNT, VERBOSE };
 	static const struct option options[] = {{"vmlinux", 1, NULL, VMLINUX},
 		{"initramfs", 1, NULL, INITRAMFS}, {"modules", 1, NULL, MODULES},
 		{"append", 1, NULL, APPEND}, {"cache", 1, NULL, CACHE}, {"plugin", 1, NULL, PLUGIN},
 		{"share", 1, NULL, SHARE}, {"copy", 1, NULL, COPY}, {"memory", 1, NULL, MEMORY},
 		{"cpus", 1, NULL, CPUS}, {"timeout", 1, NULL, TIMEOUT},
-		{"patience", 1, NULL, PATIENCE}, {"icount", 0, NULL, ICOUNT},
-		{"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
+		{"patience", 1, NULL, PATIENCE}, {"still", 1, NULL, STILL},
+		{"icount", 0, NULL, ICOUNT}, {"verbose", 0, NULL, VERBOSE}, {NULL, 0, NULL, 0}};
 	const char **strings[STRINGS] = {[VMLINUX] = &cfg->vmlinux,
 		[INITRAMFS] = &cfg->initramfs,
 		[MODULES] = &cfg->modules,
@@ -437,6 +452,8 @@ static void host_parse(struct config *cfg, int argc, char **argv)
 			cfg->timeout_s = atol(optarg);
 		else if (c == PATIENCE)
 			cfg->patience_s = atoi(optarg);
+		else if (c == STILL)
+			cfg->still_s = atoi(optarg);
 		else if (c == ICOUNT)
 			cfg->icount = true;
 		else
@@ -457,7 +474,8 @@ int main(int argc, char **argv)
 		.cache = "always",
 		.memory_mib = 4096,
 		.cpus = 2,
-		.patience_s = 45};
+		.patience_s = 45,
+		.still_s = 180};
 	struct tick start = launch_read_tick();
 
 	/* A missing standard stream must not become one of our own descriptors. */

@@ -139,6 +139,19 @@ start_box()
 	[[ $output == *"kvmbox: time is up"* ]]
 }
 
+@test "a box whose processors stand still is given up with 124, and a busy one is not" {
+	local pids status=0
+
+	run "$HERE/run" --still 8 -- bash -c 'end=$((SECONDS + 20)); while ((SECONDS < end)); do :; done'
+	[ "$status" -eq 0 ]
+	start_box --still 8
+	mapfile -t pids < <(box_processes "$box_pid")
+	kill -STOP "${pids[@]}"
+	wait "$box_pid" || status=$?
+	[ "$status" -eq 124 ]
+	all_gone "${pids[@]}"
+}
+
 @test "a panic is reported with the kernel's last lines, as 125" {
 	run "$HERE/run" --timeout 60 sh -c 'echo 1 >/proc/sys/kernel/sysrq; echo c >/proc/sysrq-trigger'
 	[ "$status" -eq 125 ]

@@ -20,6 +20,7 @@ struct config {
 	int share_count, copy_count;
 	int memory_mib, cpus;
 	long timeout_s;
+	int still_s;	/* how long one that is up may say nothing before it is given up */
 	int patience_s; /* how long a box may take to come up before it is started again */
 	unsigned int tsc_khz;
 	bool icount, verbose;
