@@ -86,14 +86,17 @@ e2e_helpers	+= $(addprefix $(O)/attack/,hvrun hvrun-vmm hvrun-fs guestinit vmlin
 .PHONY: sanitized hostile
 unit-tests: $(unit_tests) $(fuzz_replays)
 
+# All processors, where make was not told how many.
+jobs		= $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # Unit tests and corpora run under AddressSanitizer and UndefinedBehaviorSanitizer.
 check-unit:
-	$(MAKE) O=$(O)/asan SAN=address,undefined unit-tests
+	$(MAKE) $(jobs) O=$(O)/asan SAN=address,undefined unit-tests
 	tests/unit/run $(O)/asan/tests
 
 # The programs with sanitizers, for 99_hostile_guest.bats.
 sanitized:
-	$(MAKE) --no-print-directory O=$(O)/asan SAN=address,undefined all
+	$(MAKE) $(jobs) --no-print-directory O=$(O)/asan SAN=address,undefined all
 
 # A hostile guest at each device for HOSTILE_SECONDS, on KVM (in kvmbox where there is none).
 HOSTILE_SECONDS	?= 600
