@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Many TCP connections at once for the end-to-end tests, of which every byte is compared.
+ * Streams for the end-to-end tests, of which every byte is compared: many TCP connections at once, or
+ * one that comes by standard input. A digest would cost kvmbox more than what is tested.
  *
  * "streams echo PORT" sends back what it gets, on any number of connections.
  * "streams check ADDRESS PORT CONNECTIONS BYTES" opens them all, sends BYTES on each while it reads
  * them back, and closes none before all are through.
+ * "streams put BYTES" writes them to standard output, "streams compare BYTES" reads them, no more and
+ * no less, from standard input.
  *
  * What is sent depends on the connection and the place in it, so nothing can take another's place.
  */
@@ -240,6 +243,49 @@ static int check(const char *address, uint64_t port, uint64_t n, uint64_t bytes)
 	return exchange(list, n, bytes, epoll);
 }
 
+/* ---- put, compare */
+
+static int put(uint64_t bytes)
+{
+	static struct check c;
+
+	while (c.out.at < bytes) {
+		pattern(&c, &c.out);
+		ssize_t n = write(STDOUT_FILENO, c.out.chunk + c.out.at % CHUNK_BYTES,
+			room(&c.out, bytes));
+		if (n < 0)
+			return fail("writing");
+		c.out.at += (uint64_t)n;
+	}
+	return 0;
+}
+
+static int compare(uint64_t bytes)
+{
+	static struct check c;
+	static uint8_t buf[CHUNK_BYTES];
+
+	while (c.in.at < bytes) {
+		pattern(&c, &c.in);
+		ssize_t n = read(STDIN_FILENO, buf, room(&c.in, bytes));
+		if (n > 0 && memcmp(buf, c.in.chunk + c.in.at % CHUNK_BYTES, (size_t)n) == 0) {
+			c.in.at += (uint64_t)n;
+			continue;
+		}
+		if (n < 0)
+			return fail("reading");
+		fprintf(stderr, "streams: %s at byte %" PRIu64 " of %" PRIu64 "\n",
+			n ? "not what was sent" : "the end", c.in.at, bytes);
+		return 1;
+	}
+	if (read(STDIN_FILENO, buf, 1) != 0) {
+		fprintf(stderr, "streams: more than %" PRIu64 " bytes\n", bytes);
+		return 1;
+	}
+	printf("%" PRIu64 " bytes: equal\n", bytes);
+	return 0;
+}
+
 static bool number(const char *text, uint64_t max, uint64_t *out)
 {
 	char *end;
@@ -264,7 +310,13 @@ int main(int argc, char **argv)
 	if (argc == 6 && strcmp(argv[1], "check") == 0 && number(argv[3], 65535, &port) &&
 		number(argv[4], 10000, &n) && number(argv[5], (uint64_t)1 << 40, &bytes))
 		return check(argv[2], port, n, bytes);
-	fprintf(stderr,
-		"usage: streams echo PORT | streams check ADDRESS PORT CONNECTIONS BYTES\n");
+	if (argc == 3 && number(argv[2], (uint64_t)1 << 40, &bytes)) {
+		if (strcmp(argv[1], "put") == 0)
+			return put(bytes);
+		if (strcmp(argv[1], "compare") == 0)
+			return compare(bytes);
+	}
+	fprintf(stderr, "usage: streams echo PORT | streams check ADDRESS PORT CONNECTIONS BYTES |"
+			" streams put BYTES | streams compare BYTES\n");
 	return 2;
 }
