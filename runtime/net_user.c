@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -34,6 +35,7 @@
 #define ADDRESS6    "fd00:10:0:2::15"
 #define GATEWAY6    "fd00:10:0:2::2"
 #define RESOLVER6   "fd00:10:0:2::3"
+#define LINK_LOCAL6 "fe80::15" /* who connects from the host's loopback is a neighbour there */
 #define PREFIX6	    64
 #define OWN_MAC	    "02:00:00:00:00:02" /* passt's end of the wire */
 #define PORT_MAX    65535
@@ -93,11 +95,15 @@ int net_user_choose(struct net_user *user, struct err *e)
 			"--network=user: there is no default route here, neither for IPv4 nor for "
 			"IPv6: passt has nowhere to connect to (--network=none gives the container "
 			"a loopback interface alone)");
-	if (user->n_ports && !user->ipv4)
-		return err_set(e, ENETUNREACH,
-			"--network=user: ports are published for IPv4 only, and there is no "
-			"default "
-			"route for IPv4 here");
+	for (unsigned i = 0; i < user->n_ports; i++) {
+		const struct net_user_port *port = &user->ports[i];
+		if (port->family == (user->ipv4 ? AF_INET6 : AF_INET) &&
+			!(user->ipv4 && user->ipv6))
+			return err_set(e, ENETUNREACH,
+				"--network=user: %s is published for IPv%d, for which there is no "
+				"default route here",
+				port->text, user->ipv4 ? 6 : 4);
+	}
 	return 0;
 }
 
@@ -109,16 +115,39 @@ const char *net_user_resolv(const struct net_user *user)
 static int bad_port(const char *text, struct err *e)
 {
 	return err_set(e, EINVAL,
-		"\"%.64s\" is no port: [ADDRESS:]HOST:CONTAINER[/udp], with an IPv4 address and "
-		"ports from 1 to %d",
+		"\"%.64s\" is no port: [ADDRESS:]HOST:CONTAINER[/udp], with an IPv4 address or an "
+		"IPv6 one in brackets, and ports from 1 to %d",
 		text, PORT_MAX);
+}
+
+/*
+ * Cuts "ADDRESS:" off: *address is NULL where there is none, *ports what is behind it. The
+ * address's family, AF_UNSPEC without one, or -EINVAL.
+ */
+static int cut_address(char *text, const char **address, char **ports)
+{
+	uint8_t bytes[16];
+	bool six = *text == '[';
+	char *end = six ? strstr(text, "]:") : strchr(text, ':');
+
+	*address = NULL;
+	*ports = text;
+	if (!six && (!end || end == strrchr(text, ':')))
+		return AF_UNSPEC;
+	if (!end)
+		return -EINVAL;
+	*end = '\0';
+	*address = six ? text + 1 : text;
+	*ports = end + (six ? 2 : 1);
+	int family = six ? AF_INET6 : AF_INET;
+	return inet_pton(family, *address, bytes) == 1 ? family : -EINVAL;
 }
 
 int net_user_publish(struct net_user *user, const char *text, struct err *e)
 {
-	char copy[64], *part[3] = {NULL}, *save = NULL;
-	struct in_addr address;
-	unsigned n = 0, host, inside;
+	char copy[64], *ports;
+	const char *address;
+	unsigned host, inside;
 
 	if (user->n_ports == NET_USER_PORTS_MAX)
 		return err_set(e, E2BIG, "more than %d ports", NET_USER_PORTS_MAX);
@@ -129,19 +158,17 @@ int net_user_publish(struct net_user *user, const char *text, struct err *e)
 	if (len >= sizeof(copy) || (*protocol && !port->udp && strcmp(protocol, "/tcp") != 0))
 		return bad_port(text, e);
 	snprintf(copy, sizeof(copy), "%.*s", (int)len, text);
-	for (char *word = strtok_r(copy, ":", &save); word; word = strtok_r(NULL, ":", &save)) {
-		if (n == 3)
-			return bad_port(text, e);
-		part[n++] = word;
-	}
-	if (n < 2 || options_number(part[n - 2], 1, PORT_MAX, &host) < 0 ||
-		options_number(part[n - 1], 1, PORT_MAX, &inside) < 0 ||
-		(n == 3 && inet_pton(AF_INET, part[0], &address) != 1))
+	port->family = cut_address(copy, &address, &ports);
+	char *colon = strchr(ports, ':');
+	if (port->family < 0 || !colon)
 		return bad_port(text, e);
-	/* passt takes the guest's IPv6 address from what the guest sends, and a server that sends
-	 * nothing would be unknown: what is published is published for IPv4. */
-	snprintf(port->text, sizeof(port->text), "%s/%u:%u", n == 3 ? part[0] : "0.0.0.0", host,
-		inside);
+	*colon = '\0';
+	if (options_number(ports, 1, PORT_MAX, &host) < 0 ||
+		options_number(colon + 1, 1, PORT_MAX, &inside) < 0)
+		return bad_port(text, e);
+	port->host = (uint16_t)host;
+	snprintf(port->text, sizeof(port->text), "%.45s%s%u:%u", address ? address : "",
+		address ? "/" : "", host, inside);
 	user->n_ports++;
 	return 0;
 }
@@ -170,7 +197,7 @@ json_t *net_user_message(const struct net_user *user)
 	if (user->ipv4 &&
 		(json_array_append_new(addresses,
 			 json_pack("{s:s, s:i, s:s, s:i}", "address", ADDRESS, "prefix", 24,
-				 "broadcast", BROADCAST, "scope", 0)) < 0 ||
+				 "broadcast", BROADCAST, "scope", RT_SCOPE_UNIVERSE)) < 0 ||
 			json_array_append_new(routes,
 				json_pack("{s:i, s:s, s:s, s:s}", "family", 4, "destination",
 					"0.0.0.0/0", "gateway", GATEWAY, "interface", "eth0")) < 0))
@@ -178,7 +205,10 @@ json_t *net_user_message(const struct net_user *user)
 	if (user->ipv6 &&
 		(json_array_append_new(addresses,
 			 json_pack("{s:s, s:i, s:i}", "address", ADDRESS6, "prefix", PREFIX6,
-				 "scope", 0)) < 0 ||
+				 "scope", RT_SCOPE_UNIVERSE)) < 0 ||
+			json_array_append_new(addresses,
+				json_pack("{s:s, s:i, s:i}", "address", LINK_LOCAL6, "prefix",
+					PREFIX6, "scope", RT_SCOPE_LINK)) < 0 ||
 			json_array_append_new(routes,
 				json_pack("{s:i, s:s, s:s, s:s}", "family", 6, "destination",
 					"::/0", "gateway", GATEWAY6, "interface", "eth0")) < 0))
@@ -291,28 +321,123 @@ static pid_t start(const struct net_user *user, const char *path, const struct s
 	return spawn_start(&spawn, null, e);
 }
 
-/*
- * passt knows the guest's address from what it sends, and delivers to nobody before that: it could
- * wait for long, if it only serves. So it is announced (RFC 5227), as the guest would do it.
- */
-static int announce(int sock, const uint8_t *mac)
+/* RFC 5227, 2.3: an ARP announcement, behind its length on the socket. */
+static int announce_ipv4(int sock, const uint8_t *mac)
 {
 	struct {
-		uint32_t len_bytes; /* the socket's framing */
+		uint32_t len_be;
 		uint8_t to[6], from[6], type[2];
 		uint8_t kinds[8], sender[6], ip[4], none[6], target[4];
 	} __attribute__((packed)) frame = {
+		.len_be = htonl(sizeof(frame) - sizeof(frame.len_be)),
 		.to = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
 		.type = {8, 6},
 		.kinds = {0, 1, 8, 0, 6, 4, 0, 1},
 	};
 
-	frame.len_bytes = htonl(sizeof(frame) - sizeof(frame.len_bytes));
 	memcpy(frame.from, mac, sizeof(frame.from));
 	memcpy(frame.sender, mac, sizeof(frame.sender));
 	inet_pton(AF_INET, ADDRESS, frame.ip);
 	inet_pton(AF_INET, ADDRESS, frame.target);
 	return fd_write_all(sock, &frame, sizeof(frame));
+}
+
+/* RFC 4861, 7.2.6: an unsolicited neighbour advertisement to all nodes. */
+static int announce_ipv6(int sock, const uint8_t *mac, const char *address)
+{
+	struct {
+		uint32_t len_be;
+		uint8_t to[6], from[6], type[2];
+		uint8_t version[4], payload[2], next, hops, source[16], all[16];
+		uint8_t kind[2], sum[2], flags[4], target[16], option[2], link[6];
+	} __attribute__((packed)) frame = {
+		.len_be = htonl(sizeof(frame) - sizeof(frame.len_be)),
+		.to = {0x33, 0x33, 0, 0, 0, 1},
+		.type = {0x86, 0xdd},
+		.version = {0x60},
+		.payload = {0, 32},
+		.next = IPPROTO_ICMPV6,
+		.hops = 255,
+		.kind = {136},
+		.flags = {0x20}, /* override */
+		.option = {2, 1},
+	};
+	const uint8_t *byte = frame.source, *end = (const uint8_t *)(&frame + 1);
+	uint32_t sum = 32 + IPPROTO_ICMPV6; /* of the pseudo header, RFC 8200, 8.1 */
+
+	memcpy(frame.from, mac, sizeof(frame.from));
+	memcpy(frame.link, mac, sizeof(frame.link));
+	inet_pton(AF_INET6, address, frame.source);
+	inet_pton(AF_INET6, address, frame.target);
+	inet_pton(AF_INET6, "ff02::1", frame.all);
+	for (; byte < end; byte += 2)
+		sum += (uint32_t)byte[0] << 8 | byte[1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum += sum >> 16;
+	frame.sum[0] = (uint8_t)(~sum >> 8);
+	frame.sum[1] = (uint8_t)~sum;
+	return fd_write_all(sock, &frame, sizeof(frame));
+}
+
+/*
+ * passt knows the guest's link address, and that of IPv6's link, from what it sends, and would
+ * deliver elsewhere before that: it could be for long, if the guest only serves. So they are
+ * announced, as the guest would do it.
+ */
+static int announce(const struct net_user *user, int sock)
+{
+	int ret = 0;
+
+	if (user->ipv4)
+		ret = announce_ipv4(sock, user->mac);
+	if (user->ipv6 && ret == 0)
+		ret = announce_ipv6(sock, user->mac, ADDRESS6);
+	if (user->ipv6 && ret == 0)
+		ret = announce_ipv6(sock, user->mac, LINK_LOCAL6);
+	return ret;
+}
+
+/*
+ * A port that is published for both families passt takes for the one that it can have, without a
+ * word. Who takes the port after this look gets away with it.
+ */
+static int check_free(const struct net_user_port *port, int family, struct err *e)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port->host)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port->host)};
+	bool six = family == AF_INET6;
+	int yes = 1;
+	cleanup_close int fd =
+		socket(family, (port->udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_sys(e, errno, "socket");
+	if (!port->udp) /* as passt does it: connections that are over are none */
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	if (six)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof(yes));
+	int ret = bind(fd, six ? (struct sockaddr *)&in6 : (struct sockaddr *)&in,
+		six ? sizeof(in6) : sizeof(in));
+	if (ret == 0 || errno != EADDRINUSE) /* passt itself says what else is the matter */
+		return 0;
+	return err_set(e, EADDRINUSE,
+		"--network=user: port %u (%s, IPv%d) of this host is taken: publish another one",
+		port->host, port->udp ? "UDP" : "TCP", six ? 6 : 4);
+}
+
+static int check_ports(const struct net_user *user, struct err *e)
+{
+	int ret = 0;
+
+	for (unsigned i = 0; i < user->n_ports && ret == 0; i++) {
+		if (user->ports[i].family != AF_UNSPEC)
+			continue;
+		if (user->ipv4)
+			ret = check_free(&user->ports[i], AF_INET, e);
+		if (user->ipv6 && ret == 0)
+			ret = check_free(&user->ports[i], AF_INET6, e);
+	}
+	return ret;
 }
 
 int net_user_start(const struct net_user *user, const char *passt, const struct spawn *base,
@@ -324,6 +449,9 @@ int net_user_start(const struct net_user *user, const char *passt, const struct 
 	int ret = programs_which(passt ? passt : NET_USER_PASST, path, e);
 	if (ret < 0)
 		return err_add(e, "--network=user needs passt (Debian: passt)");
+	ret = check_ports(user, e);
+	if (ret < 0)
+		return ret;
 	cleanup_close int log = open_log();
 	if (log < 0)
 		return err_sys(e, -log, "passt: its log");
@@ -341,7 +469,7 @@ int net_user_start(const struct net_user *user, const char *passt, const struct 
 	fd_closep(&tell);
 	struct pollfd poller = {.fd = ready, .events = POLLIN};
 	if (poll(&poller, 1, PATIENCE_MS) > 0 && read(ready, word, sizeof(word)) > 0) {
-		ret = announce(own, user->mac);
+		ret = announce(user, own);
 		*stream = steal_fd(&own);
 		return ret < 0 ? err_sys(e, -ret, "passt: its socket") : 0;
 	}

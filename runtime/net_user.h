@@ -19,7 +19,9 @@
 #define NET_USER_PASST	   "passt"
 
 struct net_user_port {
-	char text[64]; /* as passt has it: ADDRESS/HOST:CONTAINER */
+	char text[64]; /* as passt has it: [ADDRESS/]HOST:CONTAINER */
+	int family;    /* of the address; AF_UNSPEC without one: all that the guest has */
+	uint16_t host;
 	bool udp;
 };
 
@@ -32,15 +34,18 @@ struct net_user {
 
 /*
  * What the caller's network has a default route for the guest is given, for passt needs one. 0 with
- * ipv4 or ipv6 or both set, or -errno with e: -ENETUNREACH when there is neither, or only IPv6 for
- * ports that are published already.
+ * ipv4 or ipv6 or both set, or -errno with e: -ENETUNREACH when there is neither, or not the one
+ * for an address of which a port is published already.
  */
 int net_user_choose(struct net_user *user, struct err *e) must_check;
 
 /* The guest's /etc/resolv.conf: passt passes questions on to the caller's resolver. */
 const char *net_user_resolv(const struct net_user *user);
 
-/* One port, "[ADDRESS:]HOST:CONTAINER[/tcp|/udp]". 0 or -EINVAL with e. */
+/*
+ * One port, "[ADDRESS:]HOST:CONTAINER[/tcp|/udp]", an IPv6 address in brackets. 0 or -EINVAL with
+ * e.
+ */
 int net_user_publish(struct net_user *user, const char *text, struct err *e) must_check;
 
 /* Several, separated by commas. */
@@ -53,8 +58,9 @@ struct spawn;
 
 /*
  * Starts passt and waits until it is ready: its ports are bound then. base says how (descriptors,
- * path, words and streams are filled in here). 0 with *pid the caller's to wait for, and
- * *stream the VM's end of its socket, with which passt ends; or -errno with passt's own words in e.
+ * path, words and streams are filled in here). A port that is taken is an error. 0 with *pid the
+ * caller's to wait for, and *stream the VM's end of its socket, with which passt ends; or -errno
+ * with passt's own words in e.
  */
 int net_user_start(const struct net_user *user, const char *passt, const struct spawn *base,
 	int null, pid_t *pid, int *stream, struct err *e) must_check;

@@ -288,10 +288,12 @@ from outside"
 	args busybox httpd -f -p 80 -h /etc
 	user_run --detach --publish 8080:80
 	expect_status 0
-	got() { [ "$(at b timeout 5 bash -c "$GET" 10.85.1.2 8080 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
-	eventually got
-	# Where nobody could answer, nobody listens.
-	! at b timeout 5 bash -c ': <>/dev/tcp/fd85:1::2/8080' || fail 'a port is published for IPv6'
+	# got SIDE ADDRESS
+	got() { [ "$(at "$1" timeout 5 bash -c "$GET" "$2" 8080 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
+	eventually got b 10.85.1.2
+	got b fd85:1::2
+	got a 127.0.0.1
+	got a ::1
 	# One end takes the other along.
 	passt=$(jq .passt.pid "$STATE/user/state.json")
 	alive "$passt"
@@ -299,10 +301,21 @@ from outside"
 	ended() { ! alive "$passt"; }
 	eventually ended
 	hv delete --force user
+	# One address alone.
+	user_run --detach --publish '[fd85:1::2]:8080:80'
+	expect_status 0
+	eventually got b fd85:1::2
+	! got b 10.85.1.2 || false
+	hv delete --force user
 	# What can't be had is said.
 	serve a 8080 /
 	user_run --publish 8080:80
+	expect_refusal '--network=user: port 8080 \(TCP, IPv[46]\) of this host is taken: publish another one'
+	user_run --publish 10.85.1.2:8080:80
 	expect_refusal '--network=user: passt: .*8080'
+	ip -n "$NS-a" -6 route del default
+	user_run --publish '[::1]:8081:80'
+	expect_refusal '--network=user: ::1/8081:80 is published for IPv6, for which there is no default route here'
 	CONF=$BATS_TEST_TMPDIR/hvrun.json
 	echo '{"passt": "/no/passt"}' >"$CONF"
 	user_run

@@ -338,18 +338,25 @@ static void test_user(void **state)
 {
 	static const char *const bad[] = {"80", "80:", ":80", "0:80", "80:65536", "a:b", "1:2:3",
 		"::1:80:80", "80:80/sctp", "10.0.0.1:1:2:3", "80:80/", "1.2.3.400:1:2", "",
-		"[::1]:80:80"};
+		"[::1:80:80", "[::1]80:80", "[::g]:80:80", "[10.0.0.1]:1:2", "[::1]:80",
+		"[::1]:", "80::80", "1:2:", ":1:2"};
 	struct net_user *user = calloc(1, sizeof(*user));
 	struct err e;
 
 	(void)state;
 	assert_int_equal(net_user_publish(user, "8080:80", &e), 0);
-	assert_string_equal(user->ports[0].text, "0.0.0.0/8080:80");
+	assert_string_equal(user->ports[0].text, "8080:80");
+	assert_int_equal(user->ports[0].family, AF_UNSPEC);
 	assert_false(user->ports[0].udp);
-	assert_int_equal(net_user_publish_list(user, "127.0.0.1:53:5353/udp,1:2/tcp", &e), 0);
+	assert_int_equal(
+		net_user_publish_list(user, "127.0.0.1:53:5353/udp,[fd00::1]:1:2/tcp", &e), 0);
 	assert_int_equal(user->n_ports, 3);
 	assert_string_equal(user->ports[1].text, "127.0.0.1/53:5353");
+	assert_int_equal(user->ports[1].family, AF_INET);
 	assert_true(user->ports[1].udp);
+	assert_string_equal(user->ports[2].text, "fd00::1/1:2");
+	assert_int_equal(user->ports[2].family, AF_INET6);
+	assert_int_equal(user->ports[2].host, 1);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		if (net_user_publish(user, bad[i], &e) != -EINVAL)
 			fail_msg("accepted: %s", bad[i]);
@@ -391,7 +398,10 @@ static void test_user_families(void **state)
 	assert_int_equal(choose(&p, user), 0);
 	assert_true(user->ipv6 && !user->ipv4);
 	assert_string_equal(net_user_resolv(user), "nameserver fd00:10:0:2::3\n");
-	user->n_ports = 1;
+	struct err e;
+	assert_int_equal(net_user_publish_list(user, "1:2,[fd09::1]:3:4", &e), 0);
+	assert_int_equal(choose(&p, user), 0);
+	assert_int_equal(net_user_publish(user, "10.9.0.1:3:4", &e), 0);
 	assert_int_equal(choose(&p, user), -ENETUNREACH);
 	net_place_run(&p, "ip route add default via 10.9.0.2");
 	assert_int_equal(choose(&p, user), 0);
