@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes over TCP between a guest and its host, by virtio-net on a tap: hvrun's monitor and QEMU's
- * microvm turn about, with the same kernel and this program as init in both.
+ * Bytes and round trips over TCP between a guest and its host, by virtio-net on a tap: hvrun's
+ * monitor and QEMU's microvm turn about, with the same kernel and this program as init in both.
  *
- *   netbench ROUNDS MIB KERNEL BUILD QEMU-INITRAMFS TUN-MODULE
+ *   netbench ROUNDS MIB TRIPS KERNEL BUILD QEMU-INITRAMFS TUN-MODULE
  *
- * Each round has the guest of either send MIB mebibytes and then receive as many. A run of one
- * gives one line: NAME, send or receive, round, nanoseconds, of them busy ones (all processors'
- * together), exits of all VMs; separated by tabs. As pid 1 it is the guest's side: address and
- * commands come from the kernel's command line ("netbench=ADDRESS") and over the connection.
+ * Each round has the guest of either send MIB mebibytes, then receive as many, then answer TRIPS
+ * single bytes, one after the other. A run of one gives one line: NAME, what (a name below), round,
+ * nanoseconds, of them busy ones (all processors' together), exits of all VMs; separated by tabs.
+ * As pid 1 it is the guest's side: address and commands come from the kernel's command line
+ * ("netbench=ADDRESS") and over the connection.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -42,9 +43,12 @@
 	"quiet panic=-1 reboot=t noreplace-smp no_timer_check dummy.numdummies=0 ifb.numifbs=0 "   \
 	"initcall_blacklist=slab_late_init"
 
+enum what { SEND, RECEIVE, TRIPS, WHATS };
+static const char *const names[WHATS] = {"send", "receive", "trips"};
+
 struct command {
-	uint64_t bytes;
-	char what; /* s, r */
+	uint64_t n; /* bytes, or round trips */
+	uint8_t what;
 } __attribute__((packed));
 
 static uint8_t piece[PIECE];
@@ -69,6 +73,21 @@ static bool receive_all(int fd, uint64_t bytes)
 		bytes -= (uint64_t)n;
 	}
 	return true;
+}
+
+/* The guest's side of round trips, and their host's. */
+static bool answer_all(int fd, uint64_t n)
+{
+	while (n && receive_all(fd, 1) && send_all(fd, 1))
+		n--;
+	return !n;
+}
+
+static bool ask_all(int fd, uint64_t n)
+{
+	while (n && send_all(fd, 1) && receive_all(fd, 1))
+		n--;
+	return !n;
 }
 
 static void set_up(const char *name, const char *address)
@@ -110,9 +129,14 @@ static void be_guest(const char *address)
 		usleep(50000);
 	}
 	while (recv(fd, &c, sizeof(c), MSG_WAITALL) == sizeof(c)) {
-		if (c.what == 's' ? !send_all(fd, c.bytes) : !receive_all(fd, c.bytes))
-			break;
-		if (c.what == 'r' && !send_all(fd, 1))
+		bool ok = false;
+		if (c.what == SEND)
+			ok = send_all(fd, c.n);
+		else if (c.what == RECEIVE)
+			ok = receive_all(fd, c.n) && send_all(fd, 1);
+		else if (c.what == TRIPS)
+			ok = answer_all(fd, c.n);
+		if (!ok)
 			break;
 	}
 	reboot(RB_AUTOBOOT);
@@ -290,23 +314,25 @@ static struct reading read_clocks(void)
 	return r;
 }
 
-static void run_one(struct machine *m, unsigned round, bool sends, uint64_t bytes)
+static void run_one(struct machine *m, unsigned round, enum what what, uint64_t n)
 {
-	struct command c = {.bytes = bytes, .what = sends ? 's' : 'r'};
+	struct command c = {.n = n, .what = (uint8_t)what};
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	struct reading before = read_clocks();
 	bool ok = send(m->conn, &c, sizeof(c), MSG_NOSIGNAL) == sizeof(c);
 
-	if (ok && sends)
-		ok = receive_all(m->conn, bytes);
+	if (ok && what == SEND)
+		ok = receive_all(m->conn, n);
+	else if (ok && what == RECEIVE)
+		ok = send_all(m->conn, n) && receive_all(m->conn, 1);
 	else if (ok)
-		ok = send_all(m->conn, bytes) && receive_all(m->conn, 1);
+		ok = ask_all(m->conn, n);
 	struct reading after = read_clocks();
 	if (!ok)
 		errx(1, "%s: the guest has gone", m->name);
 	uint64_t ns = after.ns - before.ns, idle = after.idle_ns - before.idle_ns;
 	uint64_t all = ns * (uint64_t)cpus;
-	printf("%s\t%s\t%u\t%llu\t%llu\t%llu\n", m->name, sends ? "send" : "receive", round,
+	printf("%s\t%s\t%u\t%llu\t%llu\t%llu\n", m->name, names[what], round,
 		(unsigned long long)ns, (unsigned long long)(all > idle ? all - idle : 0),
 		(unsigned long long)(after.exits - before.exits));
 	fflush(stdout);
@@ -336,25 +362,25 @@ int main(int argc, char **argv)
 
 	if (getpid() == 1 && getenv("netbench"))
 		be_guest(getenv("netbench"));
-	if (argc != 7)
-		errx(2, "usage: netbench ROUNDS MIB KERNEL BUILD QEMU-INITRAMFS TUN-MODULE");
+	if (argc != 8)
+		errx(2, "usage: netbench ROUNDS MIB TRIPS KERNEL BUILD QEMU-INITRAMFS TUN-MODULE");
 	unsigned rounds = (unsigned)strtoul(argv[1], NULL, 10);
-	uint64_t bytes = strtoull(argv[2], NULL, 10) << 20;
-	load_tun(argv[6]);
+	uint64_t bytes = strtoull(argv[2], NULL, 10) << 20, trips = strtoull(argv[3], NULL, 10);
+	load_tun(argv[7]);
 	(void)mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
 	/* One after the other: what one starts with does not have the other's tap. */
 	for (unsigned i = 0; i < 2; i++) {
 		make_tap(&machines[i], i);
 		if (i == 0)
-			start_hvrun(&machines[i], argv[3], argv[4]);
+			start_hvrun(&machines[i], argv[4], argv[5]);
 		else
-			start_qemu(&machines[i], argv[3], argv[5]);
+			start_qemu(&machines[i], argv[4], argv[6]);
 		wait_for_guest(&machines[i]);
 		close(machines[i].tap_fd);
 	}
 	for (unsigned round = 0; round < rounds; round++)
-		for (unsigned i = 0; i < 4; i++)
-			run_one(&machines[i & 1], round, i < 2, bytes);
+		for (unsigned i = 0; i < 2 * WHATS; i++)
+			run_one(&machines[i & 1], round, i / 2, i / 2 == TRIPS ? trips : bytes);
 	for (unsigned i = 0; i < 2; i++) {
 		for (unsigned p = 0; p < 2; p++) {
 			if (machines[i].pids[p] <= 0)
