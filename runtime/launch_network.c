@@ -153,11 +153,10 @@ int launch_network_choose(struct launch *l, struct err *e)
 						      : "annotation dev.hvrun.net.ports");
 		return 0;
 	}
-	if (l->settings.rx_bytes || l->settings.tx_bytes)
+	if ((l->settings.rx_bytes || l->settings.tx_bytes) && l->settings.accel == ACCEL_EMULATION)
 		return err_set(e, EINVAL,
-			"--network=user: rxBytesPerSecond and txBytesPerSecond: passt keeps to no "
-			"rate; they are for the interfaces of a network namespace "
-			"(--network=namespace)");
+			"--network=user: rxBytesPerSecond and txBytesPerSecond: neither passt nor "
+			"QEMU keeps to a rate, hvrun's own machine does (--accel=kvm)");
 	int ret = publish(l, e);
 	if (ret == 0)
 		ret = net_user_choose(&net->user, e);
@@ -366,8 +365,11 @@ int launch_network_start(struct launch *l, struct err *e)
 		&net->user, l->settings.passt, &spawn, l->null, &net->passt, &net->stream, e);
 	if (ret < 0)
 		return ret;
-	l->plan.nets[0] =
-		(struct plan_net){.stream = net->stream, .mac = net->user.mac, .mtu = NET_USER_MTU};
+	l->plan.nets[0] = (struct plan_net){.stream = net->stream,
+		.mac = net->user.mac,
+		.mtu = NET_USER_MTU,
+		.rx_bytes = l->settings.rx_bytes,
+		.tx_bytes = l->settings.tx_bytes};
 	l->plan.n_nets = 1;
 	return 0;
 }

@@ -312,6 +312,12 @@ static json_t *net_list(const struct plan *plan)
 		} else {
 			json_object_set_new(entry, "stream", json_integer(net->stream));
 		}
+		if (net->rx_bytes)
+			json_object_set_new(
+				entry, "rxBytesPerSecond", json_integer((json_int_t)net->rx_bytes));
+		if (net->tx_bytes)
+			json_object_set_new(
+				entry, "txBytesPerSecond", json_integer((json_int_t)net->tx_bytes));
 		json_array_append_new(list, entry);
 	}
 	return list;

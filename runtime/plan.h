@@ -35,7 +35,8 @@ struct plan_net {
 	unsigned n_taps;
 	int stream; /* without taps */
 	const uint8_t *mac;
-	unsigned mtu; /* the largest that the guest may set */
+	unsigned mtu;		     /* the largest that the guest may set */
+	uint64_t rx_bytes, tx_bytes; /* a second, kept by the monitor; 0: no limit */
 };
 
 struct plan {

@@ -32,6 +32,8 @@ struct net_config {
 	bool stream;
 	uint8_t mac[NET_MAC_BYTES]; /* in the device's configuration space */
 	uint16_t mtu;		    /* the largest that the guest may set, NET_MTU_MIN at least */
+	/* What each of its pairs of queues may carry to the guest and from it; 0: no limit. */
+	uint64_t rx_bytes_per_s, tx_bytes_per_s;
 	/* Another program serves the queues (QEMU): the device only holds what it is made of. */
 	bool idle;
 };
@@ -45,7 +47,7 @@ int net_create(
  * net_free is due.
  */
 int net_launch(struct virtio_device *dev, bool confine) must_check;
-extern const struct filter net_filter; /* microvm/confine/filter.h */
+extern const struct filter net_filter;	  /* microvm/confine/filter.h */
 void net_free(struct virtio_device *dev); /* NULL is fine; the transport has let go of it */
 
 #endif

@@ -7,7 +7,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "microvm/devices/net_internal.h"
@@ -124,10 +123,8 @@ static bool handle(struct net *net, const struct virtq_chain *chain)
  */
 static bool may_change(struct net *net)
 {
-	struct timespec clock;
+	uint64_t now = net_now_ns();
 
-	clock_gettime(CLOCK_MONOTONIC, &clock);
-	uint64_t now = (uint64_t)clock.tv_sec * 1000000000 + (uint64_t)clock.tv_nsec;
 	if (net->changes_ns + CHANGES_AT_ONCE * CHANGE_NS < now)
 		net->changes_ns = now - CHANGES_AT_ONCE * CHANGE_NS;
 	if (net->changes_ns + CHANGE_NS > now)

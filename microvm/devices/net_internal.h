@@ -115,6 +115,17 @@ struct net_tx {
 	struct iovec iov[NET_SEGMENTS_MAX + 1u];
 };
 
+/*
+ * A token bucket, as a point in time: until then, what has gone is paid for. What goes may be
+ * ahead of it by NET_RATE_BURST_NS and one frame.
+ */
+struct net_rate {
+	uint64_t bytes_per_s; /* 0: no limit */
+	uint64_t paid_ns;
+};
+
+#define NET_RATE_BURST_NS 50000000ull
+
 struct net_counts {
 	uint64_t rx_frames, rx_bytes, rx_dropped;
 	uint64_t tx_frames, tx_bytes;
@@ -145,6 +156,8 @@ struct net_pair {
 	pthread_t thread;
 	bool has_thread;
 	bool readable, blocked, stalled;
+	struct net_rate rx_rate, tx_rate;
+	int pause_ms; /* until a rate lets the next frame go; -1: none is waited for */
 	struct loop loop;
 	struct loop_source backend, wake, kicks[3];
 	uint32_t waits_for; /* of the back end */
@@ -207,6 +220,10 @@ void net_pair_stop(struct net_pair *pair);
 int net_pair_set_active(struct net_pair *pair, bool active) must_check;
 /* One turn, by the pair's thread; true when there is more to do at once. */
 bool net_pair_run(struct net_pair *pair);
+/* Whether the rate lets a frame go now; if not, the pair has a turn when it does. */
+bool net_pair_may(struct net_pair *pair, const struct net_rate *rate);
+void net_rate_pay(struct net_rate *rate, size_t len_bytes); /* a frame has gone */
+uint64_t net_now_ns(void);
 /* The back end is down or gone; the pair's lock is held. */
 void net_pair_down(struct net_pair *pair, bool gone);
 

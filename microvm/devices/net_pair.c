@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A pair of queues and its thread; see net_internal.h. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "microvm/confine/thread.h"
 #include "microvm/confine/violation.h"
 #include "microvm/devices/net_internal.h"
+
+#define NS_PER_S  1000000000ull
+#define NS_PER_MS 1000000ull
 
 #define pair_of(source, member)                                                                    \
 	((struct net_pair *)(void *)((char *)(source)-offsetof(struct net_pair, member)))
@@ -99,12 +104,44 @@ static void interrupt(struct net_pair *pair, unsigned queue)
 		dev->transport->interrupt(dev, queue);
 }
 
+uint64_t net_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+bool net_pair_may(struct net_pair *pair, const struct net_rate *rate)
+{
+	if (!rate->bytes_per_s)
+		return true;
+	uint64_t until = net_now_ns() + NET_RATE_BURST_NS;
+	if (rate->paid_ns <= until)
+		return true;
+	uint64_t ms = (rate->paid_ns - until) / NS_PER_MS + 1;
+	if (pair->pause_ms < 0 || ms < (uint64_t)pair->pause_ms)
+		pair->pause_ms = ms < INT_MAX ? (int)ms : INT_MAX;
+	return false;
+}
+
+void net_rate_pay(struct net_rate *rate, size_t len_bytes)
+{
+	if (!rate->bytes_per_s)
+		return;
+	uint64_t now = net_now_ns();
+	if (rate->paid_ns < now)
+		rate->paid_ns = now;
+	rate->paid_ns += len_bytes * NS_PER_S / rate->bytes_per_s;
+}
+
 bool net_pair_run(struct net_pair *pair)
 {
 	struct net *net = pair->net;
 	bool more = false;
 
 	pthread_mutex_lock(&pair->lock);
+	pair->pause_ms = -1;
 	if (pair->running && pair->new_kicks)
 		wait_for_kicks(pair);
 	if (pair->running && pair->active) {
@@ -152,7 +189,7 @@ static void *thread_main(void *arg)
 
 	while (!atomic_load(&pair->net->quit)) {
 		bool more = net_pair_run(pair);
-		if (loop_run_once(&pair->loop, more ? 0 : -1) < 0)
+		if (loop_run_once(&pair->loop, more ? 0 : pair->pause_ms) < 0)
 			break;
 	}
 	return NULL;
@@ -264,6 +301,8 @@ int net_pair_new(struct net *net, unsigned index, int fd, struct net_pair **out,
 	pair->index = index;
 	pair->fd = fd;
 	pair->active = true; /* a tap's queues are attached */
+	pair->rx_rate.bytes_per_s = net->config.rx_bytes_per_s;
+	pair->tx_rate.bytes_per_s = net->config.tx_bytes_per_s;
 	pair->loop.epoll_fd = pair->loop.wake_fd = -1;
 	pair->backend = (struct loop_source){.fd = -1, .ready = backend_ready};
 	pair->wake = (struct loop_source){.fd = -1, .ready = woken};

@@ -110,6 +110,7 @@ static void push_frame(struct net_pair *pair)
 	virtq_publish(q);
 	pair->counts.rx_frames++;
 	pair->counts.rx_bytes += rx->pending_bytes - NET_HEADER_BYTES;
+	net_rate_pay(&pair->rx_rate, rx->pending_bytes - NET_HEADER_BYTES);
 	rx->n_slots -= n;
 	rx->n_iov -= n_iov;
 	rx->room_bytes -= covered;
@@ -187,7 +188,7 @@ bool net_rx_turn(struct net_pair *pair)
 	for (unsigned i = 0; i < NET_TURN_FRAMES; i++) {
 		int ret = 1;
 		if (!rx->pending_bytes) {
-			if (!pair->readable)
+			if (!pair->readable || !net_pair_may(pair, &pair->rx_rate))
 				return false;
 			ret = receive(pair);
 		}

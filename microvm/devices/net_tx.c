@@ -124,6 +124,7 @@ static bool transmit(struct net_pair *pair)
 	if (ret == 0) {
 		pair->counts.tx_frames++;
 		pair->counts.tx_bytes += pair->tx.total_bytes;
+		net_rate_pay(&pair->tx_rate, pair->tx.total_bytes);
 	} else {
 		pair->counts.tx_dropped++;
 		if (ret != -EINVAL)
@@ -136,7 +137,7 @@ static bool transmit(struct net_pair *pair)
 bool net_tx_turn(struct net_pair *pair)
 {
 	for (unsigned i = 0; i < NET_TURN_FRAMES; i++) {
-		if (pair->blocked)
+		if (pair->blocked || (!pair->tx.pending && !net_pair_may(pair, &pair->tx_rate)))
 			return false;
 		int ret = next_frame(pair);
 		if (ret < 0)

@@ -105,6 +105,8 @@ static int add_net(struct machine *machine, const struct plan *plan, unsigned i,
 		.n_fds = net->n_fds,
 		.stream = net->stream,
 		.mtu = net->mtu,
+		.rx_bytes_per_s = net->rx_bytes_per_s,
+		.tx_bytes_per_s = net->tx_bytes_per_s,
 		.idle = plan->emulation, /* QEMU has a network device of its own */
 	};
 	struct vm_net *made = &machine->nets[machine->n_devices];

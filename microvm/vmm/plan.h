@@ -35,6 +35,7 @@ struct plan_net {
 	bool stream;
 	uint8_t mac[NET_MAC_BYTES];
 	uint16_t mtu;
+	uint64_t rx_bytes_per_s, tx_bytes_per_s; /* 0: no limit */
 };
 
 /* A Unix socket of the host that the guest may connect to. */
@@ -68,8 +69,8 @@ struct plan {
 	int listen_fd; /* -1: none */
 	int report_fd; /* of hvrun's --log, -1: none */
 	bool report_json;
-	int oom_fd;    /* who makes an OOM of the guest one of the host, -1: nobody */
-	bool hold;     /* the create message waits for a word on the control socket */
+	int oom_fd; /* who makes an OOM of the guest one of the host, -1: nobody */
+	bool hold;  /* the create message waits for a word on the control socket */
 	bool forward_signals;
 	struct plan_socket sockets[PLAN_SOCKETS_MAX];
 	unsigned n_sockets;
@@ -81,7 +82,7 @@ struct plan {
 	struct preserved preserved[MSG_PRESERVED_MAX];
 	unsigned n_preserved;
 	int container_fd;
-	const char *qemu; /* NULL: none */
+	const char *qemu;  /* NULL: none */
 	uint32_t uid_base; /* its user is this number and its pid; 0: the one that it has */
 	bool debug;
 };

@@ -7,8 +7,9 @@
 #include "base/err.h"
 #include "microvm/vmm/plan_object.h"
 
-#define PATH_BYTES 32 /* "net[7]." */
-#define MAC_CHARS  (3u * NET_MAC_BYTES - 1)
+#define PATH_BYTES     32 /* "net[7]." */
+#define RATE_MAX_BYTES 1000000000000
+#define MAC_CHARS      (3u * NET_MAC_BYTES - 1)
 
 static int hex(char c)
 {
@@ -70,6 +71,19 @@ static int read_taps(struct plan_object *o, struct plan_net *net)
 	return 0;
 }
 
+static int read_rate(const struct plan *plan, struct plan_object *o, const char *key, uint64_t *out)
+{
+	json_int_t rate = 0;
+
+	if (!json_object_get(o->json, key))
+		return 0;
+	if (plan->emulation)
+		return plan_wrong(o, key, "left out with the emulation engine: QEMU keeps no rate");
+	int ret = plan_take_integer(o, key, 1, RATE_MAX_BYTES, &rate);
+	*out = (uint64_t)rate;
+	return ret;
+}
+
 static int read_one(struct plan *plan, struct plan_object *o, struct plan_net *net)
 {
 	json_int_t mtu = 0;
@@ -87,6 +101,10 @@ static int read_one(struct plan *plan, struct plan_object *o, struct plan_net *n
 	if (!ret)
 		ret = plan_take_integer(o, "mtu", NET_MTU_MIN, NET_MTU_MAX, &mtu);
 	net->mtu = (uint16_t)mtu;
+	if (!ret)
+		ret = read_rate(plan, o, "rxBytesPerSecond", &net->rx_bytes_per_s);
+	if (!ret)
+		ret = read_rate(plan, o, "txBytesPerSecond", &net->tx_bytes_per_s);
 	return ret ? ret : plan_finish(o);
 }
 

@@ -131,6 +131,40 @@ static void test_send_refused(void **state)
 		net_driver_counts(d, 0).tx_frames + (d->net->pairs[0]->blocked ? 1 : 0), 1);
 }
 
+/* A byte a second: for as long as this runs, nothing but the first frame is paid for. */
+static void test_rates(void **state)
+{
+	struct net_driver *d = *state;
+	struct net_pair *pair = d->net->pairs[0];
+	uint8_t frame[1000], got[NET_FRAME_MAX];
+
+	fill(frame, sizeof(frame), 1);
+	pair->tx_rate.bytes_per_s = pair->rx_rate.bytes_per_s = 1;
+	for (unsigned i = 0; i < 3; i++)
+		assert_true(net_driver_send(d, 0, &plain, frame, sizeof(frame), 0));
+	assert_int_equal(net_driver_sent(d, 0), 1);
+	assert_int_equal(peer_receive(d, got), sizeof(frame));
+	assert_int_equal(peer_receive(d, got), 0);
+	/* It comes back of itself when that is paid for. */
+	assert_in_range(pair->pause_ms, 1, 2 * sizeof(frame) * 1000);
+	pair->tx_rate.paid_ns = 0;
+	(void)net_driver_run(d);
+	assert_int_equal(net_driver_sent(d, 0), 1);
+	/* The other direction has a rate of its own. */
+	net_driver_post(d, 0, 4, 2048);
+	for (unsigned i = 0; i < 3; i++)
+		peer_send(d, frame, sizeof(frame));
+	assert_int_equal(net_driver_receive(d, 0), sizeof(frame));
+	assert_int_equal(net_driver_receive(d, 0), -1);
+	pair->rx_rate.paid_ns = 0;
+	assert_int_equal(net_driver_receive(d, 0), sizeof(frame));
+	assert_int_equal(net_driver_receive(d, 0), -1);
+	pair->rx_rate.bytes_per_s = pair->tx_rate.bytes_per_s = 0;
+	assert_int_equal(net_driver_receive(d, 0), sizeof(frame));
+	assert_int_equal(net_driver_sent(d, 0), 1);
+	assert_int_equal(pair->pause_ms, -1);
+}
+
 static void test_receive(void **state)
 {
 	struct net_driver *d = *state;
@@ -467,6 +501,7 @@ int main(void)
 		T(test_config),
 		T(test_send),
 		T(test_send_refused),
+		T(test_rates),
 		T(test_receive),
 		T(test_receive_merged),
 		T(test_receive_waits),

@@ -168,7 +168,8 @@ static void test_net(void **state)
 	(void)state;
 	assert_int_equal(parse_with(&plan, "'debug':false",
 				 "'net':[{'taps':[210,211],'mac':'02:ab:CD:00:00:01','mtu':1500},"
-				 "{'stream':212,'mac':'02:00:00:00:00:02','mtu':65535}]",
+				 "{'stream':212,'mac':'02:00:00:00:00:02','mtu':65535,"
+				 "'rxBytesPerSecond':1024,'txBytesPerSecond':1000000000000}]",
 				 &e),
 		0);
 	assert_int_equal(plan.n_nets, 2);
@@ -179,6 +180,9 @@ static void test_net(void **state)
 	assert_false(plan.nets[0].stream);
 	assert_true(plan.nets[1].stream);
 	assert_int_equal(plan.nets[1].fds[0], 212);
+	assert_int_equal(plan.nets[0].rx_bytes_per_s, 0);
+	assert_int_equal(plan.nets[1].rx_bytes_per_s, 1024);
+	assert_int_equal(plan.nets[1].tx_bytes_per_s, 1000000000000);
 	plan_fini(&plan);
 	for (int fd = 210; fd <= 212; fd++)
 		assert_int_equal(fcntl(fd, F_GETFD), -1);
@@ -272,6 +276,10 @@ static void test_faults(void **state)
 			"plan: net[0].mac: must be the address"},
 		{"'debug':false", "'net':[{'stream':210,'mac':'02:00:00:00:00:01','mtu':67}]",
 			"plan: net[0].mtu: must be between 68 and 65535"},
+		{"'debug':false",
+			"'net':[{'stream':210,'mac':'02:00:00:00:00:01','mtu':68,"
+			"'rxBytesPerSecond':0}]",
+			"plan: net[0].rxBytesPerSecond: must be between 1 and"},
 		{"'debug':false",
 			"'net':[{'stream':210,'mac':'02:00:00:00:00:0a','mtu':68},"
 			"{'stream':211,'mac':'02:00:00:00:00:0A','mtu':68}]",
