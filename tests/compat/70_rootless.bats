@@ -19,6 +19,7 @@ setup_file() {
 	echo "compat:x:$USER_ID:" >>"$USER_DIR/etc/group"
 	echo compat:1000000:65536 | tee "$USER_DIR/etc/subuid" >"$USER_DIR/etc/subgid"
 	mknod -m 666 "$USER_DIR/null" c 1 3
+	mknod -m 666 "$USER_DIR/tun" c 10 200
 	if is_vm; then
 		for name in hvrun hvrun-vmm hvrun-fs guestinit vmlinux; do
 			cp -L "$(dirname "$HVRUN")/$name" "$USER_DIR/bin/"
@@ -54,6 +55,7 @@ as_user() {
 			[ -e "/etc/$file" ] && mount --bind "$dir/etc/$file" "/etc/$file"
 		done
 		mount --bind "$dir/null" /dev/null
+		[ ! -e /dev/net/tun ] || mount --bind "$dir/tun" /dev/net/tun
 		cd "$dir/home"
 		exec setpriv --reuid "$id" --regid "$id" --clear-groups env -i HOME="$dir/home" USER=compat \
 			PATH=/usr/local/bin:/usr/bin:/bin XDG_RUNTIME_DIR="$dir/run" TMPDIR="$dir/tmp" \
@@ -62,7 +64,7 @@ as_user() {
 
 pod() {
 	as_user timeout --foreground -s KILL "$PATIENCE" podman --root "$USER_DIR/storage" \
-		--runroot "$USER_DIR/run/containers" --tmpdir "$USER_DIR/run/podman" --storage-driver vfs "$@"
+		--runroot "$USER_DIR/run/containers" --tmpdir "$USER_DIR/run/p" --storage-driver vfs "$@"
 }
 
 rt() {
@@ -140,4 +142,26 @@ not mine'
 	expect 0 no_input pod exec long cat /srv/data/again
 	same "$output" outward
 	expect 0 pod rm --force --time 0 long
+}
+
+teardown() {
+	[ -z "${SERVER:-}" ] || kill "$SERVER"
+}
+
+# podman's own way of publishing ports, rootlessport, connects to a process in the namespace, where for hvrun there is none.
+@test "podman run --network slirp4netns: outwards, inwards by a published port" {
+	local port=$((20000 + RANDOM % 10000))
+	echo 'from the host' >"$USER_DIR/home/index.html"
+	busybox httpd -f -p "127.0.0.1:$port" -h "$USER_DIR/home" 3>&- 4>&- &
+	SERVER=$!
+	expect 0 no_input pod run --detach --name web --network slirp4netns:allow_host_loopback=true,port_handler=slirp4netns \
+		--publish "127.0.0.1:$((port + 1)):80" box \
+		sh -c 'mkdir /tmp/www && echo "from inside" >/tmp/www/index.html && exec busybox httpd -f -p 80 -h /tmp/www'
+	expect 0 no_input pod exec web busybox wget -q -O - "http://10.0.2.2:$port/"
+	same "$output" 'from the host'
+	inside() { [ "$(busybox wget -q -O - "http://127.0.0.1:$((port + 1))/")" = 'from inside' ]; }
+	eventually inside
+	expect 0 pod rm --force --time 0 web
+	gone() { ! pgrep -u "$USER_ID" slirp4netns; }
+	eventually gone
 }
