@@ -65,7 +65,7 @@ $(O)/gen/syscall_names.h: Makefile
 	@mkdir -p $(@D)
 	$(Q)echo '#include <sys/syscall.h>' | $(CC) -E -dM - | sed -nE \
 		's/^#define __NR_([a-z0-9_]+) ([0-9]+)$$/[\2] = "\1",/p' | sort >$@
-$(O)/obj/microvm/confine/violation.o: $(O)/gen/syscall_names.h
+$(O)/obj/microvm/confine/filter_print.o: $(O)/gen/syscall_names.h
 
 # The kernel's command line is part of the program.
 $(O)/obj/runtime/guestkernel.o: kernel-config/cmdline
@@ -77,7 +77,8 @@ vmm_obj	:= $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(con
 $(O)/hvrun-vmm: $(vmm_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
-fs_obj	:= $(call obj,$(fs_src) $(vhost_src) $(virtio_src) microvm/confine/filter.c $(base_src))
+fs_obj	:= $(call obj,$(fs_src) $(vhost_src) $(virtio_src) microvm/confine/filter.c \
+	microvm/confine/filter_print.c $(base_src))
 $(O)/hvrun-fs: $(fs_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 
 #include "base/err.h"
@@ -97,5 +98,14 @@ struct sock_filter;
 /* The program of a list: its length in instructions (at most cap), or -errno. For tests, too. */
 int filter_compile(
 	const struct filter *filter, struct sock_filter *program, unsigned cap) must_check;
+
+/*
+ * Prints "KIND CALL [ARGUMENT MASK VALUE] [rarely|refused]" for each entry of a list; for tests.
+ * KIND is the filter's with `suffix`.
+ */
+void filter_print(FILE *out, const struct filter *filter, const char *suffix);
+
+/* "openat"; NULL for a number that no call has. */
+const char *filter_call_name(unsigned nr);
 
 #endif

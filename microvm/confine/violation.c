@@ -13,12 +13,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define CODE_SECCOMP 1 /* SYS_SECCOMP, in a header that clashes with <signal.h> */
+#include "microvm/confine/filter.h"
 
-/* In an array of arrays, not of pointers: nothing of it is touched or relocated at a start. */
-static const char names[][32] = {
-#include <syscall_names.h> /* made by make */
-};
+#define CODE_SECCOMP 1 /* SYS_SECCOMP, in a header that clashes with <signal.h> */
 
 static const char *const kinds[THREAD_KINDS] = {
 	[THREAD_MAIN] = "the main thread",
@@ -70,7 +67,7 @@ static void violated(int signal, siginfo_t *info, void *context)
 {
 	struct line line = {.n = 0};
 	unsigned nr = (unsigned)info->si_syscall, kind = (unsigned)info->si_errno;
-	const char *name = violation_call_name(nr);
+	const char *name = filter_call_name(nr);
 
 	(void)signal;
 	put(&line, "hvrun-vmm: killed: ");
@@ -91,11 +88,6 @@ static void violated(int signal, siginfo_t *info, void *context)
 	/* On no list, and harmless: with the handler gone, this ends the process. */
 	for (;;)
 		(void)syscall(SYS_execve, NULL, NULL, NULL);
-}
-
-const char *violation_call_name(unsigned nr)
-{
-	return nr < sizeof(names) / sizeof(names[0]) && names[nr][0] ? names[nr] : NULL;
 }
 
 int violation_watch(void)

@@ -23,7 +23,4 @@ enum thread_kind { THREAD_MAIN, THREAD_VCPU, THREAD_DISK, THREAD_NET, THREAD_REL
  */
 int violation_watch(void) must_check;
 
-/* "openat"; NULL for a number that no call has. */
-const char *violation_call_name(unsigned nr);
-
 #endif

@@ -20,6 +20,7 @@
 #include "base/loop.h"
 #include "microvm/fs/config.h"
 #include "microvm/fs/sandbox.h"
+#include "microvm/fs/seccomp.h"
 #include "microvm/fs/server.h"
 #include "microvm/vhost/backend.h"
 
@@ -174,8 +175,13 @@ static int parse_args(int argc, char **argv, int *config_fd)
 		printf("hvrun-fs %s\n", HVRUN_VERSION);
 		return 1;
 	}
+	if (argc == 2 && !strcmp(argv[1], "--list-calls")) {
+		fs_seccomp_print(stdout);
+		return 1;
+	}
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
-		printf("Usage: hvrun-fs --config-fd N\n\n"
+		printf("Usage: hvrun-fs --config-fd N\n"
+		       "       hvrun-fs --list-calls  print the system calls that it may make\n\n"
 		       "File server of one hvrun VM (virtio-fs over vhost-user). It is started by\n"
 		       "hvrun; descriptor N holds its configuration as JSON. See hvrun-fs(8).\n");
 		return 1;

@@ -134,10 +134,15 @@ static const struct call server_calls[] = {
 };
 static const struct calls server = CALLS(server_calls);
 
+static const struct filter filter = {
+	.kind = "server", .parts = {&server}, .denied = SECCOMP_RET_KILL_PROCESS};
+
 int fs_seccomp_install(void)
 {
-	static const struct filter filter = {
-		.kind = "server", .parts = {&server}, .denied = SECCOMP_RET_KILL_PROCESS};
-
 	return filter_install(&filter);
+}
+
+void fs_seccomp_print(FILE *out)
+{
+	filter_print(out, &filter, "");
 }

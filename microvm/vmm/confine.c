@@ -113,29 +113,15 @@ int confine_loop(const struct machine *machine, struct err *e)
 	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
 }
 
-static void print_list(FILE *out, const struct filter *filter, const char *engine)
-{
-	for (unsigned p = 0; p < FILTER_PARTS_MAX && filter->parts[p]; p++) {
-		for (size_t i = 0; i < filter->parts[p]->n; i++) {
-			const struct call *call = &filter->parts[p]->table[i];
-			const char *name = violation_call_name(call->nr);
-			fprintf(out, "%s%s %s", filter->kind, engine, name ? name : "?");
-			if (call->rule == CALL_CHECKED && !call->own)
-				fprintf(out, " %u 0x%x 0x%x", call->arg, call->mask, call->value);
-			fputs(call->rarely ? " rarely\n" : "\n", out);
-		}
-	}
-}
-
 void confine_print(FILE *out)
 {
 	struct filter kvm = loop_filter(&engine_kvm_ops);
 	struct filter emulation = loop_filter(&engine_emulation_ops);
 
-	print_list(out, &kvm, "-kvm");
-	print_list(out, &emulation, "-emulation");
-	print_list(out, &vcpu_filter, "");
-	print_list(out, &disk_filter, "");
-	print_list(out, &net_filter, "");
-	print_list(out, &relay_filter, "");
+	filter_print(out, &kvm, "-kvm");
+	filter_print(out, &emulation, "-emulation");
+	filter_print(out, &vcpu_filter, "");
+	filter_print(out, &disk_filter, "");
+	filter_print(out, &net_filter, "");
+	filter_print(out, &relay_filter, "");
 }

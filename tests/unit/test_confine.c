@@ -218,10 +218,10 @@ static void test_violation(void **state)
 static void test_names(void **state)
 {
 	(void)state;
-	assert_string_equal(violation_call_name(SYS_read), "read");
+	assert_string_equal(filter_call_name(SYS_read), "read");
 	assert_string_equal(
-		violation_call_name(SYS_landlock_restrict_self), "landlock_restrict_self");
-	assert_null(violation_call_name(9999));
+		filter_call_name(SYS_landlock_restrict_self), "landlock_restrict_self");
+	assert_null(filter_call_name(9999));
 }
 
 static void *note(void *arg)
