@@ -215,7 +215,7 @@ static int act_mknod(struct attack *a)
 
 static int act_chmod(struct attack *a)
 {
-	return outcome(syscall(SYS_fchmodat, AT_FDCWD, a->doomed, 04755));
+	return outcome(syscall(SYS_chmod, a->doomed, 04755));
 }
 
 static int act_chown(struct attack *a)

@@ -93,3 +93,58 @@ no disk"
 	[ ! -e "$strict/disk" ]
 	[ "$(stat -c %a "$strict/suid")" = 755 ] || fail "set-ID: $(stat -c %a "$strict/suid")"
 }
+
+# perl -e "$LOCK" flock|posix FILE [wait]: takes such a lock, or says that it is refused, and keeps it while
+# there is FILE.hold; look FILE: says whether a POSIX lock is held.
+LOCK='
+	use Fcntl qw(:flock :DEFAULT);
+	my ($kind, $file, $wait) = @ARGV;
+	my $write = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+	open(my $f, "+<", $file) or die "$file: $!";
+	$| = 1;
+	if ($kind eq "flock") {
+		flock($f, LOCK_EX | ($wait ? 0 : LOCK_NB)) or print("$kind refused\n"), exit 1;
+	} elsif ($kind eq "posix") {
+		fcntl($f, $wait ? F_SETLKW : F_SETLK, $write) or print("$kind refused\n"), exit 1;
+	} else {
+		fcntl($f, F_GETLK, $write) or die "F_GETLK: $!";
+		print((unpack("s s x4 q q i x4", $write))[0] == F_UNLCK ? "$kind free\n" : "$kind held\n"), exit 0;
+	}
+	print "$kind taken\n";
+	sleep(1) while -e "$file.hold";
+'
+
+@test "locks that are kept on the host exclude the host's programs, and are waited for" {
+	local dir=$BATS_TEST_TMPDIR/locks kind
+	mkdir "$dir"
+	printf '{"accel": "%s", "locks": "host"}' "$HVRUN_ACCEL" >"$BATS_TEST_TMPDIR/config.json"
+	printf '%s' "$LOCK" >"$dir/lock.pl"
+	for kind in flock posix; do
+		touch "$dir/$kind" "$dir/$kind.hold" "$dir/$kind-back" "$dir/$kind-back.hold"
+	done
+	bind "$dir" /mnt
+	args /bin/sh -c 'cd /mnt; for kind in flock posix; do perl lock.pl $kind $kind wait >$kind.out & done; wait
+		perl lock.pl look posix-back; perl lock.pl flock flock-back; perl lock.pl posix posix-back
+		touch waits; perl lock.pl posix posix-back wait; perl lock.pl flock flock-back wait'
+	hv --config "$BATS_TEST_TMPDIR/config.json" run --bundle "$BUNDLE" "locks-$$" </dev/null >"$OUT" 2>"$ERR" 3>&- 4>&- &
+	# The guest's locks are the host's.
+	for kind in flock posix; do
+		eventually grep -q taken "$dir/$kind.out"
+		[ "$(perl -e "$LOCK" "$kind" "$dir/$kind")" = "$kind refused" ] || fail "$kind: not locked on the host"
+	done
+	[ "$(perl -e "$LOCK" look "$dir/posix")" = 'look held' ]
+	# And the host's are the guest's, which waits for them.
+	for kind in flock posix; do
+		perl -e "$LOCK" "$kind" "$dir/$kind-back" wait >"$dir/$kind-back.out" 3>&- 4>&- &
+		eventually grep -q taken "$dir/$kind-back.out"
+	done
+	rm "$dir"/{flock,posix}.hold
+	eventually test -e "$dir/waits"
+	rm "$dir"/{flock,posix}-back.hold
+	wait
+	expect_out 'look held
+flock refused
+posix refused
+posix taken
+flock taken'
+}
