@@ -2,7 +2,7 @@
 /*
  * Any JSON text as a create message, and what guestinit computes from a good one.
  *
- * Covers: guestinit/create.c guestinit/devcg_bpf.c guestinit/seccomp_bpf.c guestinit/path.c
+ * Covers: guestinit/create.c guestinit/devcg_bpf.c guestinit/seccomp_bpf.c
  */
 #include <linux/bpf.h>
 #include <stdbool.h>
