@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A hostile guest on the agent's connection: the input is the byte stream, cut in pieces by its
- * first byte. Meanwhile clients ask for what makes the guest's answers mean something. The session
- * must end in order whatever comes, and everyone be told.
+ * first byte. Meanwhile clients ask for what makes the guest's answers mean something, and streams
+ * are connected, break and end as each piece's first byte says. The session must end in order
+ * whatever comes, and everyone be told.
  *
  * Covers: base/msg.c microvm/vmm/agent.c microvm/vmm/session.c microvm/vmm/exec.c
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,15 +22,21 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/session.h"
 
-#define CLIENTS	  4
+#define CLIENTS	  6
 #define CONNS_MAX (SESSION_STREAMS + 3 * 64)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+struct conn {
+	const struct vsock_conn_events *events; /* NULL: closed */
+	void *arg;
+	uint32_t host_port;
+	bool connected, drained, reset;
+};
+
 struct state {
 	unsigned finishes, ends, n_conns, n_streams;
-	const struct vsock_conn_events *events[CONNS_MAX];
-	void *args[CONNS_MAX];
+	struct conn conns[CONNS_MAX];
 };
 
 static int fuzz_connect(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
@@ -42,15 +50,53 @@ static int fuzz_connect(void *arg, uint32_t host_port, int rd_fd, int wr_fd,
 		abort(); /* streams are opened once */
 	if (s->n_conns == CONNS_MAX)
 		return -ENOSPC;
-	s->events[s->n_conns] = events;
-	s->args[s->n_conns++] = conn_arg;
+	s->conns[s->n_conns++] =
+		(struct conn){.events = events, .arg = conn_arg, .host_port = host_port};
 	return 0;
 }
 
 static void fuzz_disconnect(void *arg, uint32_t host_port)
 {
-	(void)arg;
-	(void)host_port;
+	struct state *s = arg;
+
+	for (unsigned i = 0; i < s->n_conns; i++)
+		if (s->conns[i].host_port == host_port)
+			s->conns[i].reset = true;
+}
+
+static void close_conn(struct conn *conn, int reason)
+{
+	const struct vsock_conn_events *events = conn->events;
+
+	conn->events = NULL;
+	events->closed(conn->arg, reason);
+}
+
+/* What may happen to a stream next, as vsock.h has it. */
+static void step_conn(struct conn *conn, unsigned choice)
+{
+	static const int ends[] = {0, -ECONNRESET, -EPROTO, -ENOMEM};
+
+	if (!conn->events)
+		return;
+	if (conn->reset) {
+		close_conn(conn, -ECONNRESET);
+	} else if (!conn->connected) {
+		conn->connected = true;
+		if (choice % 16 == 15)
+			close_conn(conn, -ECONNREFUSED);
+		else if (conn->events->connected)
+			conn->events->connected(conn->arg);
+	} else if (choice % 8 == 1 && !conn->drained) {
+		if (conn->events->broken)
+			conn->events->broken(conn->arg, choice % 16 == 1 ? EPIPE : ENOSPC);
+	} else if (choice % 8 == 2 && !conn->drained) {
+		conn->drained = true;
+		if (conn->events->drained)
+			conn->events->drained(conn->arg);
+	} else if (choice % 8 == 3) {
+		close_conn(conn, ends[choice / 8 % 4]);
+	}
 }
 
 static int fuzz_pause_vm(void *arg, bool pause, struct err *e)
@@ -128,22 +174,63 @@ static int make_listener(struct sockaddr_un *name, socklen_t *len)
 	return sock;
 }
 
-/* Each client asks its own, over and over, and reads what comes. */
-static void ask(const int *clients)
+/* A process and its streams, as hvrun exec passes them; to be closed. */
+static unsigned make_exec(int *fds, unsigned n_streams)
 {
-	static const char *const requests[CLIENTS] = {
-		"{\"op\":\"start\"}",
-		"{\"op\":\"ps\"}",
-		"{\"op\":\"update\",\"resources\":{}}",
-		"{\"op\":\"exec\",\"process\":{}}",
+	static const char process[] = "{\"args\":[\"a\"]}";
+
+	fds[0] = fd_memfile("process", process, sizeof(process) - 1);
+	if (fds[0] < 0 || fd_seal(fds[0]) < 0)
+		abort();
+	for (unsigned i = 1; i <= n_streams; i++)
+		fds[i] = null_fd();
+	return 1 + n_streams;
+}
+
+static void ask_one(int sock, const char *request, unsigned n_streams)
+{
+	int fds[8] = {-1};
+	unsigned n = n_streams ? make_exec(fds, n_streams) : 0;
+
+	(void)!fd_send_packet(sock, request, strlen(request), fds, n);
+	while (n > 0)
+		close(fds[--n]);
+}
+
+/* Each client asks its own, over and over, the last one something else each time; and reads what
+ * comes. */
+static void ask(const int *clients, unsigned round)
+{
+	static const struct {
+		const char *text;
+		unsigned n_streams;
+	} requests[CLIENTS - 1] = {
+		{"{\"op\":\"start\"}", 0},
+		{"{\"op\":\"ps\"}", 0},
+		{"{\"op\":\"update\",\"resources\":{}}", 0},
+		{"{\"op\":\"exec\"}", 3},
+		{"{\"op\":\"exec\",\"terminal\":true,\"rows\":9,\"columns\":9,"
+		 "\"preserved\":[{\"in\":true},{\"out\":true}]}",
+			3},
 	};
+	/* An exec's client says more about its process. */
+	static const char *const more[] = {"{\"op\":\"resize\",\"rows\":24,\"columns\":80}",
+		"{\"op\":\"kill\",\"signal\":15}", "{\"op\":\"?\"}"};
+	static const char *const others[] = {"{\"op\":\"subscribe\"}", "{\"op\":\"state\"}",
+		"{\"op\":\"pause\"}", "{\"op\":\"exec\"}", "{\"op\":\"resume\"}",
+		"{\"op\":\"kill\",\"signal\":10,\"all\":true}",
+		"{\"op\":\"resize\",\"rows\":1,\"columns\":2}", "{\"op\":\"stats\"}",
+		"{\"op\":\"network\",\"network\":{}}", "{\"op\":\"kill\",\"signal\":9}"};
 	char packet[1 << 16];
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
-		int fds[3] = {null_fd(), null_fd(), null_fd()};
-		(void)!fd_send_packet(clients[i], requests[i], strlen(requests[i]), fds, 3);
-		for (unsigned k = 0; k < 3; k++)
-			close(fds[k]);
+		if (i < CLIENTS - 1)
+			ask_one(clients[i], requests[i].text, requests[i].n_streams);
+		else
+			ask_one(clients[i], others[round % (sizeof(others) / sizeof(others[0]))],
+				0);
+		if (i < CLIENTS - 1 && requests[i].n_streams && round % 4 > 0)
+			ask_one(clients[i], more[round % 4 - 1], 0);
 		while (recv(clients[i], packet, sizeof(packet), MSG_DONTWAIT) > 0)
 			;
 	}
@@ -191,26 +278,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t piece = size ? *data++ : 0;
 	size -= size > 0;
 	piece = piece ? piece * 16 : SIZE_MAX;
-	while (size) {
+	for (unsigned round = 0; size; round++) {
 		size_t n = size < piece ? size : piece;
+		unsigned choice = *data;
 		if (send(agent, data, n, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 			break;
 		data += n;
 		size -= n;
-		ask(clients);
+		ask(clients, round);
 		if (loop_run_once(&loop, 0) < 0)
 			abort();
+		for (unsigned i = 0; i < state.n_conns; i++)
+			step_conn(&state.conns[i], choice + round + i);
 	}
 	close(agent);
 	for (int i = 0; i < 4; i++)
 		if (loop_run_once(&loop, 0) < 0)
 			abort();
 	session_vm_ended(&session, ENGINE_END_RESET, "");
-	for (unsigned i = 0; i < state.n_conns; i++) {
-		if (state.events[i]->connected)
-			state.events[i]->connected(state.args[i]);
-		state.events[i]->closed(state.args[i], 0);
-	}
+	for (unsigned i = 0; i < state.n_conns; i++)
+		if (state.conns[i].events)
+			close_conn(&state.conns[i], -ECONNRESET);
 	session_stop(&session);
 	if (state.finishes != 1 || state.ends != 1)
 		abort();
