@@ -368,8 +368,8 @@ static const struct call loop_calls[] = {
 	CALL(waitid),
 	/* microvm/vhost: the guest's memory once more, as QEMU shares it */
 	CALL(madvise),
-	CALL_IF_EQUAL(fcntl, 1, F_SETFL),
 	CALL_IF_EQUAL(fcntl, 1, F_GETFL),
+	CALL_IF_EQUAL_RARELY(fcntl, 1, F_SETFL), /* of a kick that waits, as QEMU's do not */
 };
 static const struct calls engine_calls = CALLS(loop_calls);
 

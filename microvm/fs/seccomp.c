@@ -39,8 +39,7 @@ static const struct call server_calls[] = {
 	CALL_RARELY(ppoll),
 #endif
 	CALL_IF_EQUAL(fcntl, 1, F_GETFL),
-	CALL_IF_EQUAL_RARELY(
-		fcntl, 1, F_SETFL), /* of a kick that waits, as none of ours and QEMU's */
+	CALL_IF_EQUAL_RARELY(fcntl, 1, F_SETFL), /* of a kick that waits */
 	/* in the caller's name: cred.c, op_call */
 	CALL(setfsuid),
 	CALL(setfsgid),

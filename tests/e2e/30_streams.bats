@@ -69,6 +69,16 @@ out2"
 	[ "$status" -eq 0 ]
 }
 
+@test "a terminal that --console-socket is given: size, its changes, Ctrl-C, and the exit code" {
+	local socket=$BATS_TEST_TMPDIR/console file=$BATS_TEST_TMPDIR/pid code=0
+	config '.process.terminal = true'
+	args /bin/bash -c 'trap "stty size; echo resized" WINCH; trap "echo interrupted; exit 9" INT; stty size; echo ready; while :; do sleep 0.1; done'
+	timeout 300 tests/e2e/console "$socket" "$file" "$HVRUN" --root "$STATE" run --accel "$HVRUN_ACCEL" --detach \
+		--console-socket "$socket" --pid-file "$file" --bundle "$BUNDLE" "tty-$$" >"$OUT" 2>"$ERR" 3>&- 4>&- || code=$?
+	[ "$code" -eq 9 ] || fail "exit code $code"
+	hv delete "tty-$$"
+}
+
 @test "a terminal: as it was after kill -9 of hvrun" {
 	config '.process.terminal = true'
 	args /bin/bash -c 'stty size; echo ready; exec sleep 1000'
