@@ -23,7 +23,8 @@
 
 static const struct call relay_calls[] = {
 	CALL(recvmsg), CALL(sendmsg), CALL_IF_EQUAL(socket, 0, AF_UNIX), CALL(connect), CALL(close),
-	CALL(exit_group), CALL_RARELY(write), /* of a log line */
+	CALL_RARELY(exit_group), /* where it is not killed before, with the monitor */
+	CALL_RARELY(write),	 /* of a log line */
 };
 static const struct calls relay_part = CALLS(relay_calls);
 const struct filter relay_filter = {
