@@ -7,12 +7,16 @@
 @test "each call on a list is made by some test, and no test makes another" {
 	export O=${HVRUN%/*} CALLS=$BATS_FILE_TMPDIR/calls
 	cd "$BATS_TEST_DIRNAME/../.."
-	(
-		# Tests in a test: they are not to take this one's folders for their own.
-		unset "${!BATS_@}"
-		tests/e2e/calls "$HVRUN_ACCEL" 3>&-
-	)
-	run tests/e2e/calls --compare
+	# What depends on who is faster may not come the first time; uses add up.
+	for _ in 1 2; do
+		(
+			# Tests in a test: they are not to take this one's folders for their own.
+			unset "${!BATS_@}"
+			tests/e2e/calls "$HVRUN_ACCEL" 3>&-
+		)
+		run tests/e2e/calls --compare
+		[ "$status" -ne 0 ] || break
+	done
 	echo "$output"
 	grep -v 'no such thread' <<<"$output" | sed 's/^/# /' >&3
 	[ "$status" -eq 0 ]
