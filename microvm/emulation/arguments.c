@@ -76,7 +76,13 @@ static void add_machine(struct arguments *a, const struct vm_config *config)
 	add_option(a, "-accel", "tcg,thread=multi");
 	/* Five-level page tables would make each walk longer and hold nothing. */
 	add_option(a, "-cpu", "max,la57=off");
-	add_option(a, "-smp", "%u", config->vcpus);
+	/*
+	 * For a machine that can't have more than one processor QEMU (up to 8.0) leaves the guest's
+	 * memory barriers out. Its devices are threads, so each side of a queue could miss the
+	 * other's last word and wait for ever.
+	 */
+	add_option(a, "-smp", "cpus=%u,maxcpus=%u", config->vcpus,
+		config->vcpus > 1 ? config->vcpus : 2);
 }
 
 static void add_memory(struct arguments *a, const struct vm_config *config, int fd)
