@@ -14,12 +14,7 @@ $(O)/unconfined/hvrun-fs: $(fs_obj) $(unconfined_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $(call wrap,fs_sandbox_export fs_sandbox_enter fs_sandbox_close) \
 		-o $@ $^ -ljansson -lcap -lpthread
-$(O)/unconfined/hvrun $(O)/unconfined/guestinit: $(O)/unconfined/%: $(O)/%
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-$(O)/unconfined/vmlinux: kernel
-	@mkdir -p $(@D)
-	$(Q)ln -sfn ../vmlinux $@
+$(eval $(call beside,unconfined))
 
 .PHONY: bench unconfined
 unconfined: $(addprefix $(O)/unconfined/,hvrun hvrun-vmm hvrun-fs guestinit vmlinux)

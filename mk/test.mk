@@ -57,9 +57,18 @@ $(O)/tests/hostile: $(wildcard tests/hostile/*.[chS]) tests/hostile/guest.lds
 		-Wl,--no-warn-rwx-segments -Wl,-T,tests/hostile/guest.lds -o $@ $(filter %.c %.S,$^)
 e2e_helpers	:= $(O)/tests/terminal $(O)/tests/fsexercise $(O)/tests/thrash $(O)/tests/streams $(O)/tests/hostile
 
+# $(call beside,FOLDER): what hvrun wants to have beside it, in a folder with other hvrun-vmm and hvrun-fs.
+define beside
+$(O)/$(1)/hvrun $(O)/$(1)/guestinit: $(O)/$(1)/%: $(O)/%
+	@mkdir -p $$(@D)
+	$$(Q)cp $$< $$@
+$(O)/$(1)/vmlinux: kernel
+	@mkdir -p $$(@D)
+	$$(Q)ln -sfn ../vmlinux $$@
+endef
+
 # hvrun-vmm and hvrun-fs as attackers (tests/attack), for 98_escape.bats: of the same object files as
-# the programs that are installed, and of what the linker puts between them. Beside them lies what
-# hvrun wants to have beside it.
+# the programs that are installed, and of what the linker puts between them.
 attack_obj	:= $(call obj,$(wildcard tests/attack/attack.c tests/attack/attempts_*.c))
 wrap		= $(patsubst %,-Wl$(comma)--wrap=%,$(1))
 comma		:= ,
@@ -73,12 +82,7 @@ $(O)/attack/hvrun-fs: $(fs_obj) $(attack_obj) $(O)/obj/tests/attack/fs.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $(call wrap,fs_config_read fs_sandbox_enter loop_add filter_install) \
 		-o $@ $^ -ljansson -lcap -lpthread
-$(O)/attack/hvrun $(O)/attack/guestinit: $(O)/attack/%: $(O)/%
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-$(O)/attack/vmlinux: kernel
-	@mkdir -p $(@D)
-	$(Q)ln -sfn ../vmlinux $@
+$(eval $(call beside,attack))
 e2e_helpers	+= $(addprefix $(O)/attack/,hvrun hvrun-vmm hvrun-fs guestinit vmlinux)
 
 .SECONDARY:
