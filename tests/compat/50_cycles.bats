@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Many lives at once, half of them disturbed by SIGKILL: nothing may be left, and no state may lie.
+#
+# With so many VMs at once, QEMU 7.2 delivers an interrupt to a box of two processors between VMEXIT and STGI
+# within minutes, which is its kernel's end. One processor takes a quarter of an hour:
+# kvmbox: --cpus 1 --timeout 3000
 load lib
 
 @test "${CYCLES:-200} cycles of create, start, exec, kill, delete, half of them killed at a random moment of a step" {
