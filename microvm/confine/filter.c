@@ -24,8 +24,8 @@
 #endif
 
 #define JUMP_MAX    255
-#define CHECK_OPS   4 /* of one checked argument, below */
-#define PROGRAM_MAX (8 + 4 * FILTER_CALLS_MAX + CHECK_OPS * FILTER_CALLS_MAX)
+#define REACH	    (JUMP_MAX - 8) /* leaves room for what comes between a jump and its target */
+#define PROGRAM_MAX (8 + 8 * FILTER_CALLS_MAX)
 
 /* Calls from this number up to the next span's have the same fate. */
 struct span {
@@ -39,28 +39,50 @@ struct compiler {
 	unsigned n_calls;
 	struct span spans[2 * FILTER_CALLS_MAX + 1];
 	unsigned n_spans;
-	struct sock_filter *program;
-	unsigned n, cap;
+	struct sock_filter *program; /* filled from its end, as jumps go forward only */
+	unsigned first, cap;	     /* [first, cap) is filled */
 	uint32_t denied;
 	int error;
 };
 
-static void emit(struct compiler *c, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
+/* Each of these puts something before what is there. */
+static void put(struct compiler *c, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
 {
-	if (c->n == c->cap)
+	if (c->first == 0)
 		c->error = -E2BIG;
 	else
-		c->program[c->n++] = (struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
+		c->program[--c->first] =
+			(struct sock_filter){.code = code, .jt = jt, .jf = jf, .k = k};
 }
 
-static void emit_load(struct compiler *c, size_t offset_bytes)
+static void put_load(struct compiler *c, size_t offset_bytes)
 {
-	emit(c, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset_bytes);
+	put(c, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t)offset_bytes);
 }
 
-static void emit_return(struct compiler *c, uint32_t action)
+/* From what is put next to `target`. */
+static uint8_t distance(struct compiler *c, unsigned target)
 {
-	emit(c, BPF_RET | BPF_K, 0, 0, action);
+	unsigned n = target - c->first;
+
+	if (n > JUMP_MAX)
+		c->error = -E2BIG;
+	return (uint8_t)n;
+}
+
+static void put_jump(struct compiler *c, uint16_t condition, uint32_t k, unsigned yes, unsigned no)
+{
+	put(c, BPF_JMP | condition | BPF_K, distance(c, yes), distance(c, no), k);
+}
+
+/* Where a return is that a jump put soon can reach: all that can share one. */
+static unsigned put_return(struct compiler *c, uint32_t action)
+{
+	for (unsigned i = c->first; i < c->cap && i - c->first < REACH; i++)
+		if (c->program[i].code == (BPF_RET | BPF_K) && c->program[i].k == action)
+			return i;
+	put(c, BPF_RET | BPF_K, 0, 0, action);
+	return c->first;
 }
 
 static int collect(struct compiler *c, const struct filter *filter)
@@ -114,64 +136,82 @@ static int divide(struct compiler *c)
 	return 0;
 }
 
-static void emit_fate(struct compiler *c, const struct span *span)
+static bool same_load(const struct call *a, const struct call *b)
 {
-	if (!span->first) {
-		emit_return(c, c->denied);
-	} else if (span->first->rule == CALL_ALLOWED) {
-		emit_return(c, SECCOMP_RET_ALLOW);
-	} else if (span->first->rule == CALL_REFUSED) {
-		emit_return(c, SECCOMP_RET_ERRNO | span->first->value);
-	} else {
-		for (unsigned i = 0; i < span->n; i++) {
-			const struct call *call = &span->first[i];
-			/* Little-endian: the low half of an argument comes first. */
-			emit_load(c, offsetof(struct seccomp_data, args) + 8u * call->arg);
-			if (call->mask != UINT32_MAX)
-				emit(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, call->mask);
-			emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 1,
-				call->own ? (uint32_t)getpid() : call->value);
-			emit_return(c, SECCOMP_RET_ALLOW);
-		}
-		emit_return(c, c->denied);
+	return a->arg == b->arg && a->mask == UINT32_MAX && b->mask == UINT32_MAX;
+}
+
+static void put_checks(struct compiler *c, const struct call *calls, unsigned n)
+{
+	unsigned otherwise = put_return(c, c->denied), allowed = put_return(c, SECCOMP_RET_ALLOW);
+
+	for (unsigned i = n; i-- > 0; otherwise = c->first) {
+		const struct call *call = &calls[i];
+		put_jump(c, BPF_JEQ, call->own ? (uint32_t)getpid() : call->value, allowed,
+			otherwise);
+		if (i > 0 && same_load(call, call - 1))
+			continue;
+		if (call->mask != UINT32_MAX)
+			put(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, call->mask);
+		/* Little-endian: the low half of an argument comes first. */
+		put_load(c, offsetof(struct seccomp_data, args) + 8u * call->arg);
 	}
 }
 
-/* The spans [lo, hi): the lower half of them comes first, the upper half behind a jump over it. */
-static void emit_search(struct compiler *c, unsigned lo, unsigned hi)
+/* Returns where it is. */
+static unsigned put_fate(struct compiler *c, const struct span *span)
 {
-	unsigned mid = lo + (hi - lo) / 2, jump = c->n;
+	if (!span->first)
+		return put_return(c, c->denied);
+	if (span->first->rule == CALL_ALLOWED)
+		return put_return(c, SECCOMP_RET_ALLOW);
+	if (span->first->rule == CALL_REFUSED)
+		return put_return(c, SECCOMP_RET_ERRNO | span->first->value);
+	put_checks(c, span->first, span->n);
+	return c->first;
+}
 
-	if (hi - lo == 1) {
-		emit_fate(c, &c->spans[lo]);
-		return;
-	}
-	emit(c, BPF_JMP | BPF_JGE | BPF_K, 0, 0, c->spans[mid].from);
-	emit_search(c, lo, mid);
+/*
+ * The search among the spans [lo, hi); returns where it begins. A fate of one span comes last,
+ * right behind the jump to it, if it isn't there already.
+ */
+static unsigned put_search(struct compiler *c, unsigned lo, unsigned hi)
+{
+	unsigned mid = lo + (hi - lo) / 2, lower, upper = 0;
+	bool late = hi - mid == 1;
+
 	if (c->error)
-		return;
-	if (c->n - jump - 1 > JUMP_MAX)
-		c->error = -E2BIG;
-	else
-		c->program[jump].jt = (uint8_t)(c->n - jump - 1);
-	emit_search(c, mid, hi);
+		return 0;
+	if (hi - lo == 1)
+		return put_fate(c, &c->spans[lo]);
+	if (!late)
+		upper = put_search(c, mid, hi);
+	lower = put_search(c, lo, mid);
+	if (late)
+		upper = put_search(c, mid, hi);
+	put_jump(c, BPF_JGE, c->spans[mid].from, upper, lower);
+	return c->first;
 }
 
 int filter_compile(const struct filter *filter, struct sock_filter *program, unsigned cap)
 {
-	struct compiler c = {.program = program, .cap = cap, .denied = filter->denied};
+	struct compiler c = {
+		.program = program, .first = cap, .cap = cap, .denied = filter->denied};
 	int ret = collect(&c, filter);
 
 	if (ret == 0)
 		ret = divide(&c);
 	if (ret < 0)
 		return ret;
-	emit_load(&c, offsetof(struct seccomp_data, arch));
-	emit(&c, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, ARCH);
-	emit_return(&c, SECCOMP_RET_KILL_PROCESS);
-	emit_load(&c, offsetof(struct seccomp_data, nr));
-	emit_search(&c, 0, c.n_spans);
-	return c.error ? c.error : (int)c.n;
+	put_search(&c, 0, c.n_spans);
+	put_load(&c, offsetof(struct seccomp_data, nr));
+	unsigned search = c.first, other_abi = put_return(&c, SECCOMP_RET_KILL_PROCESS);
+	put_jump(&c, BPF_JEQ, ARCH, search, other_abi);
+	put_load(&c, offsetof(struct seccomp_data, arch));
+	if (c.error)
+		return c.error;
+	memmove(program, program + c.first, (cap - c.first) * sizeof(*program));
+	return (int)(cap - c.first);
 }
 
 int filter_install(const struct filter *filter)

@@ -147,6 +147,71 @@ static void test_wrong_lists(void **state)
 							     : SECCOMP_RET_ALLOW);
 }
 
+/* What a list says of a call, without a program. */
+static uint32_t meaning(const struct call *calls, unsigned n, const struct seccomp_data *data)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (calls[i].nr != data->nr)
+			continue;
+		if (calls[i].rule == CALL_ALLOWED)
+			return SECCOMP_RET_ALLOW;
+		if (calls[i].rule == CALL_REFUSED)
+			return SECCOMP_RET_ERRNO | calls[i].value;
+		if (((uint32_t)data->args[calls[i].arg] & calls[i].mask) == calls[i].value)
+			return SECCOMP_RET_ALLOW;
+	}
+	return SECCOMP_RET_KILL_PROCESS;
+}
+
+/* Lists with neighbours and gaps, and several checks of a call. */
+static void test_random_lists(void **state)
+{
+	static struct call calls[FILTER_CALLS_MAX];
+	unsigned seed = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		unsigned n = 0, nr = 0, len, steps, wanted = 1 + (unsigned)rand_r(&seed) % 60;
+		struct sock_filter program[CAP];
+		while (n < wanted) {
+			uint8_t rule = (uint8_t)(rand_r(&seed) % 3);
+			unsigned rules = rule == CALL_CHECKED ? 1 + (unsigned)rand_r(&seed) % 3 : 1;
+			nr += 1 + (unsigned)rand_r(&seed) % 3;
+			for (unsigned i = 0; i < rules; i++)
+				calls[n++] = (struct call){.nr = (uint16_t)nr,
+					.rule = rule,
+					.arg = (uint8_t)(rand_r(&seed) % 3),
+					.mask = rand_r(&seed) % 2 ? UINT32_MAX : 1,
+					.value = (uint32_t)(rand_r(&seed) % 2)};
+		}
+		const struct calls list = {.table = calls, .n = n};
+		const struct filter f = {.parts = {&list}, .denied = SECCOMP_RET_KILL_PROCESS};
+		int ret = filter_compile(&f, program, CAP);
+		assert_true(ret > 0);
+		len = (unsigned)ret;
+		for (unsigned i = 0; i < 8 * (nr + 2); i++) {
+			const struct seccomp_data data = {.nr = (int)(i / 8),
+				.arch = AUDIT_ARCH_X86_64,
+				.args = {i & 1, i >> 1 & 1, i >> 2 & 1}};
+			assert_int_equal(
+				run(program, len, &data, &steps), meaning(calls, n, &data));
+		}
+	}
+}
+
+/* Whoever is allowed or denied alike shares the program's end. */
+static void test_short_program(void **state)
+{
+	static const struct call apart_calls[] = {CALL(read), CALL(open), CALL(stat), CALL(lseek)};
+	static const struct calls apart = CALLS(apart_calls);
+	const struct filter f = {.parts = {&apart}, .denied = SECCOMP_RET_KILL_PROCESS};
+	struct sock_filter program[CAP];
+
+	(void)state;
+	/* Two loads, one check of the architecture, 7 jumps among 8 spans, 2 ends. */
+	assert_int_equal(filter_compile(&f, program, CAP), 12);
+}
+
 /* The filter's effect in a process of its own, which has a violation; its last words to text. */
 static int violate(void (*act)(void), char *text, size_t cap)
 {
@@ -219,8 +284,7 @@ static void test_names(void **state)
 {
 	(void)state;
 	assert_string_equal(filter_call_name(SYS_read), "read");
-	assert_string_equal(
-		filter_call_name(SYS_landlock_restrict_self), "landlock_restrict_self");
+	assert_string_equal(filter_call_name(SYS_landlock_restrict_self), "landlock_restrict_self");
 	assert_null(filter_call_name(9999));
 }
 
@@ -330,6 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_program),
 		cmocka_unit_test(test_wrong_lists),
+		cmocka_unit_test(test_random_lists),
+		cmocka_unit_test(test_short_program),
 		cmocka_unit_test(test_violation),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_thread),
