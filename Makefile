@@ -77,8 +77,8 @@ vmm_obj	:= $(call obj,$(vmm_src) $(devices_src) $(vhost_src) $(virtio_src) $(con
 $(O)/hvrun-vmm: $(vmm_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lpthread
-fs_obj	:= $(call obj,$(fs_src) $(vhost_src) $(virtio_src) microvm/confine/filter.c \
-	microvm/confine/filter_print.c $(base_src))
+fs_obj	:= $(call obj,$(fs_src) $(vhost_src) $(virtio_src) \
+	$(addprefix microvm/confine/,filter.c filter_print.c landlock.c) $(base_src))
 $(O)/hvrun-fs: $(fs_obj)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -ljansson -lcap -lpthread

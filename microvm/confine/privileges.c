@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/landlock.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -15,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "microvm/confine/landlock.h"
 
 static int capabilities_get(struct __user_cap_data_struct caps[2])
 {
@@ -60,24 +60,11 @@ static int become(uid_t uid, struct err *e)
 	return getppid() == parent ? 0 : err_set(e, ESRCH, "hvrun has ended meanwhile");
 }
 
-/* The kernel's struct, whole; older headers have less of it. */
-struct landlock_rules {
-	uint64_t handled_access_fs, handled_access_net, scoped;
-};
-
-#define LANDLOCK_FS_FIRST      ((UINT64_C(1) << 13) - 1) /* version 1: execute to make_sym */
-#define LANDLOCK_FS_REFER      (UINT64_C(1) << 13)	 /* version 2 */
-#define LANDLOCK_FS_TRUNCATE   (UINT64_C(1) << 14)	 /* version 3 */
-#define LANDLOCK_NET_TCP       (UINT64_C(3))		 /* version 4: bind and connect */
-#define LANDLOCK_FS_IOCTL_DEV  (UINT64_C(1) << 15)	 /* version 5 */
-#define LANDLOCK_SCOPE_SOCKETS (UINT64_C(1))		 /* version 6: abstract Unix sockets */
-
 /* Handles everything and allows nothing. What is open stays usable. */
 static void forbid_files(void)
 {
 	struct landlock_rules rules = {.handled_access_fs = LANDLOCK_FS_FIRST};
-	long version =
-		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	long version = landlock_version();
 
 	if (version < 1) {
 		log_debug("no Landlock: %s", strerror(errno));
@@ -87,14 +74,11 @@ static void forbid_files(void)
 		rules.handled_access_fs |= LANDLOCK_FS_REFER;
 	if (version >= 3)
 		rules.handled_access_fs |= LANDLOCK_FS_TRUNCATE;
-	if (version >= 4)
-		rules.handled_access_net = LANDLOCK_NET_TCP;
 	if (version >= 5)
 		rules.handled_access_fs |= LANDLOCK_FS_IOCTL_DEV;
-	if (version >= 6)
-		rules.scoped = LANDLOCK_SCOPE_SOCKETS;
-	cleanup_close int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0);
-	if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+	landlock_no_sockets(&rules, version);
+	cleanup_close int fd = landlock_create(&rules);
+	if (fd < 0 || landlock_restrict(fd) < 0)
 		log_debug("Landlock: %s", strerror(errno));
 }
 

@@ -11,12 +11,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-
-#define ABI_REFER    2 /* renames and links between directories can be allowed */
-#define ABI_TRUNCATE 3
-
-/* Not in the headers of Linux 6.1. */
-#define ACCESS_TRUNCATE (1ull << 14)
+#include "microvm/confine/landlock.h"
 
 #define ACCESS_FILE                                                                                \
 	(LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_READ_FILE)
@@ -43,21 +38,23 @@ static int allow(int ruleset, const struct export *export, uint64_t access)
 
 int fs_landlock(const struct exports *exports)
 {
-	struct landlock_ruleset_attr attr = {.handled_access_fs = ACCESS_FILE | ACCESS_DIR};
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct landlock_rules rules = {0};
+	long version = landlock_version();
 
-	if (abi < ABI_REFER)
+	if (exports && version >= 2) /* else renames between directories could not be allowed */
+		rules.handled_access_fs = ACCESS_FILE | ACCESS_DIR;
+	if (exports && version >= 3)
+		rules.handled_access_fs |= LANDLOCK_FS_TRUNCATE;
+	landlock_no_sockets(&rules, version);
+	if (exports ? !rules.handled_access_fs : !rules.handled_access_net)
 		return -EOPNOTSUPP;
-	if (abi >= ABI_TRUNCATE)
-		attr.handled_access_fs |= ACCESS_TRUNCATE;
-	cleanup_close int ruleset =
-		(int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
+	cleanup_close int ruleset = landlock_create(&rules);
 	if (ruleset < 0)
 		return -errno;
-	for (unsigned i = 0; i < exports->n; i++) {
-		int ret = allow(ruleset, exports->items[i], attr.handled_access_fs);
+	for (unsigned i = 0; exports && i < exports->n; i++) {
+		int ret = allow(ruleset, exports->items[i], rules.handled_access_fs);
 		if (ret < 0)
 			return ret;
 	}
-	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
+	return landlock_restrict(ruleset) < 0 ? -errno : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mounts, root, network, memory and capabilities; see sandbox.h. The system calls are in seccomp.c,
+ * Mounts, root, memory and capabilities; see sandbox.h. The system calls are in seccomp.c,
  * Landlock is in landlock.c.
  */
 #include "microvm/fs/sandbox.h"
@@ -110,14 +110,14 @@ int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e)
 	if (!privileged)
 		return 0;
 	if (!may_leave()) {
-		log_warn("the host's mounts and network stay in reach: CAP_SYS_ADMIN is missing");
+		log_warn("the host's mounts stay in reach: CAP_SYS_ADMIN is missing");
 		return 0;
 	}
 	cleanup_close int fds = open_tree_clone(AT_FDCWD, PROC_FDS, 0);
 	if (fds < 0)
 		return err_sys(e, -fds, "%s", PROC_FDS);
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
-		return err_sys(e, errno, "namespaces");
+	if (unshare(CLONE_NEWNS) < 0)
+		return err_sys(e, errno, "mount namespace");
 	int ret = emptyfs_replace_root(fds, e);
 	if (ret < 0)
 		return ret;
@@ -160,16 +160,15 @@ int fs_sandbox_close(bool privileged, const struct exports *exports, bool *bound
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "no_new_privs");
 	*bound = false;
-	if (!privileged) {
-		int ret = fs_landlock(exports);
-		if (ret == -EOPNOTSUPP)
-			log_debug("this kernel has no Landlock to keep to the exports with");
-		else if (ret < 0)
-			return err_sys(e, -ret, "Landlock");
-		else
-			*bound = true;
-	}
-	int ret = fs_seccomp_install();
+	int ret = fs_landlock(privileged ? NULL : exports);
+	if (ret == -EOPNOTSUPP)
+		log_debug("this kernel has no Landlock to keep %s with",
+			privileged ? "from sockets" : "to the exports");
+	else if (ret < 0)
+		return err_sys(e, -ret, "Landlock");
+	else
+		*bound = !privileged;
+	ret = fs_seccomp_install();
 	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
 }
 
