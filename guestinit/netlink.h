@@ -13,7 +13,7 @@
 
 #include "base/err.h"
 
-#define NETLINK_REQUEST_BYTES 512
+#define NETLINK_REQUEST_BYTES 2048  /* a route with 32 ways takes half of it */
 #define NETLINK_ANSWER_BYTES  32768 /* what the kernel fills at most for one read of a dump */
 
 struct netlink {

@@ -191,6 +191,11 @@ static void pass_run(struct guest *guest, struct network_pass *p)
 	pass_items_remove(p);
 	pass_links_set(p);
 	pass_items_add(p);
+	if (p->one_way)
+		agent_log(guest->agent, LOG_LEVEL_WARNING,
+			"network: the guest's kernel knows one way to an IPv4 destination (it has "
+			"no "
+			"IP_ROUTE_MULTIPATH): further ones are left out");
 }
 
 static int network_run(struct guest *guest, struct network_pass *p)

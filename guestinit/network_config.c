@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WEIGHT_MAX 256 /* of a hop: the kernel has a byte for it, from 1 on */
+
 static bool ip_parse(const char *text, struct net_ip *ip)
 {
 	if (inet_pton(AF_INET, text, ip->bytes) == 1)
@@ -152,6 +154,23 @@ static int decode_interfaces(struct decode *d, const json_t *value, void *out)
 		sizeof(struct net_interface), out);
 }
 
+#define HOP(member) offsetof(struct net_hop, member)
+
+static const struct decode_field hop_fields[] = {
+	FIELD("gateway", DECODE_CUSTOM, HOP(gateway), .custom = decode_ip),
+	FIELD("interface", DECODE_STRING, HOP(interface_name), .required = true),
+	FIELD("weight", DECODE_U32, HOP(weight)),
+	FIELD("onlink", DECODE_BOOL, HOP(onlink)),
+	FIELD_END,
+};
+
+static int decode_hops(struct decode *d, const json_t *value, void *out)
+{
+	if (json_is_array(value) && json_array_size(value) == 0)
+		return decode_fail(d, "has no element");
+	return decode_bounded(d, value, NETWORK_HOPS_MAX, hop_fields, sizeof(struct net_hop), out);
+}
+
 #define ROUTE(member) offsetof(struct net_route, member)
 
 static const struct decode_field route_fields[] = {
@@ -166,7 +185,10 @@ static const struct decode_field route_fields[] = {
 	FIELD("scope", DECODE_U32, ROUTE(scope)),
 	FIELD("type", DECODE_U32, ROUTE(type)),
 	FIELD("protocol", DECODE_U32, ROUTE(protocol)),
+	FIELD("mtu", DECODE_U32, ROUTE(mtu)),
+	FIELD("advmss", DECODE_U32, ROUTE(advmss)),
 	FIELD("onlink", DECODE_BOOL, ROUTE(onlink)),
+	FIELD("nexthops", DECODE_CUSTOM, ROUTE(hops), .custom = decode_hops),
 	FIELD_END,
 };
 
@@ -298,6 +320,38 @@ static int check_route_numbers(struct decode *d, struct net_route *r)
 	return 0;
 }
 
+/* An IPv4 route may have a gateway with an IPv6 address (RFC 5549), but not the reverse. */
+static int check_gateway(struct decode *d, const struct net_ip *gateway, uint8_t family)
+{
+	return gateway->family == AF_INET && family == AF_INET6
+		? fail_at(d, "gateway", "is of another family")
+		: 0;
+}
+
+static int check_hop(
+	struct decode *d, const struct network_config *config, struct net_hop *hop, uint8_t family)
+{
+	hop->weight = hop->weight ? hop->weight : 1;
+	if (hop->weight > WEIGHT_MAX)
+		return fail_at(d, "weight", "%u is out of range", hop->weight);
+	int ret = check_gateway(d, &hop->gateway, family);
+	return ret < 0 ? ret : find_interface(d, config, hop->interface_name, &hop->interface);
+}
+
+static int check_hops(struct decode *d, const struct network_config *config, struct net_route *r)
+{
+	if (r->gateway.family || r->interface_name || r->onlink)
+		return fail_at(d, "nexthops", "beside a way of the route itself");
+	for (size_t i = 0; i < r->hops.n; i++) {
+		size_t old = decode_enter(d, ".nexthops[%zu]", i);
+		int ret = check_hop(d, config, &r->hops.v[i], r->destination.ip.family);
+		if (ret < 0)
+			return ret;
+		decode_leave(d, old);
+	}
+	return 0;
+}
+
 static int check_route(struct decode *d, const struct network_config *config, struct net_route *r)
 {
 	uint8_t family = r->destination.ip.family;
@@ -307,15 +361,18 @@ static int check_route(struct decode *d, const struct network_config *config, st
 		return ret;
 	if (r->family && r->family != (family == AF_INET ? 4 : 6))
 		return fail_at(d, "family", "is not that of the destination");
-	/* An IPv4 route may have a gateway with an IPv6 address (RFC 5549), but not the reverse. */
-	if (r->gateway.family == AF_INET && family == AF_INET6)
-		return fail_at(d, "gateway", "is of another family");
+	ret = check_gateway(d, &r->gateway, family);
+	if (ret < 0)
+		return ret;
 	if (r->source.family && r->source.family != family)
 		return fail_at(d, "source", "is of another family");
 	r->interface = NETWORK_NO_INTERFACE;
 	if (route_is_dead_end(r))
-		return r->gateway.family ? fail_at(d, "gateway", "there is none to such a type")
-					 : 0;
+		return r->gateway.family || r->hops.n
+			? fail_at(d, "gateway", "there is none to such a type")
+			: 0;
+	if (r->hops.n)
+		return check_hops(d, config, r);
 	if (!r->interface_name)
 		return fail_at(d, "interface", "is missing");
 	return find_interface(d, config, r->interface_name, &r->interface);
@@ -422,6 +479,21 @@ static bool interface_equal(
 	return net_mac_equal(&a_config->interfaces.v[a].device, &b_config->interfaces.v[b].device);
 }
 
+static bool hops_equal(const struct network_config *a_config, const struct net_route *a,
+	const struct network_config *b_config, const struct net_route *b)
+{
+	if (a->hops.n != b->hops.n)
+		return false;
+	for (size_t i = 0; i < a->hops.n; i++) {
+		const struct net_hop *x = &a->hops.v[i], *y = &b->hops.v[i];
+		if (!ip_equal(&x->gateway, &y->gateway) || x->weight != y->weight ||
+			x->onlink != y->onlink ||
+			!interface_equal(a_config, x->interface, b_config, y->interface))
+			return false;
+	}
+	return true;
+}
+
 bool net_route_equal(const struct network_config *a_config, const struct net_route *a,
 	const struct network_config *b_config, const struct net_route *b)
 {
@@ -429,7 +501,8 @@ bool net_route_equal(const struct network_config *a_config, const struct net_rou
 		a->destination.bits == b->destination.bits && ip_equal(&a->gateway, &b->gateway) &&
 		ip_equal(&a->source, &b->source) && a->table == b->table &&
 		a->metric == b->metric && a->scope == b->scope && a->type == b->type &&
-		a->protocol == b->protocol && a->onlink == b->onlink &&
+		a->protocol == b->protocol && a->mtu == b->mtu && a->advmss == b->advmss &&
+		a->onlink == b->onlink && hops_equal(a_config, a, b_config, b) &&
 		interface_equal(a_config, a->interface, b_config, b->interface);
 }
 

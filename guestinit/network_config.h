@@ -19,6 +19,7 @@
 #define NETWORK_INTERFACES_MAX 8
 #define NETWORK_ADDRESSES_MAX  256 /* of all interfaces together */
 #define NETWORK_ROUTES_MAX     4096
+#define NETWORK_HOPS_MAX       32 /* of one route */
 #define NETWORK_NEIGHBOURS_MAX 1024
 #define NETWORK_MTU_MIN	       68
 #define NETWORK_MTU_MAX	       65535
@@ -60,6 +61,15 @@ struct net_interface {
 	DECLARE_LIST(net_address) addresses;
 };
 
+/* One of several ways to a destination. */
+struct net_hop {
+	struct net_ip gateway;
+	const char *interface_name;
+	int interface;
+	uint32_t weight; /* 1 to 256 */
+	bool onlink;
+};
+
 /* rtnetlink(7) says what the numbers mean; those that the message leaves out have ip(8)'s values.
  */
 struct net_route {
@@ -69,7 +79,9 @@ struct net_route {
 	const char *interface_name;
 	int interface; /* in `interfaces`, or NETWORK_… */
 	uint32_t table, metric, scope, type, protocol;
+	uint32_t mtu, advmss; /* 0: none of its own */
 	bool onlink;
+	DECLARE_LIST(net_hop) hops; /* in the place of gateway, interface and onlink */
 };
 
 struct net_neighbour {

@@ -91,15 +91,35 @@ static int old_index(const struct network_pass *p, int interface)
 	return after >= 0 && p->index[after] ? p->index[after] : -1;
 }
 
+/*
+ * The devices of an old route's ways, as link_route wants them. False when none is left. A route
+ * with several is not taken away with one of them: the spare that it was goes on standing there.
+ */
+static bool old_ways(const struct network_pass *p, const struct net_route *r, int *index)
+{
+	bool any = false;
+
+	if (!r->hops.n)
+		return (*index = old_index(p, r->interface)) >= 0;
+	for (size_t i = 0; i < r->hops.n; i++) {
+		int interface = r->hops.v[i].interface, device = old_index(p, interface);
+		if (device < 0)
+			device = p->network->index[interface];
+		index[i] = device;
+		any |= index[i] != 0;
+	}
+	return any;
+}
+
 static void remove_routes(struct network_pass *p)
 {
 	char text[INET6_ADDRSTRLEN];
+	int index[NETWORK_HOPS_MAX];
 	size_t hint = 0;
 
 	for (size_t i = 0; i < p->old->routes.n; i++) {
 		const struct net_route *r = &p->old->routes.v[i];
-		int index = old_index(p, r->interface);
-		if (index < 0 || !pass_knows(p, &r->destination.ip) ||
+		if (!pass_knows(p, &r->destination.ip) || !old_ways(p, r, index) ||
 			has_route(p->wanted, &hint, p->old, r))
 			continue;
 		int ret = link_route(&p->nl, RTM_DELROUTE, index, r);
@@ -195,25 +215,94 @@ static int wanted_index(const struct network_pass *p, int interface, bool *renew
 									       : -1;
 }
 
+/* wanted_index, or -1 too where the interface does not know the route's family. */
+static int way_index(
+	const struct network_pass *p, const struct net_route *r, int interface, bool *renew)
+{
+	int index = wanted_index(p, interface, renew);
+
+	return interface >= 0 && index >= 0 &&
+			!interface_knows(p, (size_t)interface, &r->destination.ip)
+		? -1
+		: index;
+}
+
+/* The devices of a wanted route's ways. False when there is none now. */
+static bool wanted_ways(
+	const struct network_pass *p, const struct net_route *r, int *index, bool *renew)
+{
+	bool any = false, renew_one;
+
+	if (!r->hops.n)
+		return (*index = way_index(p, r, r->interface, renew)) >= 0;
+	*renew = p->network->incomplete;
+	for (size_t i = 0; i < r->hops.n; i++) {
+		int device = way_index(p, r, r->hops.v[i].interface, &renew_one);
+		index[i] = device > 0 ? device : 0;
+		any |= index[i] != 0;
+		*renew |= index[i] && renew_one;
+	}
+	return any;
+}
+
+/*
+ * A route with several ways that is put back would stand behind itself, with all of its ways or
+ * those that were there before.
+ */
+static void make_room(struct network_pass *p, const struct net_route *r, const int *index)
+{
+	int before[NETWORK_HOPS_MAX];
+	bool any = false, renew;
+
+	for (size_t i = 0; i < r->hops.n; i++) {
+		before[i] = wanted_index(p, r->hops.v[i].interface, &renew) > 0 && !renew ? index[i]
+											  : 0;
+		any |= before[i] != 0;
+	}
+	/* What is not there can't be in the way. */
+	if (link_route(&p->nl, RTM_DELROUTE, index, r) < 0 && any)
+		(void)!link_route(&p->nl, RTM_DELROUTE, before, r);
+}
+
+/* Kernels without IP_ROUTE_MULTIPATH get the first way of several. */
+static int add_route(struct network_pass *p, const struct net_route *r, const int *index)
+{
+	int ret = link_route(&p->nl, RTM_NEWROUTE, index, r);
+	struct net_route one = *r;
+	size_t first = 0;
+
+	if (ret != -EINVAL || !r->hops.n || r->destination.ip.family != AF_INET)
+		return ret;
+	while (!index[first])
+		first++;
+	one.hops.n = 0;
+	one.gateway = r->hops.v[first].gateway;
+	one.onlink = r->hops.v[first].onlink;
+	if (link_route(&p->nl, RTM_NEWROUTE, &index[first], &one) < 0)
+		return ret;
+	p->one_way = true;
+	return 0;
+}
+
 /* Gateways must be reachable before they are named. */
 static void add_routes(struct network_pass *p, bool gateways)
 {
 	char text[INET6_ADDRSTRLEN];
+	int index[NETWORK_HOPS_MAX];
 	size_t hint = 0;
 	bool renew;
 
 	for (size_t i = 0; i < p->wanted->routes.n; i++) {
 		const struct net_route *r = &p->wanted->routes.v[i];
-		int index = wanted_index(p, r->interface, &renew);
-		if ((r->gateway.family != 0) != gateways || index < 0 ||
-			!pass_knows(p, &r->destination.ip))
+		if ((r->gateway.family || r->hops.n) != gateways ||
+			!pass_knows(p, &r->destination.ip) || !wanted_ways(p, r, index, &renew))
 			continue;
-		if (!renew && p->old && has_route(p->old, &hint, p->wanted, r))
+		bool known = p->old && has_route(p->old, &hint, p->wanted, r);
+		if (!renew && known)
 			continue;
-		if (r->interface >= 0 &&
-			!interface_knows(p, (size_t)r->interface, &r->destination.ip))
-			continue;
-		int ret = link_route(&p->nl, RTM_NEWROUTE, index, r);
+		if (known && r->hops.n)
+			make_room(p, r, index);
+		int ret = add_route(p, r, index);
 		if (ret < 0 && ret != -EEXIST)
 			pass_fail(p, r->interface_name ? r->interface_name : "routes", ret,
 				"can't add the route to %s/%u", ip_text(&r->destination.ip, text),

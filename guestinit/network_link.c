@@ -280,10 +280,90 @@ int link_address(struct netlink *nl, uint16_t type, int index, const struct net_
 	return netlink_talk(nl, &r, NULL, NULL);
 }
 
-int link_route(struct netlink *nl, uint16_t type, int index, const struct net_route *route)
+/* An attribute behind *len bytes of a blob that has room for it. */
+static void blob_put(char *blob, size_t *len, uint16_t type, const void *data, size_t len_bytes)
 {
-	const uint8_t family = route->destination.ip.family;
-	const struct rtmsg header = {.rtm_family = family,
+	const struct rtattr attr = {.rta_len = (uint16_t)RTA_LENGTH(len_bytes), .rta_type = type};
+
+	memcpy(blob + *len, &attr, sizeof(attr));
+	memcpy(blob + *len + RTA_LENGTH(0), data, len_bytes);
+	*len += RTA_ALIGN(attr.rta_len);
+}
+
+/* The value of RTA_GATEWAY, or of RTA_VIA, which names the family (IPv6 for IPv4) before it. */
+struct gateway {
+	uint16_t type;
+	size_t len_bytes; /* 0: there is none */
+	uint8_t bytes[sizeof(uint16_t) + 16];
+};
+
+static struct gateway gateway_of(const struct net_ip *ip, uint8_t family)
+{
+	bool same = ip->family == family;
+	struct gateway g = {.type = same ? RTA_GATEWAY : RTA_VIA};
+	const uint16_t named = ip->family;
+	size_t before = same ? 0 : sizeof(named);
+
+	if (!ip->family)
+		return g;
+	memcpy(g.bytes, &named, before);
+	memcpy(g.bytes + before, ip->bytes, ip_bytes(ip->family));
+	g.len_bytes = before + ip_bytes(ip->family);
+	return g;
+}
+
+#define HOP_BYTES (sizeof(struct rtnexthop) + RTA_SPACE(sizeof(((struct gateway *)0)->bytes)))
+
+static void put_hops(struct netlink_request *r, const struct net_route *route, const int *index)
+{
+	char blob[NETWORK_HOPS_MAX * HOP_BYTES] = {0};
+	size_t len = 0;
+
+	for (size_t i = 0; i < route->hops.n; i++) {
+		const struct net_hop *hop = &route->hops.v[i];
+		const struct gateway g = gateway_of(&hop->gateway, route->destination.ip.family);
+		size_t start = len;
+		if (!index[i])
+			continue;
+		len += sizeof(struct rtnexthop);
+		if (g.len_bytes)
+			blob_put(blob, &len, g.type, g.bytes, g.len_bytes);
+		const struct rtnexthop header = {.rtnh_len = (uint16_t)(len - start),
+			.rtnh_flags = hop->onlink ? RTNH_F_ONLINK : 0,
+			.rtnh_hops = (uint8_t)(hop->weight - 1),
+			.rtnh_ifindex = index[i]};
+		memcpy(blob + start, &header, sizeof(header));
+	}
+	netlink_put(r, RTA_MULTIPATH, blob, len);
+}
+
+static void put_metrics(struct netlink_request *r, const struct net_route *route)
+{
+	char blob[2 * RTA_SPACE(sizeof(uint32_t))] = {0};
+	size_t len = 0;
+
+	if (route->mtu)
+		blob_put(blob, &len, RTAX_MTU, &route->mtu, sizeof(route->mtu));
+	if (route->advmss)
+		blob_put(blob, &len, RTAX_ADVMSS, &route->advmss, sizeof(route->advmss));
+	if (len)
+		netlink_put(r, RTA_METRICS, blob, len);
+}
+
+/* The one way of a route that has no hops. */
+static void put_way(struct netlink_request *r, const struct net_route *route, int index)
+{
+	const struct gateway g = gateway_of(&route->gateway, route->destination.ip.family);
+
+	if (g.len_bytes)
+		netlink_put(r, g.type, g.bytes, g.len_bytes);
+	if (index)
+		netlink_put_u32(r, RTA_OIF, (uint32_t)index);
+}
+
+int link_route(struct netlink *nl, uint16_t type, const int *index, const struct net_route *route)
+{
+	const struct rtmsg header = {.rtm_family = route->destination.ip.family,
 		.rtm_dst_len = route->destination.bits,
 		.rtm_table = route->table <= UINT8_MAX ? (uint8_t)route->table : RT_TABLE_UNSPEC,
 		.rtm_protocol = (uint8_t)route->protocol,
@@ -296,19 +376,12 @@ int link_route(struct netlink *nl, uint16_t type, int index, const struct net_ro
 		sizeof(header));
 	if (route->destination.bits)
 		put_ip(&r, RTA_DST, &route->destination.ip);
-	if (route->gateway.family == family) {
-		put_ip(&r, RTA_GATEWAY, &route->gateway);
-	} else if (route->gateway.family) {
-		struct {
-			uint16_t family;
-			uint8_t bytes[16];
-		} via = {.family = route->gateway.family};
-		memcpy(via.bytes, route->gateway.bytes, sizeof(via.bytes));
-		netlink_put(&r, RTA_VIA, &via, sizeof(via));
-	}
+	if (route->hops.n)
+		put_hops(&r, route, index);
+	else
+		put_way(&r, route, *index);
 	put_ip(&r, RTA_PREFSRC, &route->source);
-	if (index)
-		netlink_put_u32(&r, RTA_OIF, (uint32_t)index);
+	put_metrics(&r, route);
 	netlink_put_u32(&r, RTA_TABLE, route->table);
 	if (route->metric)
 		netlink_put_u32(&r, RTA_PRIORITY, route->metric);

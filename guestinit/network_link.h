@@ -61,8 +61,12 @@ int link_flush(struct netlink *nl, int index) must_check;
 int link_address(
 	struct netlink *nl, uint16_t type, int index, const struct net_address *a) must_check;
 
-/* RTM_NEWROUTE behind those of the same destination, or RTM_DELROUTE. index 0: none. */
-int link_route(struct netlink *nl, uint16_t type, int index, const struct net_route *r) must_check;
+/*
+ * RTM_NEWROUTE behind those of the same destination, or RTM_DELROUTE. `index` is the device of each
+ * of its hops (0: that one is left out), or where it has none, the route's (0: none).
+ */
+int link_route(
+	struct netlink *nl, uint16_t type, const int *index, const struct net_route *r) must_check;
 
 /* RTM_NEWNEIGH (replaces) or RTM_DELNEIGH of a permanent neighbour. */
 int link_neighbour(

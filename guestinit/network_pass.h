@@ -12,6 +12,7 @@ struct network_pass {
 	int home_fd;		  /* that namespace, when the container has another one; else -1 */
 	int proc_fd;
 	bool ipv6;			     /* the kernel has it */
+	bool one_way;			     /* it knows but one way to an IPv4 destination */
 	int index[NETWORK_INTERFACES_MAX];   /* of wanted's; 0: there is no such device */
 	int before[NETWORK_INTERFACES_MAX];  /* the same interface in old, or -1 */
 	bool renew[NETWORK_INTERFACES_MAX];  /* its addresses and all else must be put (back) */

@@ -19,10 +19,13 @@ static json_t *interface_json(
 		interface->addresses);
 }
 
+/* Whether what an entry goes through is there; what goes through nothing always is. */
 static bool has_interface(const json_t *interfaces, const json_t *entry)
 {
 	const char *name = json_string_value(json_object_get(entry, "interface"));
 
+	if (!name)
+		return true;
 	for (size_t i = 0; i < json_array_size(interfaces); i++)
 		if (strcmp(json_string_value(
 				   json_object_get(json_array_get(interfaces, i), "name")),
@@ -31,17 +34,39 @@ static bool has_interface(const json_t *interfaces, const json_t *entry)
 	return false;
 }
 
+/* The route with those of its ways that are there; NULL with *ret as it is when it has none. */
+static json_t *copy_ways(const json_t *interfaces, json_t *route, int *ret)
+{
+	const json_t *hops = json_object_get(route, "nexthops");
+	cleanup_json json_t *left = json_array();
+	cleanup_json json_t *out = json_copy(route);
+
+	for (size_t i = 0; i < json_array_size(hops); i++)
+		if (has_interface(interfaces, json_array_get(hops, i)) &&
+			json_array_append(left, json_array_get(hops, i)) < 0)
+			*ret = -1;
+	if (json_array_size(left) == 0)
+		return NULL;
+	if (!out || json_object_set(out, "nexthops", left) < 0)
+		*ret = -1;
+	return steal_ptr(&out);
+}
+
 enum which { ALL, DIRECT, BY_GATEWAY };
 
 static int copy(json_t *out, const json_t *interfaces, const json_t *list, enum which which)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		json_t *entry = json_array_get(list, i);
-		bool gateway = json_object_get(entry, "gateway") != NULL;
+		bool several = json_object_get(entry, "nexthops") != NULL;
+		bool gateway = several || json_object_get(entry, "gateway");
+		int ret = 0;
 		if ((which == DIRECT && gateway) || (which == BY_GATEWAY && !gateway) ||
 			!has_interface(interfaces, entry))
 			continue;
-		if (json_array_append(out, entry) < 0)
+		cleanup_json json_t *route =
+			several ? copy_ways(interfaces, entry, &ret) : json_incref(entry);
+		if (ret < 0 || (route && json_array_append(out, route) < 0))
 			return -1;
 	}
 	return 0;

@@ -22,7 +22,7 @@
 struct scanner {
 	const struct net_wanted *wanted;
 	struct net_interface *list;
-	size_t n, n_addresses;
+	size_t n, n_addresses, n_ways;
 	json_t *routes, *neighbours;
 };
 
@@ -192,31 +192,101 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 	return ret < 0 ? -ENOMEM : 0;
 }
 
-/* Of several ways to one destination the first: a NETWORK has one for each. */
-static void first_hop(struct attrs *attrs)
+/* A gateway may be of the other family. NULL when there is none. */
+static const char *gateway_of(const struct attrs *attrs, int family, char text[INET6_ADDRSTRLEN])
 {
-	const struct nlattr *many = attrs->at[RTA_MULTIPATH];
-	const struct rtnexthop *hop;
-	struct attrs inner = {0};
-
-	if (!many || mnl_attr_get_payload_len(many) < sizeof(*hop))
-		return;
-	hop = mnl_attr_get_payload(many);
-	if (hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > mnl_attr_get_payload_len(many))
-		return;
-	mnl_attr_parse_payload(hop + 1, hop->rtnh_len - sizeof(*hop), keep_attr, &inner);
-	if (inner.at[RTA_GATEWAY])
-		attrs->at[RTA_GATEWAY] = inner.at[RTA_GATEWAY];
+	if (!has(attrs, RTA_VIA, sizeof(struct rtvia)))
+		return text_of(attrs, RTA_GATEWAY, family, text);
+	const struct rtvia *via = mnl_attr_get_payload(attrs->at[RTA_VIA]);
+	size_t bytes = address_bytes(via->rtvia_family);
+	return bytes && has(attrs, RTA_VIA, sizeof(*via) + bytes)
+		? inet_ntop(via->rtvia_family, via->rtvia_addr, text, INET6_ADDRSTRLEN)
+		: NULL;
 }
 
-static unsigned out_index(const struct attrs *attrs)
+/* One way of a route into `json`. -ENOENT when it leads through none of the interfaces. */
+static int take_way(struct scanner *s, const struct attrs *attrs, int family, unsigned index,
+	unsigned flags, json_t *json)
 {
-	const struct nlattr *many = attrs->at[RTA_MULTIPATH];
+	const struct net_interface *interface = find(s, index);
+	char text[INET6_ADDRSTRLEN];
 
-	if (many && mnl_attr_get_payload_len(many) >= sizeof(struct rtnexthop))
-		return (unsigned)((const struct rtnexthop *)mnl_attr_get_payload(many))
-			->rtnh_ifindex;
-	return number(attrs, RTA_OIF, 0);
+	if (!interface)
+		return -ENOENT;
+	if (s->n_ways++ == NET_ROUTES_MAX)
+		return -E2BIG;
+	const char *gateway = gateway_of(attrs, family, text);
+	int ret = json_object_set_new(json, "interface", json_string(interface->name));
+	if (ret == 0 && gateway)
+		ret = json_object_set_new(json, "gateway", json_string(gateway));
+	if (ret == 0 && (flags & RTNH_F_ONLINK))
+		ret = json_object_set_new(json, "onlink", json_true());
+	return ret < 0 ? -ENOMEM : 0;
+}
+
+/* Several ways, of which those are left out that lead elsewhere. */
+static int take_hops(struct scanner *s, const struct nlattr *many, int family, json_t *json)
+{
+	const char *at = mnl_attr_get_payload(many);
+	size_t left = mnl_attr_get_payload_len(many), n = 0;
+	json_t *hops = json_array();
+	int ret = json_object_set_new(json, "nexthops", hops) < 0 ? -ENOMEM : 0;
+
+	while (ret == 0 && left >= sizeof(struct rtnexthop)) {
+		const struct rtnexthop *hop = (const void *)at;
+		struct attrs inner = {0};
+		if (hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > left)
+			return -EBADMSG;
+		mnl_attr_parse_payload(hop + 1, hop->rtnh_len - sizeof(*hop), keep_attr, &inner);
+		json_t *way = json_pack("{s:i}", "weight", hop->rtnh_hops + 1);
+		ret = take_way(
+			s, &inner, family, (unsigned)hop->rtnh_ifindex, hop->rtnh_flags, way);
+		if (ret == 0 && n++ == NET_HOPS_MAX)
+			ret = -E2BIG;
+		if (ret == 0)
+			ret = json_array_append(hops, way) < 0 ? -ENOMEM : 0;
+		else if (ret == -ENOENT)
+			ret = 0;
+		json_decref(way);
+		size_t whole = RTNH_ALIGN(hop->rtnh_len);
+		at += whole < left ? whole : left;
+		left -= whole < left ? whole : left;
+	}
+	return ret < 0 ? ret : n ? 0 : -ENOENT;
+}
+
+static bool is_dead_end(unsigned type)
+{
+	return type == RTN_BLACKHOLE || type == RTN_UNREACHABLE || type == RTN_PROHIBIT ||
+		type == RTN_THROW;
+}
+
+static int take_ways(
+	struct scanner *s, const struct rtmsg *route, const struct attrs *attrs, json_t *json)
+{
+	if (is_dead_end(route->rtm_type))
+		return s->n_ways++ == NET_ROUTES_MAX ? -E2BIG : 0;
+	if (attrs->at[RTA_MULTIPATH])
+		return take_hops(s, attrs->at[RTA_MULTIPATH], route->rtm_family, json);
+	return take_way(
+		s, attrs, route->rtm_family, number(attrs, RTA_OIF, 0), route->rtm_flags, json);
+}
+
+/* What TCP and the path's MTU are told of a route, as far as a container gets it. */
+static int take_metrics(const struct attrs *attrs, json_t *json)
+{
+	struct attrs inner = {0};
+	int ret = 0;
+
+	if (!attrs->at[RTA_METRICS])
+		return 0;
+	mnl_attr_parse_nested(attrs->at[RTA_METRICS], keep_attr, &inner);
+	uint32_t mtu = number(&inner, RTAX_MTU, 0), advmss = number(&inner, RTAX_ADVMSS, 0);
+	if (mtu)
+		ret = json_object_set_new(json, "mtu", json_integer(mtu));
+	if (ret == 0 && advmss)
+		ret = json_object_set_new(json, "advmss", json_integer(advmss));
+	return ret < 0 ? -ENOMEM : 0;
 }
 
 static int take_route(const struct nlmsghdr *message, void *arg)
@@ -224,37 +294,35 @@ static int take_route(const struct nlmsghdr *message, void *arg)
 	struct scanner *s = arg;
 	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
 	int family = route->rtm_family;
-	char text[3][INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN + 5];
+	char text[2][INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN + 5];
 	struct attrs attrs;
 
 	parse(message, sizeof(*route), &attrs);
 	uint32_t table = number(&attrs, RTA_TABLE, route->rtm_table);
-	const struct net_interface *interface = find(s, out_index(&attrs));
-	if (!interface || !address_bytes(family) || table == RT_TABLE_LOCAL ||
-		route->rtm_type != RTN_UNICAST || (route->rtm_flags & RTM_F_CLONED))
+	bool dead_end = is_dead_end(route->rtm_type) && route->rtm_protocol != RTPROT_KERNEL;
+	if (!address_bytes(family) || table == RT_TABLE_LOCAL ||
+		(route->rtm_type != RTN_UNICAST && !dead_end) || (route->rtm_flags & RTM_F_CLONED))
 		return 0;
-	first_hop(&attrs);
 	const char *to = text_of(&attrs, RTA_DST, family, text[0]);
-	const char *gateway = text_of(&attrs, RTA_GATEWAY, family, text[1]);
-	const char *source = text_of(&attrs, RTA_PREFSRC, family, text[2]);
+	const char *source = text_of(&attrs, RTA_PREFSRC, family, text[1]);
 	if (!to)
 		to = family == AF_INET ? "0.0.0.0" : "::";
 	snprintf(destination, sizeof(destination), "%s/%u", to, route->rtm_dst_len);
-	if (json_array_size(s->routes) == NET_ROUTES_MAX)
-		return -E2BIG;
-	json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:i}", "family",
-		family == AF_INET ? 4 : 6, "destination", destination, "interface", interface->name,
-		"table", (json_int_t)table, "metric", (json_int_t)number(&attrs, RTA_PRIORITY, 0),
-		"scope", (int)route->rtm_scope, "type", (int)route->rtm_type, "protocol",
+	cleanup_json json_t *json = json_pack("{s:i, s:s, s:I, s:I, s:i, s:i, s:i}", "family",
+		family == AF_INET ? 4 : 6, "destination", destination, "table", (json_int_t)table,
+		"metric", (json_int_t)number(&attrs, RTA_PRIORITY, 0), "scope",
+		(int)route->rtm_scope, "type", (int)route->rtm_type, "protocol",
 		(int)route->rtm_protocol);
-	int ret = json_array_append_new(s->routes, json);
-	if (ret == 0 && gateway)
-		ret = json_object_set_new(json, "gateway", json_string(gateway));
-	if (ret == 0 && source)
-		ret = json_object_set_new(json, "source", json_string(source));
-	if (ret == 0 && (route->rtm_flags & RTNH_F_ONLINK))
-		ret = json_object_set_new(json, "onlink", json_true());
-	return ret < 0 ? -ENOMEM : 0;
+	if (!json)
+		return -ENOMEM;
+	int ret = take_ways(s, route, &attrs, json);
+	if (ret == 0)
+		ret = take_metrics(&attrs, json);
+	if (ret == 0 && source && json_object_set_new(json, "source", json_string(source)) < 0)
+		ret = -ENOMEM;
+	if (ret == 0 && json_array_append(s->routes, json) < 0)
+		ret = -ENOMEM;
+	return ret == -ENOENT ? 0 : ret;
 }
 
 static int take_neighbour(const struct nlmsghdr *message, void *arg)
@@ -296,7 +364,7 @@ static void scanner_clear(struct scanner *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		json_decref(s->list[i].addresses);
-	s->n = s->n_addresses = 0;
+	s->n = s->n_addresses = s->n_ways = 0;
 	json_decref(s->routes);
 	json_decref(s->neighbours);
 	s->routes = s->neighbours = NULL;
@@ -358,8 +426,10 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 	if (ret == -E2BIG)
 		return err_set(e, E2BIG,
 			"the network namespace has more than a virtual machine can be given: %d "
-			"interfaces, %d addresses, %d routes, %d neighbours",
-			NET_INTERFACES_MAX, NET_ADDRESSES_MAX, NET_ROUTES_MAX, NET_NEIGHBOURS_MAX);
+			"interfaces, %d addresses, %d routes, %d ways of one of them, %d "
+			"neighbours",
+			NET_INTERFACES_MAX, NET_ADDRESSES_MAX, NET_ROUTES_MAX, NET_HOPS_MAX,
+			NET_NEIGHBOURS_MAX);
 	return err_sys(e, -ret, "listing the network namespace's interfaces");
 }
 

@@ -15,8 +15,9 @@
 #include "runtime/rtnl.h"
 
 #define NET_INTERFACES_MAX 8
-#define NET_ADDRESSES_MAX  256 /* of all interfaces */
-#define NET_ROUTES_MAX	   4096
+#define NET_ADDRESSES_MAX  256	/* of all interfaces */
+#define NET_ROUTES_MAX	   4096 /* each way of one that has several counts */
+#define NET_HOPS_MAX	   32	/* of one route */
 #define NET_NEIGHBOURS_MAX 1024
 #define NET_MAC_BYTES	   6
 
@@ -45,8 +46,8 @@ struct net_wanted {
 };
 
 /*
- * Looks around in rt's namespace. 0 with *scan, the caller's to net_scan_fini; or -errno with e and nothing to free:
- * -E2BIG when there is more than the bounds allow.
+ * Looks around in rt's namespace. 0 with *scan, the caller's to net_scan_fini; or -errno with e and
+ * nothing to free: -E2BIG when there is more than the bounds allow.
  */
 int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *scan,
 	struct err *e) must_check;

@@ -9,7 +9,10 @@ load network
 	ip -n "$NS-a" link set eth0 address 02:85:00:00:00:01
 	ip -n "$NS-a" route add default via 10.85.1.1
 	ip -n "$NS-a" -6 route add default via fd85:1::1
-	ip -n "$NS-a" route add 192.0.2.0/24 via 10.85.1.1 metric 7
+	ip -n "$NS-a" route add 192.0.2.0/24 via 10.85.1.1 metric 7 mtu 1400
+	ip -n "$NS-a" route add 198.18.0.0/16 nexthop via 10.85.1.1 weight 2 nexthop via 10.85.1.3
+	ip -n "$NS-a" route add 198.19.0.0/16 via inet6 fd85:1::1 dev eth0
+	ip -n "$NS-a" route add blackhole 203.0.113.0/24
 	ip -n "$NS-b" addr add 192.0.2.9/32 dev lo
 	join "$NS-a"
 	box one
@@ -21,7 +24,11 @@ load network
 	[ "$(ex one ls /sys/class/net | sort | tr '\n' ' ')" = "eth0 lo " ]
 	[ "$(ex one ip route show default)" = "default via 10.85.1.1 dev eth0 " ]
 	ex one ip -6 route show default | grep -q 'via fd85:1::1 dev eth0'
-	ex one ip route show 192.0.2.0/24 | grep -q 'metric 7'
+	ex one ip route show 192.0.2.0/24 | grep -q 'metric 7 mtu 1400'
+	ex one ip route show 198.18.0.0/16 | grep -q 'nexthop via 10.85.1.1 dev eth0 weight 2'
+	ex one ip route show 198.18.0.0/16 | grep -q 'nexthop via 10.85.1.3 dev eth0 weight 1'
+	ex one ip route show 198.19.0.0/16 | grep -q 'via inet6 fd85:1::1 dev eth0'
+	ex one ip route show 203.0.113.0/24 | grep -q blackhole
 	pings 10.85.1.2
 	pings fd85:1::2
 	ex one busybox ping -c 1 -w 5 10.85.1.1
@@ -320,6 +327,35 @@ from outside"
 	echo '{"passt": "/no/passt"}' >"$CONF"
 	user_run
 	expect_refusal 'needs passt \(Debian: passt\): /no/passt: no such file'
+	nothing_left
+}
+
+@test "--network=user: published UDP ports, IPv4 and IPv6" {
+	BEFORE=$(leftovers)
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	# Before, passt does without IPv6.
+	settled() { ! at a ip addr show up0 | grep -q tentative; }
+	eventually settled
+	args perl -MSocket -e 'socket(S, AF_INET6, SOCK_DGRAM, 0); bind(S, sockaddr_in6(53, Socket::IN6ADDR_ANY)) or die;
+		send(S, "answer to $text", 0, $from) while defined($from = recv(S, $text, 100, 0))'
+	BOXES+=(user)
+	user_run --detach --publish 5300:53/udp
+	expect_status 0
+	# asked SIDE ADDRESS
+	asked() {
+		[ "$(at "$1" timeout 2 bash -c 'exec 3<>"/dev/udp/$0/5300"; echo question >&3; head -n 1 <&3' "$2")" = 'answer to question' ]
+	}
+	eventually asked b 10.85.1.2
+	eventually asked b fd85:1::2
+	hv delete --force user
+	user_run --detach --publish '[fd85:1::2]:5300:53/udp'
+	expect_status 0
+	eventually asked b fd85:1::2
+	! asked b 10.85.1.2 || false
+	hv delete --force user
 	nothing_left
 }
 

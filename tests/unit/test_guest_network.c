@@ -331,6 +331,56 @@ static void test_down_and_up(void **state)
 		"inet 10.0.0.2/24 scope global eth0\ninet6 fd00::2/64 scope global nodad\n");
 }
 
+#define HOP(gateway, name, members)                                                                \
+	"{\"gateway\":\"" gateway "\",\"interface\":\"" name "\"" members "}"
+#define HOPS(list) ",\"nexthops\":[" list "]"
+#define TWO_WAYS(up)                                                                               \
+	NETWORK(IFACE(1, "eth0",                                                                   \
+			ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))) "," IFACE(2,  \
+			"net1",                                                                    \
+			",\"up\":" up ADDRS(                                                       \
+				ADDR("10.1.0.2", 24, "") "," ADDR("fd01::2", 64, ""))),            \
+		ROUTE("0.0.0.0/0",                                                                 \
+			HOPS(HOP("10.0.0.1", "eth0", ",\"weight\":3") "," HOP(                     \
+				"10.1.0.1", "net1", ""))) "," ROUTE("10.9.0.0/16",                 \
+			HOPS(HOP("fe80::1", "eth0", "") "," HOP("10.77.0.1", "net1",               \
+				",\"onlink\":true")) ",\"mtu\":1300,\"advmss\":"                   \
+						     "1200") "," ROUTE("::/0",                     \
+			HOPS(HOP("fd00::1", "eth0", "") "," HOP("fd01::1", "net1", ""))))
+#define WAYS                                                                                       \
+	"for family in -4 -6; do ip $family route | grep --no-group-separator -A2 -E "             \
+	"'^(default|10.9)' | "                                                                     \
+	"sed 's/ pref medium//;s/proto static //;s/^\\t/+/'; done"
+
+static void test_several_ways(void **state)
+{
+	static const char *const both =
+		"default\n+nexthop via 10.0.0.1 dev eth0 weight 3\n"
+		"+nexthop via 10.1.0.1 dev net1 weight 1\n"
+		"10.9.0.0/16 mtu 1300 advmss 1200\n+nexthop via inet6 fe80::1 dev eth0 weight 1\n"
+		"+nexthop via 10.77.0.1 dev net1 weight 1 onlink\n"
+		"default metric 1024\n+nexthop via fd00::1 dev eth0 weight 1\n"
+		"+nexthop via fd01::1 dev net1 weight 1\n";
+
+	(void)state;
+	/* One interface is down at first; then its ways come along, and nothing stands twice. */
+	apply(TWO_WAYS("false"));
+	expect("ip -4 route | grep -c net1", "0\n");
+	expect("ip -4 route show default", "default via 10.0.0.1 dev eth0\n");
+	apply(TWO_WAYS("true"));
+	expect(WAYS, both);
+	apply(TWO_WAYS("false"));
+	apply(TWO_WAYS("true"));
+	expect(WAYS, both);
+	/* One way less is another route. */
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
+		ROUTE("0.0.0.0/0", HOPS(HOP("10.0.0.1", "eth0", "")))));
+	expect("ip -4 route show default; ip -4 route | grep -c nexthop; ip -6 route show default",
+		"default via 10.0.0.1 dev eth0\n0\n");
+	apply("{}");
+	expect("ip -4 route; ip -6 route show default", "");
+}
+
 /* As many as there may be, and all but one of them away again. */
 static void test_many(void **state)
 {
@@ -453,6 +503,7 @@ int main(void)
 		TEST(test_names),
 		TEST(test_gone),
 		TEST(test_down_and_up),
+		TEST(test_several_ways),
 		TEST(test_many),
 		TEST(test_failures),
 		TEST(test_ipv6_off),

@@ -113,6 +113,20 @@ static void test_bad_routes(void **state)
 	EXPECT_BAD_ROUTE(TO4 ",\"scope\":256", "scope: 256 is out of range");
 	EXPECT_BAD_ROUTE(TO4 ",\"type\":6,\"gateway\":\"10.0.0.1\"",
 		"gateway: there is none to such a type");
+	EXPECT_BAD_ROUTE(
+		"\"destination\":\"10.0.0.0/8\",\"nexthops\":[]", "nexthops: has no element");
+	EXPECT_BAD_ROUTE(TO4 ",\"nexthops\":[{\"interface\":\"a\"}]",
+		"nexthops: beside a way of the route itself");
+	EXPECT_BAD_ROUTE("\"destination\":\"10.0.0.0/8\",\"nexthops\":[{}]",
+		"nexthops[0].interface: is missing");
+	EXPECT_BAD_ROUTE("\"destination\":\"::/0\",\"nexthops\":[{\"interface\":\"a\"},"
+			 "{\"interface\":\"a\",\"gateway\":\"10.0.0.1\"}]",
+		"nexthops[1].gateway: is of another family");
+	EXPECT_BAD_ROUTE(
+		"\"destination\":\"::/0\",\"nexthops\":[{\"interface\":\"a\",\"weight\":257}]",
+		"nexthops[0].weight: 257 is out of range");
+	EXPECT_BAD_ROUTE("\"destination\":\"::/0\",\"nexthops\":[{\"interface\":\"b\"}]",
+		"nexthops[0].interface: none of the interfaces is \"b\"");
 	expect_refusal("{\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(1) "\"}]}",
 		"network.neighbours[0].interface: is missing");
 	expect_refusal("{\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(

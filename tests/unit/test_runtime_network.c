@@ -143,6 +143,56 @@ static void test_scan(void **state)
 	net_place_leave(&p);
 }
 
+/* Several ways, one of which leads through what the container does not get. */
+static void test_ways(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+	struct network_device devices[2] = {
+		{.mac = {2, 0, 0, 0, 0, 1}}, {.mac = {2, 0, 0, 0, 0, 2}}};
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p,
+		VETH
+		"; ip link add eth1 type veth peer name out1; ip link set out1 up; ip link set "
+		"eth1 up;"
+		"ip addr add 10.2.0.2/24 dev eth1;"
+		"ip route add 10.20.0.0/16 nexthop via 10.1.2.7 weight 3 nexthop dev lo "
+		"nexthop via 10.2.0.7 dev eth1;"
+		"ip route add 10.21.0.0/16 via inet6 fe80::1 dev eth0 mtu 1400 advmss 1300;"
+		"ip route add 10.22.0.0/16 nexthop via 10.77.0.1 dev eth1 onlink nexthop dev lo;"
+		"ip route add blackhole 10.23.0.0/16; ip route add 10.24.0.0/16 dev lo");
+	net_place_scan(&p, &found);
+	const json_t *route = route_to(found.routes, "10.20.0.0/16");
+	assert_null(json_object_get(route, "interface"));
+	assert_int_equal(json_array_size(json_object_get(route, "nexthops")), 2);
+	route = route_to(found.routes, "10.21.0.0/16");
+	assert_string_equal(text_of(route, "gateway"), "fe80::1");
+	assert_int_equal(json_integer_value(json_object_get(route, "mtu")), 1400);
+	assert_int_equal(json_integer_value(json_object_get(route, "advmss")), 1300);
+	assert_null(json_object_get(route_to(found.routes, "10.23.0.0/16"), "interface"));
+	for (size_t i = 0; i < json_array_size(found.routes); i++)
+		assert_string_not_equal(
+			text_of(json_array_get(found.routes, i), "destination"), "10.24.0.0/16");
+	/* Only eth0 is the container's. */
+	for (unsigned i = 0; i < found.n; i++)
+		if (strcmp(found.list[i].name, "eth0") == 0)
+			devices[1].interface = found.list[i].index;
+	cleanup_json json_t *message = net_message(&found, devices, 2);
+	const json_t *routes = json_object_get(message, "routes");
+	const json_t *hops = json_object_get(route_to(routes, "10.20.0.0/16"), "nexthops");
+	assert_int_equal(json_array_size(hops), 1);
+	assert_string_equal(text_of(json_array_get(hops, 0), "gateway"), "10.1.2.7");
+	assert_int_equal(json_integer_value(json_object_get(json_array_get(hops, 0), "weight")), 3);
+	assert_non_null(route_to(routes, "10.23.0.0/16"));
+	for (size_t i = 0; i < json_array_size(routes); i++)
+		assert_string_not_equal(
+			text_of(json_array_get(routes, i), "destination"), "10.22.0.0/16");
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
 static void test_message(void **state)
 {
 	struct net_place p;
@@ -420,6 +470,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_netns),
 		cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_net_devices),
