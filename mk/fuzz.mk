@@ -12,6 +12,8 @@ fuzz-build:
 	$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
 		$(addprefix $(O)/fuzz/fuzzers/,$(fuzz_names))
 
+# Those whose input is one JSON text.
+$(foreach name,config guest_create vmm_plan,$(O)/fuzzers/$(name)): $(O)/obj/tests/fuzz/json_mutator.o
 $(O)/fuzzers/%: $(O)/obj/tests/fuzz/fuzz_%.o $(support_obj) $(O)/libhvrun.a
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_LINK) -o $@ $^ $(test_libs)

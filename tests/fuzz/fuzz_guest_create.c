@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any JSON text as a create message, and what guestinit computes from a good one.
+ * Any JSON text as a create message, an exec's or an update's, and what guestinit computes from a
+ * good one.
  *
  * Covers: guestinit/create.c guestinit/devcg_bpf.c guestinit/seccomp_bpf.c
  */
@@ -12,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/msg.h"
+#include "guestinit/arena.h"
 #include "guestinit/create.h"
 #include "guestinit/devcg_bpf.h"
 #include "guestinit/ns.h"
@@ -99,11 +101,41 @@ static void check_good(const struct create *c)
 		abort();
 }
 
+static void check_exec(json_t *message)
+{
+	static const struct create container = {.id = "c"};
+	struct err e = {0};
+	struct create *c = create_decode_exec(message, &container, &e);
+
+	if (!c && !e.text[0])
+		abort();
+	if (c && c->process.args.v[c->process.args.n])
+		abort();
+	create_free(c);
+}
+
+static void check_update(const json_t *message)
+{
+	struct arena arena = {0};
+	struct cfg_resources resources;
+	struct err e = {0};
+
+	if (create_decode_resources(&arena, json_object_get(message, "resources"), &resources, &e) <
+			0 &&
+		!e.text[0])
+		abort();
+	arena_fini(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err e = {0};
 	cleanup_json json_t *message = json_parse((const char *)data, size, MSG_MAX_DEPTH, &e);
 
+	if (json_object_get(message, "exec"))
+		check_exec(message);
+	if (json_object_get(message, "resources"))
+		check_update(message);
 	if (!message)
 		return 0;
 	struct create *c = create_decode(message, &e);
