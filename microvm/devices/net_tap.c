@@ -87,10 +87,10 @@ static ssize_t tap_receive(struct net_pair *pair, struct iovec *iov, unsigned n)
 	do
 		ret = readv(pair->fd, iov, (int)n);
 	while (ret < 0 && errno == EINTR);
-	if (ret >= 0)
+	if (ret > 0)
 		return ret;
 	/* EFAULT is what reading a tap that is being removed says. Others are about one frame. */
-	return errno == EBADFD || errno == EBADF || errno == EFAULT ? -EBADFD : -EAGAIN;
+	return ret == 0 || errno == EBADFD || errno == EBADF || errno == EFAULT ? -EBADFD : -EAGAIN;
 }
 
 static int tap_transmit(struct net_pair *pair)
