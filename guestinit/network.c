@@ -193,9 +193,8 @@ static void pass_run(struct guest *guest, struct network_pass *p)
 	pass_items_add(p);
 	if (p->one_way)
 		agent_log(guest->agent, LOG_LEVEL_WARNING,
-			"network: the guest's kernel knows one way to an IPv4 destination (it has "
-			"no "
-			"IP_ROUTE_MULTIPATH): further ones are left out");
+			"network: the guest's kernel has no IP_ROUTE_MULTIPATH: of several ways to "
+			"an IPv4 destination, further ones are left out");
 }
 
 static int network_run(struct guest *guest, struct network_pass *p)

@@ -368,9 +368,9 @@ static int check_route(struct decode *d, const struct network_config *config, st
 		return fail_at(d, "source", "is of another family");
 	r->interface = NETWORK_NO_INTERFACE;
 	if (route_is_dead_end(r))
-		return r->gateway.family || r->hops.n
-			? fail_at(d, "gateway", "there is none to such a type")
-			: 0;
+		return r->gateway.family ? fail_at(d, "gateway", "there is none to such a type")
+			: r->hops.n	 ? fail_at(d, "nexthops", "there are none to such a type")
+					 : 0;
 	if (r->hops.n)
 		return check_hops(d, config, r);
 	if (!r->interface_name)

@@ -82,6 +82,7 @@ struct net_route {
 	uint32_t mtu, advmss; /* 0: none of its own */
 	bool onlink;
 	DECLARE_LIST(net_hop) hops; /* in the place of gateway, interface and onlink */
+	uint32_t ways;		    /* not the message's: which of the hops the kernel was given */
 };
 
 struct net_neighbour {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "guestinit/sysfile.h"
@@ -17,16 +18,20 @@ static bool pass_knows(const struct network_pass *p, const struct net_ip *ip)
 }
 
 /* A sysctl, the configuration's or the container's, may have cut an interface off from IPv6. */
-static bool interface_knows(const struct network_pass *p, size_t i, const struct net_ip *ip)
+static bool interface_knows(struct network_pass *p, size_t i, const struct net_ip *ip)
 {
 	char path[128], text[8];
 
 	if (ip->family != AF_INET6)
 		return true;
+	if (p->ipv6_of[i])
+		return p->ipv6_of[i] > 0;
 	snprintf(path, sizeof(path), "sys/net/ipv6/conf/%s/disable_ipv6",
 		p->wanted->interfaces.v[i].name);
-	return p->ipv6 &&
+	bool has = p->ipv6 &&
 		(sysfile_read(p->proc_fd, path, text, sizeof(text)) <= 0 || text[0] == '0');
+	p->ipv6_of[i] = has ? 1 : -1;
+	return has;
 }
 
 static const char *ip_text(const struct net_ip *ip, char *text)
@@ -49,8 +54,11 @@ static bool has_address(const struct net_interface *interface, const struct net_
 	return false;
 }
 
-/* The same entry of another list, which most often has it at the same place or behind the last. */
-static bool has_route(const struct network_config *config, size_t *hint,
+/*
+ * The same entry of another list, which most often has it at the same place or behind the last;
+ * else NULL.
+ */
+static const struct net_route *same_route(const struct network_config *config, size_t *hint,
 	const struct network_config *r_config, const struct net_route *r)
 {
 	size_t n = config->routes.n;
@@ -59,10 +67,10 @@ static bool has_route(const struct network_config *config, size_t *hint,
 		size_t i = (*hint + k) % n;
 		if (net_route_equal(config, &config->routes.v[i], r_config, r)) {
 			*hint = i + 1;
-			return true;
+			return &config->routes.v[i];
 		}
 	}
-	return false;
+	return NULL;
 }
 
 static bool has_neighbour(const struct network_config *config, size_t *hint,
@@ -92,23 +100,21 @@ static int old_index(const struct network_pass *p, int interface)
 }
 
 /*
- * The devices of an old route's ways, as link_route wants them. False when none is left. A route
- * with several is not taken away with one of them: the spare that it was goes on standing there.
+ * The devices of an old route's ways, as link_route wants them: of those that the kernel was given.
+ * False when there is nothing to take away. A route with several is not taken away with one of
+ * them: the spare that it was goes on standing there.
  */
 static bool old_ways(const struct network_pass *p, const struct net_route *r, int *index)
 {
-	bool any = false;
-
 	if (!r->hops.n)
 		return (*index = old_index(p, r->interface)) >= 0;
 	for (size_t i = 0; i < r->hops.n; i++) {
 		int interface = r->hops.v[i].interface, device = old_index(p, interface);
 		if (device < 0)
 			device = p->network->index[interface];
-		index[i] = device;
-		any |= index[i] != 0;
+		index[i] = r->ways >> i & 1 ? device : 0;
 	}
-	return any;
+	return r->ways;
 }
 
 static void remove_routes(struct network_pass *p)
@@ -120,7 +126,7 @@ static void remove_routes(struct network_pass *p)
 	for (size_t i = 0; i < p->old->routes.n; i++) {
 		const struct net_route *r = &p->old->routes.v[i];
 		if (!pass_knows(p, &r->destination.ip) || !old_ways(p, r, index) ||
-			has_route(p->wanted, &hint, p->old, r))
+			same_route(p->wanted, &hint, p->old, r))
 			continue;
 		int ret = link_route(&p->nl, RTM_DELROUTE, index, r);
 		if (ret < 0 && !is_gone(ret))
@@ -216,8 +222,7 @@ static int wanted_index(const struct network_pass *p, int interface, bool *renew
 }
 
 /* wanted_index, or -1 too where the interface does not know the route's family. */
-static int way_index(
-	const struct network_pass *p, const struct net_route *r, int interface, bool *renew)
+static int way_index(struct network_pass *p, const struct net_route *r, int interface, bool *renew)
 {
 	int index = wanted_index(p, interface, renew);
 
@@ -228,8 +233,7 @@ static int way_index(
 }
 
 /* The devices of a wanted route's ways. False when there is none now. */
-static bool wanted_ways(
-	const struct network_pass *p, const struct net_route *r, int *index, bool *renew)
+static bool wanted_ways(struct network_pass *p, const struct net_route *r, int *index, bool *renew)
 {
 	bool any = false, renew_one;
 
@@ -245,43 +249,76 @@ static bool wanted_ways(
 	return any;
 }
 
-/*
- * A route with several ways that is put back would stand behind itself, with all of its ways or
- * those that were there before.
- */
-static void make_room(struct network_pass *p, const struct net_route *r, const int *index)
+/* A route with several ways that is put back would stand behind itself as it was before. */
+static void make_room(struct network_pass *p, struct net_route *r)
 {
-	int before[NETWORK_HOPS_MAX];
-	bool any = false, renew;
+	int index[NETWORK_HOPS_MAX];
 
 	for (size_t i = 0; i < r->hops.n; i++) {
-		before[i] = wanted_index(p, r->hops.v[i].interface, &renew) > 0 && !renew ? index[i]
-											  : 0;
-		any |= before[i] != 0;
+		int interface = r->hops.v[i].interface;
+		int device = interface == NETWORK_LOOPBACK ? LOOPBACK_INDEX : p->index[interface];
+		index[i] = r->ways >> i & 1 ? device : 0;
 	}
-	/* What is not there can't be in the way. */
-	if (link_route(&p->nl, RTM_DELROUTE, index, r) < 0 && any)
-		(void)!link_route(&p->nl, RTM_DELROUTE, before, r);
+	/* What is not there any more can't be in the way. */
+	if (r->ways)
+		(void)!link_route(&p->nl, RTM_DELROUTE, index, r);
+	r->ways = 0;
 }
 
-/* Kernels without IP_ROUTE_MULTIPATH get the first way of several. */
-static int add_route(struct network_pass *p, const struct net_route *r, const int *index)
+/* An IPv6 route's ways become one route, whoever has put some of them there before. */
+static int add_ways_ipv6(struct network_pass *p, struct net_route *r, const int *index)
 {
-	int ret = link_route(&p->nl, RTM_NEWROUTE, index, r);
-	struct net_route one = *r;
-	size_t first = 0;
+	int one[NETWORK_HOPS_MAX], ret = 0;
 
-	if (ret != -EINVAL || !r->hops.n || r->destination.ip.family != AF_INET)
-		return ret;
-	while (!index[first])
-		first++;
-	one.hops.n = 0;
-	one.gateway = r->hops.v[first].gateway;
-	one.onlink = r->hops.v[first].onlink;
-	if (link_route(&p->nl, RTM_NEWROUTE, &index[first], &one) < 0)
-		return ret;
-	p->one_way = true;
-	return 0;
+	for (size_t i = 0; i < r->hops.n && ret == 0; i++) {
+		if (!index[i])
+			continue;
+		memset(one, 0, sizeof(one));
+		one[i] = index[i];
+		ret = link_route(&p->nl, RTM_NEWROUTE, one, r);
+		if (ret == 0 || ret == -EEXIST)
+			r->ways |= 1u << i;
+		if (ret == -EEXIST)
+			ret = 0;
+	}
+	return ret;
+}
+
+/* Kernels without IP_ROUTE_MULTIPATH get the first of several ways. */
+static int add_ways_ipv4(struct network_pass *p, struct net_route *r, const int *index)
+{
+	int one[NETWORK_HOPS_MAX] = {0};
+	int ret = link_route(&p->nl, RTM_NEWROUTE, index, r);
+	uint32_t ways = 0;
+
+	for (size_t i = 0; i < r->hops.n; i++)
+		ways |= index[i] ? 1u << i : 0;
+	if (ret == -EINVAL && strstr(p->nl.why, "Multipath support not enabled")) {
+		size_t first = (size_t)__builtin_ctz(ways);
+		one[first] = index[first];
+		ways = 1u << first;
+		ret = link_route(&p->nl, RTM_NEWROUTE, one, r);
+		p->one_way = true;
+	}
+	if (ret == 0 || ret == -EEXIST)
+		r->ways = ways;
+	return ret;
+}
+
+static int add_route(struct network_pass *p, struct net_route *r, const int *index)
+{
+	if (!r->hops.n)
+		return link_route(&p->nl, RTM_NEWROUTE, index, r);
+	return r->destination.ip.family == AF_INET ? add_ways_ipv4(p, r, index)
+						   : add_ways_ipv6(p, r, index);
+}
+
+static bool by_gateway(const struct net_route *r)
+{
+	for (size_t i = 0; i < r->hops.n; i++)
+		if (r->hops.v[i].gateway.family)
+			return true;
+	return r->gateway.family;
 }
 
 /* Gateways must be reachable before they are named. */
@@ -293,15 +330,16 @@ static void add_routes(struct network_pass *p, bool gateways)
 	bool renew;
 
 	for (size_t i = 0; i < p->wanted->routes.n; i++) {
-		const struct net_route *r = &p->wanted->routes.v[i];
-		if ((r->gateway.family || r->hops.n) != gateways ||
-			!pass_knows(p, &r->destination.ip) || !wanted_ways(p, r, index, &renew))
+		struct net_route *r = &p->wanted->routes.v[i];
+		if (by_gateway(r) != gateways || !pass_knows(p, &r->destination.ip))
 			continue;
-		bool known = p->old && has_route(p->old, &hint, p->wanted, r);
-		if (!renew && known)
+		const struct net_route *known =
+			p->old ? same_route(p->old, &hint, p->wanted, r) : NULL;
+		if (known)
+			r->ways = known->ways;
+		if (!wanted_ways(p, r, index, &renew) || (known && !renew))
 			continue;
-		if (known && r->hops.n)
-			make_room(p, r, index);
+		make_room(p, r);
 		int ret = add_route(p, r, index);
 		if (ret < 0 && ret != -EEXIST)
 			pass_fail(p, r->interface_name ? r->interface_name : "routes", ret,

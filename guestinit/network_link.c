@@ -350,10 +350,10 @@ static void put_metrics(struct netlink_request *r, const struct net_route *route
 		netlink_put(r, RTA_METRICS, blob, len);
 }
 
-/* The one way of a route that has no hops. */
-static void put_way(struct netlink_request *r, const struct net_route *route, int index)
+static void put_way(
+	struct netlink_request *r, const struct net_ip *gateway, uint8_t family, int index)
 {
-	const struct gateway g = gateway_of(&route->gateway, route->destination.ip.family);
+	const struct gateway g = gateway_of(gateway, family);
 
 	if (g.len_bytes)
 		netlink_put(r, g.type, g.bytes, g.len_bytes);
@@ -361,25 +361,47 @@ static void put_way(struct netlink_request *r, const struct net_route *route, in
 		netlink_put_u32(r, RTA_OIF, (uint32_t)index);
 }
 
+/* Of an IPv4 route's hops the only one that has a device: a kernel without multipath takes it, too.
+ */
+static const struct net_hop *only_hop(const struct net_route *route, const int *index, int *device)
+{
+	const struct net_hop *only = NULL;
+
+	for (size_t i = 0; i < route->hops.n; i++) {
+		if (!index[i])
+			continue;
+		if (only || route->destination.ip.family != AF_INET)
+			return NULL;
+		only = &route->hops.v[i];
+		*device = index[i];
+	}
+	return only;
+}
+
 int link_route(struct netlink *nl, uint16_t type, const int *index, const struct net_route *route)
 {
+	int device = 0;
+	const struct net_hop *only = only_hop(route, index, &device);
+	bool onlink = only ? only->onlink : route->onlink;
 	const struct rtmsg header = {.rtm_family = route->destination.ip.family,
 		.rtm_dst_len = route->destination.bits,
 		.rtm_table = route->table <= UINT8_MAX ? (uint8_t)route->table : RT_TABLE_UNSPEC,
 		.rtm_protocol = (uint8_t)route->protocol,
 		.rtm_scope = (uint8_t)route->scope,
 		.rtm_type = (uint8_t)route->type,
-		.rtm_flags = route->onlink ? RTNH_F_ONLINK : 0};
+		.rtm_flags = onlink ? RTNH_F_ONLINK : 0};
 	struct netlink_request r;
 
 	netlink_begin(&r, type, type == RTM_NEWROUTE ? NLM_F_CREATE | NLM_F_APPEND : 0, &header,
 		sizeof(header));
 	if (route->destination.bits)
 		put_ip(&r, RTA_DST, &route->destination.ip);
-	if (route->hops.n)
+	if (only)
+		put_way(&r, &only->gateway, route->destination.ip.family, device);
+	else if (route->hops.n)
 		put_hops(&r, route, index);
 	else
-		put_way(&r, route, *index);
+		put_way(&r, &route->gateway, route->destination.ip.family, *index);
 	put_ip(&r, RTA_PREFSRC, &route->source);
 	put_metrics(&r, route);
 	netlink_put_u32(&r, RTA_TABLE, route->table);

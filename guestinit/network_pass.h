@@ -7,16 +7,18 @@
 
 struct network_pass {
 	struct network *network;
-	const struct network_config *old, *wanted;
+	const struct network_config *old;
+	struct network_config *wanted;
 	struct netlink nl, *home; /* the VM's first namespace, where the spares are */
 	int home_fd;		  /* that namespace, when the container has another one; else -1 */
 	int proc_fd;
-	bool ipv6;			     /* the kernel has it */
-	bool one_way;			     /* it knows but one way to an IPv4 destination */
-	int index[NETWORK_INTERFACES_MAX];   /* of wanted's; 0: there is no such device */
-	int before[NETWORK_INTERFACES_MAX];  /* the same interface in old, or -1 */
-	bool renew[NETWORK_INTERFACES_MAX];  /* its addresses and all else must be put (back) */
-	bool downed[NETWORK_INTERFACES_MAX]; /* it was taken down on the way */
+	bool ipv6;				/* the kernel has it */
+	int8_t ipv6_of[NETWORK_INTERFACES_MAX]; /* so has wanted's: 1 yes, -1 no, 0 not looked up */
+	bool one_way;				/* it knows but one way to an IPv4 destination */
+	int index[NETWORK_INTERFACES_MAX];	/* of wanted's; 0: there is no such device */
+	int before[NETWORK_INTERFACES_MAX];	/* the same interface in old, or -1 */
+	bool renew[NETWORK_INTERFACES_MAX];	/* its addresses and all else must be put (back) */
+	bool downed[NETWORK_INTERFACES_MAX];	/* it was taken down on the way */
 	struct err *e;
 	unsigned n_failures;
 };

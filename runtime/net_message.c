@@ -52,6 +52,17 @@ static json_t *copy_ways(const json_t *interfaces, json_t *route, int *ret)
 	return steal_ptr(&out);
 }
 
+/* Whether one of an entry's ways has a gateway, which must be reachable when it is named. */
+static bool by_gateway(const json_t *entry)
+{
+	const json_t *hops = json_object_get(entry, "nexthops");
+
+	for (size_t i = 0; i < json_array_size(hops); i++)
+		if (json_object_get(json_array_get(hops, i), "gateway"))
+			return true;
+	return json_object_get(entry, "gateway") != NULL;
+}
+
 enum which { ALL, DIRECT, BY_GATEWAY };
 
 static int copy(json_t *out, const json_t *interfaces, const json_t *list, enum which which)
@@ -59,7 +70,7 @@ static int copy(json_t *out, const json_t *interfaces, const json_t *list, enum 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		json_t *entry = json_array_get(list, i);
 		bool several = json_object_get(entry, "nexthops") != NULL;
-		bool gateway = several || json_object_get(entry, "gateway");
+		bool gateway = by_gateway(entry);
 		int ret = 0;
 		if ((which == DIRECT && gateway) || (which == BY_GATEWAY && !gateway) ||
 			!has_interface(interfaces, entry))

@@ -334,12 +334,12 @@ static void test_down_and_up(void **state)
 #define HOP(gateway, name, members)                                                                \
 	"{\"gateway\":\"" gateway "\",\"interface\":\"" name "\"" members "}"
 #define HOPS(list) ",\"nexthops\":[" list "]"
-#define TWO_WAYS(up)                                                                               \
+#define TWO_WAYS(up0, up1, more)                                                                   \
 	NETWORK(IFACE(1, "eth0",                                                                   \
-			ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))) "," IFACE(2,  \
-			"net1",                                                                    \
-			",\"up\":" up ADDRS(                                                       \
-				ADDR("10.1.0.2", 24, "") "," ADDR("fd01::2", 64, ""))),            \
+			",\"up\":" up0 ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR(                    \
+				"fd00::2", 64, ""))) "," IFACE(2, "net1",                          \
+			",\"up\":" up1 ADDRS(                                                      \
+				ADDR("10.1.0.2", 24, "") "," ADDR("fd01::2", 64, "") more)),       \
 		ROUTE("0.0.0.0/0",                                                                 \
 			HOPS(HOP("10.0.0.1", "eth0", ",\"weight\":3") "," HOP(                     \
 				"10.1.0.1", "net1", ""))) "," ROUTE("10.9.0.0/16",                 \
@@ -364,14 +364,65 @@ static void test_several_ways(void **state)
 
 	(void)state;
 	/* One interface is down at first; then its ways come along, and nothing stands twice. */
-	apply(TWO_WAYS("false"));
+	apply(TWO_WAYS("true", "false", ""));
 	expect("ip -4 route | grep -c net1", "0\n");
 	expect("ip -4 route show default", "default via 10.0.0.1 dev eth0\n");
-	apply(TWO_WAYS("true"));
+	apply(TWO_WAYS("true", "true", ""));
 	expect(WAYS, both);
-	apply(TWO_WAYS("false"));
-	apply(TWO_WAYS("true"));
+	apply(TWO_WAYS("true", "false", ""));
+	apply(TWO_WAYS("true", "true", ""));
 	expect(WAYS, both);
+	/* So with the first; meanwhile the other one's have to be put back. */
+	apply(TWO_WAYS("false", "true", "," ADDR("fd01::3", 64, "")));
+	apply(TWO_WAYS("false", "true", ""));
+	apply(TWO_WAYS("true", "true", ""));
+	expect(WAYS, both);
+	apply("{}");
+	apply(TWO_WAYS("false", "true", ""));
+	expect("ip -4 route show default; ip -6 route show default",
+		"default via 10.1.0.1 dev net1\n"
+		"default via fd01::1 dev net1 metric 1024 pref medium\n");
+	/* After a failure all is put back. */
+	shell("ip route add 10.5.0.0/16 dev net1");
+	assert_int_equal(
+		try(NETWORK(IFACE(1, "eth0", ",\"up\":false") "," IFACE(2, "net1",
+				    ADDRS(ADDR("10.1.0.2", 24, "") "," ADDR("fd01::2", 64, ""))),
+			ROUTE("0.0.0.0/0",
+				HOPS(HOP("10.0.0.1", "eth0", ",\"weight\":3") "," HOP(
+					"10.1.0.1", "net1", ""))) "," ROUTE("10.8.0.0/16",
+				",\"gateway\":\"172.16.0.1\",\"interface\":\"net1\""))),
+		-ENETUNREACH);
+	apply(TWO_WAYS("true", "true", ""));
+	expect(WAYS, both);
+	/* What stood with its last way alone goes, too. */
+	apply("{}");
+	apply(TWO_WAYS("false", "true", ""));
+	apply(NETWORK(IFACE(1, "eth0", ",\"up\":false") "," IFACE(2, "net1",
+			      ADDRS(ADDR("10.1.0.2", 24, "") "," ADDR("fd01::2", 64, ""))),
+		""));
+	expect("ip -4 route show default; ip -6 route show default", "");
+	apply(TWO_WAYS("true", "true", ""));
+	/* One of the ways is there already. */
+	apply("{}");
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("fd00::2", 64, ""))) "," IFACE(
+			      2, "net1", ADDRS(ADDR("fd01::2", 64, ""))),
+		""));
+	shell("ip -6 route add fd09::/64 via fd00::1 proto static metric 1024");
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("fd00::2", 64, ""))) "," IFACE(
+			      2, "net1", ADDRS(ADDR("fd01::2", 64, ""))),
+		ROUTE("fd09::/64",
+			HOPS(HOP("fd00::1", "eth0", "") "," HOP("fd01::1", "net1", "")))));
+	expect("ip -6 route show fd09::/64 | grep -c nexthop", "2\n");
+	/* Ways without gateways come before what is reached by them. */
+	apply("{}");
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(
+			      2, "net1", ADDRS(ADDR("10.1.0.2", 24, ""))),
+		ROUTE("10.60.0.0/16",
+			",\"gateway\":\"10.50.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.50.0.0/"
+										       "16",
+			",\"scope\":253,\"nexthops\":[{\"interface\":\"eth0\"},{\"interface\":"
+			"\"net1\"}]")));
+	expect("ip route show 10.60.0.0/16", "10.60.0.0/16 via 10.50.0.1 dev eth0\n");
 	/* One way less is another route. */
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
 		ROUTE("0.0.0.0/0", HOPS(HOP("10.0.0.1", "eth0", "")))));
