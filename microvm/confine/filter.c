@@ -24,7 +24,6 @@
 #endif
 
 #define JUMP_MAX    255
-#define REACH	    (JUMP_MAX - 8) /* leaves room for what comes between a jump and its target */
 #define PROGRAM_MAX (8 + 8 * FILTER_CALLS_MAX)
 
 /* Calls from this number up to the next span's have the same fate. */
@@ -75,10 +74,11 @@ static void put_jump(struct compiler *c, uint16_t condition, uint32_t k, unsigne
 	put(c, BPF_JMP | condition | BPF_K, distance(c, yes), distance(c, no), k);
 }
 
-/* Where a return is that a jump put soon can reach: all that can share one. */
-static unsigned put_return(struct compiler *c, uint32_t action)
+/* Where a return is that a jump can reach before which at most n others are put: all that can share
+ * one. */
+static unsigned put_return(struct compiler *c, uint32_t action, unsigned n)
 {
-	for (unsigned i = c->first; i < c->cap && i - c->first < REACH; i++)
+	for (unsigned i = c->first; i < c->cap && i - c->first + n < JUMP_MAX; i++)
 		if (c->program[i].code == (BPF_RET | BPF_K) && c->program[i].k == action)
 			return i;
 	put(c, BPF_RET | BPF_K, 0, 0, action);
@@ -141,9 +141,12 @@ static bool same_load(const struct call *a, const struct call *b)
 	return a->arg == b->arg && a->mask == UINT32_MAX && b->mask == UINT32_MAX;
 }
 
+#define CHECK_OPS 3u /* of one check: a load, a mask, a jump */
+
 static void put_checks(struct compiler *c, const struct call *calls, unsigned n)
 {
-	unsigned otherwise = put_return(c, c->denied), allowed = put_return(c, SECCOMP_RET_ALLOW);
+	unsigned otherwise = put_return(c, c->denied, 1 + CHECK_OPS * n);
+	unsigned allowed = put_return(c, SECCOMP_RET_ALLOW, CHECK_OPS * n);
 
 	for (unsigned i = n; i-- > 0; otherwise = c->first) {
 		const struct call *call = &calls[i];
@@ -158,24 +161,33 @@ static void put_checks(struct compiler *c, const struct call *calls, unsigned n)
 	}
 }
 
-/* Returns where it is. */
-static unsigned put_fate(struct compiler *c, const struct span *span)
+/* The most instructions that put_fate puts. */
+static unsigned fate_ops(const struct span *span)
+{
+	bool checked = span->first && span->first->rule == CALL_CHECKED;
+
+	return checked ? 2 + CHECK_OPS * span->n : 1;
+}
+
+/* Returns where it is, for a jump before which at most n others are put. */
+static unsigned put_fate(struct compiler *c, const struct span *span, unsigned n)
 {
 	if (!span->first)
-		return put_return(c, c->denied);
+		return put_return(c, c->denied, n);
 	if (span->first->rule == CALL_ALLOWED)
-		return put_return(c, SECCOMP_RET_ALLOW);
+		return put_return(c, SECCOMP_RET_ALLOW, n);
 	if (span->first->rule == CALL_REFUSED)
-		return put_return(c, SECCOMP_RET_ERRNO | span->first->value);
+		return put_return(c, SECCOMP_RET_ERRNO | span->first->value, n);
 	put_checks(c, span->first, span->n);
 	return c->first;
 }
 
 /*
  * The search among the spans [lo, hi); returns where it begins. A fate of one span comes last,
- * right behind the jump to it, if it isn't there already.
+ * right behind the jump to it, if it isn't there already. At most n instructions are put before the
+ * jump to here.
  */
-static unsigned put_search(struct compiler *c, unsigned lo, unsigned hi)
+static unsigned put_search(struct compiler *c, unsigned lo, unsigned hi, unsigned n)
 {
 	unsigned mid = lo + (hi - lo) / 2, lower, upper = 0;
 	bool late = hi - mid == 1;
@@ -183,12 +195,12 @@ static unsigned put_search(struct compiler *c, unsigned lo, unsigned hi)
 	if (c->error)
 		return 0;
 	if (hi - lo == 1)
-		return put_fate(c, &c->spans[lo]);
+		return put_fate(c, &c->spans[lo], n);
 	if (!late)
-		upper = put_search(c, mid, hi);
-	lower = put_search(c, lo, mid);
+		upper = put_search(c, mid, hi, 0);
+	lower = put_search(c, lo, mid, late ? fate_ops(&c->spans[mid]) : 0);
 	if (late)
-		upper = put_search(c, mid, hi);
+		upper = put_search(c, mid, hi, 0);
 	put_jump(c, BPF_JGE, c->spans[mid].from, upper, lower);
 	return c->first;
 }
@@ -203,9 +215,9 @@ int filter_compile(const struct filter *filter, struct sock_filter *program, uns
 		ret = divide(&c);
 	if (ret < 0)
 		return ret;
-	put_search(&c, 0, c.n_spans);
+	put_search(&c, 0, c.n_spans, 0);
 	put_load(&c, offsetof(struct seccomp_data, nr));
-	unsigned search = c.first, other_abi = put_return(&c, SECCOMP_RET_KILL_PROCESS);
+	unsigned search = c.first, other_abi = put_return(&c, SECCOMP_RET_KILL_PROCESS, 0);
 	put_jump(&c, BPF_JEQ, ARCH, search, other_abi);
 	put_load(&c, offsetof(struct seccomp_data, arch));
 	if (c.error)

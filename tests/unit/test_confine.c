@@ -171,11 +171,13 @@ static void test_random_lists(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < 200; round++) {
-		unsigned n = 0, nr = 0, len, steps, wanted = 1 + (unsigned)rand_r(&seed) % 60;
+		unsigned n = 0, nr = 0, len, steps,
+			 wanted = 1 + (unsigned)rand_r(&seed) % (FILTER_CALLS_MAX - 12);
 		struct sock_filter program[CAP];
 		while (n < wanted) {
 			uint8_t rule = (uint8_t)(rand_r(&seed) % 3);
-			unsigned rules = rule == CALL_CHECKED ? 1 + (unsigned)rand_r(&seed) % 3 : 1;
+			unsigned rules =
+				rule == CALL_CHECKED ? 1 + (unsigned)rand_r(&seed) % 12 : 1;
 			nr += 1 + (unsigned)rand_r(&seed) % 3;
 			for (unsigned i = 0; i < rules; i++)
 				calls[n++] = (struct call){.nr = (uint16_t)nr,
