@@ -89,7 +89,10 @@ static ssize_t tap_receive(struct net_pair *pair, struct iovec *iov, unsigned n)
 	while (ret < 0 && errno == EINTR);
 	if (ret > 0)
 		return ret;
-	/* EFAULT is what reading a tap that is being removed says. Others are about one frame. */
+	/*
+	 * EFAULT is what reading a tap that is being removed says; nothing, which no tap gives, is
+	 * what a descriptor at its end does. Others are about one frame.
+	 */
 	return ret == 0 || errno == EBADFD || errno == EBADF || errno == EFAULT ? -EBADFD : -EAGAIN;
 }
 

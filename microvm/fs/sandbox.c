@@ -161,9 +161,10 @@ int fs_sandbox_close(bool privileged, const struct exports *exports, bool *bound
 		return err_sys(e, errno, "no_new_privs");
 	*bound = false;
 	int ret = fs_landlock(privileged ? NULL : exports);
-	if (ret == -EOPNOTSUPP)
-		log_debug("this kernel has no Landlock to keep %s with",
-			privileged ? "from sockets" : "to the exports");
+	if (ret < 0 && privileged) /* the list of calls has none that needs forbidding */
+		log_debug("no Landlock against sockets: %s", strerror(-ret));
+	else if (ret == -EOPNOTSUPP)
+		log_debug("this kernel has no Landlock to keep to the exports with");
 	else if (ret < 0)
 		return err_sys(e, -ret, "Landlock");
 	else
