@@ -19,7 +19,7 @@
  */
 static const struct call vcpu_calls[] = {
 	CALL_IF_EQUAL(ioctl, 1, KVM_RUN),
-	CALL_IF_EQUAL(ioctl, 1, KVM_GET_REGS), /* to describe an exit that can't be served */
+	CALL_IF_EQUAL_RARELY(ioctl, 1, KVM_GET_REGS), /* to describe an exit that can't be served */
 	CALL_IF_EQUAL(ioctl, 1, KVM_SET_GSI_ROUTING),
 	CALL(futex),
 	CALL(write),
