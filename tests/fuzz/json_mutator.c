@@ -95,7 +95,7 @@ static json_t *any_string(const json_t *value, unsigned *seed)
 
 	if (len && len <= STRING_MAX / 2 && below(seed, 4)) {
 		memcpy(text, json_string_value(value), len);
-		len = LLVMFuzzerMutate(text, len, 2 * len + 16);
+		len = LLVMFuzzerMutate(text, len, STRING_MAX);
 		string = json_stringn((const char *)text, len); /* NULL when it is not UTF-8 */
 	}
 	return string ? string : json_string(words[below(seed, sizeof(words) / sizeof(words[0]))]);
