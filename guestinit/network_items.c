@@ -325,7 +325,7 @@ static bool by_gateway(const struct net_route *r)
 static void add_routes(struct network_pass *p, bool gateways)
 {
 	char text[INET6_ADDRSTRLEN];
-	int index[NETWORK_HOPS_MAX];
+	int index[NETWORK_HOPS_MAX] = {0};
 	size_t hint = 0;
 	bool renew;
 

@@ -361,28 +361,28 @@ static void put_way(
 		netlink_put_u32(r, RTA_OIF, (uint32_t)index);
 }
 
-/* Of an IPv4 route's hops the only one that has a device: a kernel without multipath takes it, too.
+/*
+ * Of an IPv4 route's hops the place of the only one that has a device, which a kernel without
+ * multipath takes, too; else -1.
  */
-static const struct net_hop *only_hop(const struct net_route *route, const int *index, int *device)
+static int only_hop(const struct net_route *route, const int *index)
 {
-	const struct net_hop *only = NULL;
+	int only = -1;
 
 	for (size_t i = 0; i < route->hops.n; i++) {
 		if (!index[i])
 			continue;
-		if (only || route->destination.ip.family != AF_INET)
-			return NULL;
-		only = &route->hops.v[i];
-		*device = index[i];
+		if (only >= 0 || route->destination.ip.family != AF_INET)
+			return -1;
+		only = (int)i;
 	}
 	return only;
 }
 
 int link_route(struct netlink *nl, uint16_t type, const int *index, const struct net_route *route)
 {
-	int device = 0;
-	const struct net_hop *only = only_hop(route, index, &device);
-	bool onlink = only ? only->onlink : route->onlink;
+	int only = only_hop(route, index);
+	bool onlink = only >= 0 ? route->hops.v[only].onlink : route->onlink;
 	const struct rtmsg header = {.rtm_family = route->destination.ip.family,
 		.rtm_dst_len = route->destination.bits,
 		.rtm_table = route->table <= UINT8_MAX ? (uint8_t)route->table : RT_TABLE_UNSPEC,
@@ -396,8 +396,8 @@ int link_route(struct netlink *nl, uint16_t type, const int *index, const struct
 		sizeof(header));
 	if (route->destination.bits)
 		put_ip(&r, RTA_DST, &route->destination.ip);
-	if (only)
-		put_way(&r, &only->gateway, route->destination.ip.family, device);
+	if (only >= 0)
+		put_way(&r, &route->hops.v[only].gateway, AF_INET, index[only]);
 	else if (route->hops.n)
 		put_hops(&r, route, index);
 	else

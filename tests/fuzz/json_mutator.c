@@ -80,7 +80,8 @@ static json_t *any_integer(const json_t *value, unsigned *seed)
 	case 0:
 		return json_integer((json_int_t)(old + below(seed, 17) - 8));
 	case 1:
-		return json_integer((json_int_t)(old << below(seed, 24)));
+		old <<= below(seed, 24);
+		return json_integer((json_int_t)old);
 	default:
 		return json_integer(edges[below(seed, sizeof(edges) / sizeof(edges[0]))]);
 	}
