@@ -226,6 +226,57 @@ load network
 	[ "$(ex one perl /ethtool.pl pairs)" = '2 of 2' ]
 }
 
+@test "multicast both ways, loopback, a firewall of the container's own" {
+	local file
+	# iptables over nf_tables, as Debian has it; its libraries may be missing in the root file system.
+	for file in /usr/sbin/xtables-nft-multi $(ldd /usr/sbin/xtables-nft-multi | awk '$3 ~ /nftnl|mnl|xtables/ { print $3 }'); do
+		bind "$(realpath "$file")" "$file" rbind,ro
+	done
+	bind /usr/lib/x86_64-linux-gnu/xtables /usr/lib/x86_64-linux-gnu/xtables rbind,ro
+	cat >"$BATS_TEST_TMPDIR/group.py" <<-'END'
+		# group.py send|receive ADDRESS: a datagram by the group 239.85.0.1, from or at the interface with the address
+		import socket, sys, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		ours = socket.inet_aton(sys.argv[2])
+		if sys.argv[1] == "send":
+		    s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, ours)
+		    while True:
+		        s.sendto(b"to the group", ("239.85.0.1", 5085))
+		        time.sleep(0.2)
+		s.bind(("", 5085))
+		s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("239.85.0.1") + ours)
+		s.settimeout(60)
+		print(s.recv(100).decode())
+	END
+	bind "$BATS_TEST_TMPDIR/group.py" /group.py rbind,ro
+	veth eth0 1
+	join "$NS-a"
+	box one
+	at b python3 "$BATS_TEST_TMPDIR/group.py" send 10.85.1.1 3>&- &
+	PIDS+=($!)
+	[ "$(ex one python3 /group.py receive 10.85.1.2)" = 'to the group' ]
+	kill "${PIDS[0]}"
+	ex one python3 /group.py send 10.85.1.2 3>&- &
+	PIDS+=($!)
+	[ "$(at b python3 "$BATS_TEST_TMPDIR/group.py" receive 10.85.1.1)" = 'to the group' ]
+	ex one busybox ping -c 1 -w 5 127.0.0.1
+	ex one busybox ping -c 1 -w 5 ::1
+	mkdir "$BATS_TEST_TMPDIR/www"
+	echo page >"$BATS_TEST_TMPDIR/www/file"
+	serve b 5000 "$BATS_TEST_TMPDIR/www"
+	serve b 5001 "$BATS_TEST_TMPDIR/www"
+	# A port that is redirected, one that is refused, one that neither is.
+	ex one xtables-nft-multi iptables -t nat -A OUTPUT -p tcp --dport 6000 -j REDIRECT --to-ports 6001
+	ex one xtables-nft-multi iptables -A OUTPUT -p tcp -m conntrack --ctstate NEW -m tcp --dport 5001 -j REJECT
+	[ "$(ex one bash -c "$GET" 10.85.1.1 5000 /file)" = page ]
+	! ex one bash -c "$GET" 10.85.1.1 5001 /file || false
+	ex one sh -c 'mkdir /tmp/www; echo inside >/tmp/www/file; exec busybox httpd -f -p 6001 -h /tmp/www' 3>&- &
+	PIDS+=($!)
+	inside() { [ "$(ex one bash -c "$GET" 10.85.1.1 6000 /file)" = inside ]; }
+	eventually inside
+	[ "$(ex one xtables-nft-multi iptables -S OUTPUT | wc -l)" = 2 ]
+}
+
 @test "a namespace whose name is deleted under a running container" {
 	veth eth0 1
 	join "$NS-a"
