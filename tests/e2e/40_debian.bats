@@ -31,7 +31,7 @@ load lib
 @test "a fork bomb ends that container only" {
 	config '.linux.resources.pids = {limit: 64}'
 	# What is to survive starts no process itself: a shell that can't fork gives up.
-	run_script 'mkfifo /tmp/still; exec 3<>/tmp/still
+	run_script 'mkfifo /dev/shm/still; exec 3<>/dev/shm/still
 		b() { b 2>/dev/null | b 2>/dev/null & }; (b) 2>/dev/null; read -r -t 2 -u 3 || echo survived'
 	expect_status 0
 	expect_line survived

@@ -270,7 +270,7 @@ load network
 	ex one xtables-nft-multi iptables -A OUTPUT -p tcp -m conntrack --ctstate NEW -m tcp --dport 5001 -j REJECT
 	[ "$(ex one bash -c "$GET" 10.85.1.1 5000 /file)" = page ]
 	! ex one bash -c "$GET" 10.85.1.1 5001 /file || false
-	ex one sh -c 'mkdir /tmp/www; echo inside >/tmp/www/file; exec busybox httpd -f -p 6001 -h /tmp/www' 3>&- &
+	ex one sh -c 'mkdir /dev/shm/www; echo inside >/dev/shm/www/file; exec busybox httpd -f -p 6001 -h /dev/shm/www' 3>&- &
 	PIDS+=($!)
 	inside() { [ "$(ex one bash -c "$GET" 10.85.1.1 6000 /file)" = inside ]; }
 	eventually inside
