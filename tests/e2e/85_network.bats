@@ -176,6 +176,7 @@ load network
 	eventually pings 10.85.1.2
 }
 
+# bats test_tags=smp
 @test "a queue pair for each processor; fewer of them and fewer offloads, as the guest likes" {
 	local action
 	config '.linux.resources.cpu = {quota: 200000, period: 100000}'
@@ -213,7 +214,7 @@ load network
 	serve b 5000 "$BATS_TEST_TMPDIR/www"
 	# Several at once, so that all pairs have something to do.
 	arrives() {
-		ex one bash -c 'for i in 1 2 3 4; do bash -c "$0" 10.85.1.1 5000 /file | cmp - /file & pids+=($!); done
+		ex one timeout 60 bash -c 'for i in 1 2 3 4; do bash -c "$0" 10.85.1.1 5000 /file | cmp - /file & pids+=($!); done
 			for pid in "${pids[@]}"; do wait "$pid" || exit 1; done' "$GET" && pings 10.85.1.2
 	}
 	arrives
