@@ -74,8 +74,10 @@ static void put_jump(struct compiler *c, uint16_t condition, uint32_t k, unsigne
 	put(c, BPF_JMP | condition | BPF_K, distance(c, yes), distance(c, no), k);
 }
 
-/* Where a return is that a jump can reach before which at most n others are put: all that can share
- * one. */
+/*
+ * Where a return is, shared by all that can reach it: with the jump to it still to come, behind at
+ * most n other instructions.
+ */
 static unsigned put_return(struct compiler *c, uint32_t action, unsigned n)
 {
 	for (unsigned i = c->first; i < c->cap && i - c->first + n < JUMP_MAX; i++)
@@ -169,7 +171,7 @@ static unsigned fate_ops(const struct span *span)
 	return checked ? 2 + CHECK_OPS * span->n : 1;
 }
 
-/* Returns where it is, for a jump before which at most n others are put. */
+/* Returns where it is; n as with put_return. */
 static unsigned put_fate(struct compiler *c, const struct span *span, unsigned n)
 {
 	if (!span->first)
@@ -184,8 +186,7 @@ static unsigned put_fate(struct compiler *c, const struct span *span, unsigned n
 
 /*
  * The search among the spans [lo, hi); returns where it begins. A fate of one span comes last,
- * right behind the jump to it, if it isn't there already. At most n instructions are put before the
- * jump to here.
+ * right behind the jump to it, if it isn't there already. n as with put_return.
  */
 static unsigned put_search(struct compiler *c, unsigned lo, unsigned hi, unsigned n)
 {
