@@ -31,12 +31,12 @@ static void forward(struct console_log *log, const char *line)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	if ((uint64_t)now.tv_sec != log->second) {
 		if (log->dropped)
-			log_debug("guest: (%u lines dropped)", log->dropped);
+			log_guest_line(LOG_LEVEL_DEBUG, "guest: (%u lines dropped)", log->dropped);
 		log->second = (uint64_t)now.tv_sec;
 		log->logged = log->dropped = 0;
 	}
 	if (log->logged++ < CONSOLE_LOG_LINES_PER_S)
-		log_debug("guest: %s", line);
+		log_guest_line(LOG_LEVEL_DEBUG, "guest: %s", line);
 	else
 		log->dropped++;
 }

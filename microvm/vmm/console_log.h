@@ -2,7 +2,7 @@
 /*
  * The guest kernel's console: bytes from a hostile guest become bounded, printable lines. The last
  * ones are kept for the message when the VM fails; at debug level they are logged as they come, at
- * a bounded rate.
+ * a bounded rate, as long as the log has room for what a guest says.
  */
 #ifndef MICROVM_VMM_CONSOLE_LOG_H
 #define MICROVM_VMM_CONSOLE_LOG_H

@@ -119,7 +119,8 @@ static bool log_allowed(struct session *s)
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	if ((uint64_t)now.tv_sec != s->log_second) {
 		if (s->log_dropped)
-			log_warn("guestinit: (%u lines dropped)", s->log_dropped);
+			log_guest_line(
+				LOG_LEVEL_WARNING, "guestinit: (%u lines dropped)", s->log_dropped);
 		s->log_second = (uint64_t)now.tv_sec;
 		s->log_lines = s->log_dropped = 0;
 	}
@@ -173,7 +174,7 @@ static int handle_log(struct session *s, const json_t *message)
 		if ((int)log_level() < i || !log_allowed(s))
 			return 0;
 		events_name_place(text, "config.json: ", cleaned, sizeof(cleaned));
-		log_line((enum log_level)i, "guestinit: %s", cleaned);
+		log_guest_line((enum log_level)i, "guestinit: %s", cleaned);
 		return 0;
 	}
 	return -EPROTO;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -104,8 +105,8 @@ static void test_places(void **state)
 	char text[64];
 
 	session_rig_boot(f);
-	session_rig_say(f,
-		"{'type':'failed','id':'c1','code':1,'message':'config.mounts[7]: a\\u001b'}");
+	session_rig_say(
+		f, "{'type':'failed','id':'c1','code':1,'message':'config.mounts[7]: a\\u001b'}");
 	session_rig_close_outputs(f);
 	session_rig_expect_failed(f, 1, "config.json: mounts[7]: a\\x1b");
 	events_name_place("config.process.cwd: config.x", "", text, sizeof(text));
@@ -150,6 +151,35 @@ static void test_many_messages_at_once(void **state)
 	session_rig_expect_heard(f, "shutdown");
 }
 
+/* A guest that talks for days, at whichever rate it may, does not fill the host's disk. */
+static void test_endless_log(void **state)
+{
+	struct session_rig *f = *state;
+	FILE *out = tmpfile();
+	char message[1100], text[1001];
+	struct stat st;
+
+	assert_non_null(out);
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	snprintf(message, sizeof(message), "{'type':'log','level':'error','message':'%s'}", text);
+	session_rig_boot(f);
+	log_init("test", fileno(out), LOG_LEVEL_ERROR);
+	for (int i = 0; i < 100; i++)
+		session_rig_say(f, message);
+	assert_int_equal(fstat(fileno(out), &st), 0);
+	/* The hundred may have come in two of the clock's seconds. */
+	assert_in_range(st.st_size, 50 * 1000, 101 * 1100);
+	for (int i = 0; i < 2000; i++) {
+		f->session.log_second = 0; /* as if a second had passed */
+		session_rig_say(f, message);
+	}
+	assert_int_equal(fstat(fileno(out), &st), 0);
+	assert_in_range(st.st_size, LOG_BYTES_MAX - 2000, LOG_BYTES_MAX + 100);
+	log_init("test", 2, LOG_LEVEL_ERROR);
+	fclose(out);
+}
+
 static void test_agent_vanishes(void **state)
 {
 	struct session_rig *f = *state;
@@ -186,6 +216,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_messages),
 		T(test_too_long_message),
 		T(test_many_messages_at_once),
+		T(test_endless_log),
 		T(test_agent_vanishes),
 		T(test_agent_ends_within_message),
 	};
