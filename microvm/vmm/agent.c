@@ -90,18 +90,25 @@ static void agent_ready(struct loop_source *source, uint32_t events)
 	}
 }
 
-void agent_init(struct agent *agent, struct loop *loop,
+int agent_init(struct agent *agent, struct loop *loop,
 	void (*message)(void *arg, const json_t *message),
 	void (*closed)(void *arg, const char *why), void *arg)
 {
+	int pair[2];
+
 	memset(agent, 0, sizeof(*agent));
 	agent->loop = loop;
-	agent->sock.fd = -1;
+	agent->sock.fd = agent->near_end = agent->far_end = -1;
 	agent->sock.ready = agent_ready;
 	agent->message = message;
 	agent->closed = closed;
 	agent->arg = arg;
 	msg_reader_init(&agent->reader, MSG_MAX_GUEST_BYTES);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -errno;
+	agent->near_end = pair[0];
+	agent->far_end = pair[1];
+	return 0;
 }
 
 void agent_close(struct agent *agent)
@@ -111,6 +118,8 @@ void agent_close(struct agent *agent)
 	if (fd >= 0)
 		loop_del(agent->loop, &agent->sock);
 	fd_closep(&fd);
+	fd_closep(&agent->near_end);
+	fd_closep(&agent->far_end);
 	msg_reader_fini(&agent->reader);
 	free(agent->out);
 	agent->out = NULL;
@@ -124,17 +133,13 @@ bool agent_is_open(const struct agent *agent)
 
 int agent_open(struct agent *agent)
 {
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return -errno;
-	int ret = loop_add(agent->loop, &agent->sock, pair[0], EPOLLIN);
-	if (ret < 0) {
-		close(pair[0]);
-		close(pair[1]);
+	if (agent->near_end < 0)
+		return -ENOTCONN;
+	int ret = loop_add(agent->loop, &agent->sock, agent->near_end, EPOLLIN);
+	if (ret < 0)
 		return ret;
-	}
-	return pair[1];
+	agent->near_end = -1;
+	return steal_fd(&agent->far_end);
 }
 
 size_t agent_backlog_bytes(const struct agent *agent)

@@ -19,6 +19,7 @@
 struct agent {
 	struct loop *loop;
 	struct loop_source sock;
+	int near_end, far_end; /* until it is open */
 	struct msg_reader reader;
 	char *out;
 	size_t out_bytes, sent_bytes, out_cap_bytes;
@@ -30,14 +31,18 @@ struct agent {
 	void *arg;
 };
 
-void agent_init(struct agent *agent, struct loop *loop,
+/*
+ * Makes the socket pair: before the monitor's system calls are confined, which leave it no sockets
+ * to make. 0 or -errno; agent_close in either case.
+ */
+int agent_init(struct agent *agent, struct loop *loop,
 	void (*message)(void *arg, const json_t *message),
-	void (*closed)(void *arg, const char *why), void *arg);
+	void (*closed)(void *arg, const char *why), void *arg) must_check;
 void agent_close(struct agent *agent); /* frees what it holds; any number of times */
 
 bool agent_is_open(const struct agent *agent);
 
-/* Makes the connection: the descriptor for the vsock device, the caller's; or -errno. */
+/* The connection, once: the descriptor for the vsock device, the caller's; or -errno. */
 int agent_open(struct agent *agent) must_check;
 
 /* What is queued; 0 when all is sent. */

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/fd.h"
@@ -17,7 +16,6 @@
 #include "microvm/vmm/session.h"
 
 #define ACCEPTS_PER_WAKEUP 8
-#define NOFILE_WANTED	   4096u /* streams of further processes come by SCM_RIGHTS */
 #define TICK_NS		   UINT64_C(10000000000)
 #define PATIENCE_TICKS	   4 /* with the guest's answer to a question */
 #define NOT_RUNNING	   "container not running"
@@ -269,17 +267,6 @@ static void tick(struct loop_timer *timer)
 		set_ticking(clients, false);
 }
 
-/* Each process in the container has three streams, each of two descriptors. */
-static void raise_nofile(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= NOFILE_WANTED)
-		return;
-	limit.rlim_cur = limit.rlim_max < NOFILE_WANTED ? limit.rlim_max : NOFILE_WANTED;
-	(void)setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int clients_create(struct clients **out, struct loop *loop, int listen_fd, struct session *session,
 	struct err *e)
 {
@@ -297,7 +284,6 @@ int clients_create(struct clients **out, struct loop *loop, int listen_fd, struc
 		clients->table[i].clients = clients;
 		clients->table[i].sock = (struct loop_source){.fd = -1, .ready = client_ready};
 	}
-	raise_nofile();
 	int ret = loop_timer_init(loop, &clients->timer, tick);
 	if (ret < 0) {
 		fd_closep(&clients->listen_fd);

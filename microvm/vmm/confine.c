@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,9 +35,9 @@ static const struct call main_calls[] = {
 	/* hvrun, clients and the agent: control.c, clients.c, agent.c, oom.c, relay_helper.c */
 	CALL(accept4), CALL(recvmsg), CALL(sendmsg), CALL(recvfrom), CALL(sendto),
 	/* streams: session.c, exec.c, terminal.c */
-	CALL_IF_EQUAL(socketpair, 0, AF_UNIX), CALL_IF_EQUAL(fcntl, 1, F_DUPFD_CLOEXEC),
-	CALL_IF_EQUAL(fcntl, 1, F_GET_SEALS), CALL_IF_EQUAL(ioctl, 1, TCGETS),
-	CALL_IF_EQUAL(ioctl, 1, TCSETS), CALL_IF_EQUAL(ioctl, 1, TIOCGWINSZ),
+	CALL_IF_EQUAL(fcntl, 1, F_DUPFD_CLOEXEC), CALL_IF_EQUAL(fcntl, 1, F_GET_SEALS),
+	CALL_IF_EQUAL(ioctl, 1, TCGETS), CALL_IF_EQUAL(ioctl, 1, TCSETS),
+	CALL_IF_EQUAL(ioctl, 1, TIOCGWINSZ),
 	CALL_IF_EQUAL_RARELY(ioctl, 1, TCGETS2), /* of newer C libraries */
 	CALL_IF_EQUAL_RARELY(ioctl, 1, TCSETS2),
 	/* the heap */
@@ -95,6 +95,29 @@ int confine_descriptors(struct plan *plan, const int *others, unsigned n_others,
 	return syscall(SYS_close_range, from, ~0u, 0) < 0 ? err_sys(e, errno, "descriptors") : 0;
 }
 
+/* Streams of further processes come by SCM_RIGHTS, each of them two descriptors. */
+#define NOFILE_MAX 4096u
+/* Programs, heap, stacks of threads; the guest's own memory comes on top. */
+#define BESIDE_GUEST_BYTES (UINT64_C(2) << 30)
+
+static int bound_process(const struct plan *plan, struct err *e)
+{
+	const uint64_t space = plan->memory_bytes + BESIDE_GUEST_BYTES;
+	struct rlimit files, memory = {space, space};
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return err_sys(e, errno, "number of descriptors");
+	if (files.rlim_max > NOFILE_MAX)
+		files.rlim_max = NOFILE_MAX;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return err_sys(e, errno, "number of descriptors");
+	/* QEMU's devices map the guest's memory once each. Sanitizers have more than any bound. */
+	if (!plan->emulation && confine_calls() && setrlimit(RLIMIT_AS, &memory) < 0)
+		return err_sys(e, errno, "size of the address space");
+	return 0;
+}
+
 int confine_process(const struct plan *plan, struct err *e)
 {
 	/* One heap for all threads: it grows by brk, and nothing needs mprotect. */
@@ -102,6 +125,9 @@ int confine_process(const struct plan *plan, struct err *e)
 	int ret = violation_watch();
 	if (ret < 0)
 		return err_sys(e, -ret, "SIGSYS");
+	ret = bound_process(plan, e);
+	if (ret < 0)
+		return ret;
 	ret = privileges_drop(plan->uid_base ? plan->uid_base + (uid_t)getpid() : 0, 0, e);
 	return ret < 0 ? err_add(e, "can't give up privileges") : 0;
 }

@@ -137,6 +137,9 @@ int relay_helper_start(struct plan *plan, int *sock, struct err *e)
 		close(pair[0]);
 		return err_sys(e, code, "helper for Unix sockets: fork");
 	}
+	/* None but the helper may reach them. */
+	for (unsigned i = 0; i < plan->n_sockets; i++)
+		fd_closep(&plan->sockets[i].fd);
 	*sock = pair[0];
 	return 0;
 }

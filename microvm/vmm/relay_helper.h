@@ -16,7 +16,8 @@ extern const struct filter relay_filter; /* its list of system calls; microvm/co
 
 /*
  * Starts it, if the plan has sockets, from a process that has no other thread yet. *sock is the
- * monitor's connection with it (-1: no sockets), to be closed at the end. 0, or -errno with e.
+ * monitor's connection with it (-1: no sockets), to be closed at the end; the plan's sockets are
+ * the helper's alone from then on. 0, or -errno with e.
  */
 int relay_helper_start(struct plan *plan, int *sock, struct err *e) must_check;
 

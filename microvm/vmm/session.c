@@ -524,12 +524,14 @@ int session_init(struct session *session, const struct session_config *config, s
 {
 	memset(session, 0, sizeof(*session));
 	session->config = *config;
-	session->terminal.fd = -1;
+	session->terminal.fd = session->timer.source.fd = -1;
 	session->held = config->hold;
 	session->code = SESSION_EXIT_VM;
-	agent_init(&session->agent, config->loop, agent_message, agent_closed, session);
+	int ret = agent_init(&session->agent, config->loop, agent_message, agent_closed, session);
 	session_streams_init(session);
-	int ret = loop_timer_init(config->loop, &session->timer, timer_expired);
+	if (ret < 0)
+		return err_sys(e, -ret, "the agent's connection");
+	ret = loop_timer_init(config->loop, &session->timer, timer_expired);
 	if (!ret)
 		ret = set_hello_timer(session);
 	return ret < 0 ? err_sys(e, -ret, "timer") : 0;

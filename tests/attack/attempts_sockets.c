@@ -146,6 +146,28 @@ static int act_socketpair(struct attack *a)
 	return outcome(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, a->fds));
 }
 
+/* Unlike streams, datagrams go where they are sent from a socket that is connected, too. */
+#define RECEIVER "\0hvrun-attack-datagrams"
+
+static int have_receiver(struct attack *a)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = RECEIVER};
+
+	a->fds[0] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return outcome(bind(a->fds[0], (struct sockaddr *)&name, sizeof(name)));
+}
+
+static int act_datagram(struct attack *a)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = RECEIVER};
+	int pair[2];
+
+	(void)a;
+	if (syscall(SYS_socketpair, AF_UNIX, SOCK_DGRAM, 0, pair) < 0)
+		return errno;
+	return outcome(syscall(SYS_sendto, pair[0], "x", 1, 0, &name, sizeof(name)));
+}
+
 static const struct attempt table[] = {
 	ATTEMPT("a TCP socket", NULL, act_tcp),
 	ATTEMPT("a UDP socket", NULL, act_udp),
@@ -163,7 +185,7 @@ static const struct attempt table[] = {
 	/* hvrun-fs has CAP_SYS_ADMIN; nobody whom its sockets lead to asks who sends. */
 	ATTEMPT("send with somebody else's credentials", have_pair, act_forge,
 		.allowed = BIT(ATTACKER_SERVER)),
-	ATTEMPT("a pair of sockets", NULL, act_socketpair,
-		.allowed = BIT(ATTACKER_MAIN) | BIT(ATTACKER_MAIN_EMULATION)),
+	ATTEMPT("a pair of sockets", NULL, act_socketpair),
+	ATTEMPT("send a datagram to an abstract socket of the host", have_receiver, act_datagram),
 };
 const struct attempts attempts_sockets = ATTEMPTS(table);

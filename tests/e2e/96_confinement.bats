@@ -45,8 +45,12 @@ uid_of() {
 
 @test "the monitor has no files and no cores" {
 	local pid link
-	start
+	start --memory 256
 	[ "$(awk '/^Max core file size/ { print $5 $6 }' "/proc/$pid/limits")" = 00 ]
+	[ "$(awk '/^Max open files/ { print ($5 <= 4096 && $4 == $5) }' "/proc/$pid/limits")" = 1 ]
+	# The guest's memory and 2 GiB.
+	[ "$HVRUN_ACCEL" != kvm ] ||
+		[ "$(awk '/^Max address space/ { print $4, $5 }' "/proc/$pid/limits")" = '2415919104 2415919104' ]
 	# Its root directory holds its descriptors, which lead to nothing of the host's but streams and log.
 	[ ! -e "/proc/$pid/root/etc" ]
 	for link in "/proc/$pid/fd"/*; do
