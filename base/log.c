@@ -33,19 +33,24 @@ enum log_level log_level(void)
 	return log_limit;
 }
 
+/* Ends the line, of len bytes until now; its length. */
+static size_t finish(char line[LOG_LINE_BYTES], size_t len)
+{
+	/* Text may quote a hostile guest or image: no control character reaches the terminal. */
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = line[i] == '\t' ? '\t' : '?';
+	line[len] = '\n';
+	return len + 1;
+}
+
 /* Its length. */
 static size_t compose(char line[LOG_LINE_BYTES], enum log_level level, const char *text)
 {
 	static const char *const words[] = {"", "warning: ", "", "debug: "};
 
 	snprintf(line, LOG_LINE_BYTES, "%s: %s%s", log_program, words[level], text);
-	/* Text may quote a hostile guest or image: no control character reaches the terminal. */
-	size_t len = strnlen(line, LOG_LINE_BYTES - 2);
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = line[i] == '\t' ? '\t' : '?';
-	line[len] = '\n';
-	return len + 1;
+	return finish(line, strnlen(line, LOG_LINE_BYTES - 2));
 }
 
 static bool take(atomic_size_t *room, size_t len_bytes)
@@ -96,4 +101,19 @@ void log_guest_line(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	say(level, &log_guest_room, fmt, ap);
 	va_end(ap);
+}
+
+void log_foreign(const char *head, const char *text, size_t len_bytes)
+{
+	char line[LOG_LINE_BYTES];
+	size_t used = strnlen(head, sizeof(line) - 1);
+	int saved = errno;
+
+	memcpy(line, head, used);
+	if (len_bytes > sizeof(line) - 1 - used)
+		len_bytes = sizeof(line) - 1 - used;
+	memcpy(line + used, text, len_bytes);
+	ssize_t ignored = write(log_fd, line, finish(line, used + len_bytes));
+	(void)ignored;
+	errno = saved;
 }

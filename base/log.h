@@ -12,6 +12,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stddef.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 #define LOG_BYTES_MAX (256u << 10)
@@ -24,6 +26,12 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 /* What a guest says, which decides on the level itself. */
 void log_guest_line(enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/*
+ * A line of another program, as it is but for control characters, after head; at any level. How
+ * many there are is for the caller to bound.
+ */
+void log_foreign(const char *head, const char *text, size_t len_bytes);
 
 #define log_error(...) log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)  log_line(LOG_LEVEL_WARNING, __VA_ARGS__)

@@ -103,8 +103,13 @@ static int death_signal(const struct launch *l)
 	return l->detached ? 0 : SIGKILL;
 }
 
+struct streams_of_program {
+	int in, out, err;
+};
+
 static pid_t start_program(const struct launch *l, const char *path, const char *option, int plan,
-	const int *fds, size_t n_fds, int death_signal, const int *netns, struct err *e)
+	const struct streams_of_program *streams, const int *fds, size_t n_fds, int death_signal,
+	const int *netns, struct err *e)
 {
 	int cgroup[CGROUP_PLACES_MAX];
 	char number[16];
@@ -114,8 +119,8 @@ static pid_t start_program(const struct launch *l, const char *path, const char 
 		.argv = argv,
 		.fds = fds,
 		.n_fds = n_fds,
-		.out = l->null,
-		.err = l->log >= 0 ? l->log : STDERR_FILENO,
+		.out = streams->out,
+		.err = streams->err,
 		.death_signal = death_signal,
 		.mask = &l->supervise.old_mask,
 		.cpus = l->sizing.have_cpus ? &l->sizing.cpus : NULL,
@@ -131,11 +136,14 @@ static pid_t start_program(const struct launch *l, const char *path, const char 
 	};
 
 	snprintf(number, sizeof(number), "%d", plan);
-	return spawn_start(&spawn, l->null, e);
+	return spawn_start(&spawn, streams->in, e);
 }
 
-static int start_fs_with(struct launch *l, int socket, int control, int *fds, struct err *e)
+/* log: see docs/protocol.md. It is all that hvrun-fs has on the host, but for its exports. */
+static int start_fs_with(
+	struct launch *l, int socket, int control, int log, int *fds, struct err *e)
 {
+	const struct streams_of_program streams = {log, log, log};
 	size_t n = 0;
 
 	l->plan.fs_vmm_socket = socket;
@@ -149,7 +157,7 @@ static int start_fs_with(struct launch *l, int socket, int control, int *fds, st
 	fds[n++] = socket;
 	fds[n++] = control;
 	fds[n++] = file;
-	pid_t pid = start_program(l, l->fs, "--config-fd", file, fds, n, death_signal(l),
+	pid_t pid = start_program(l, l->fs, "--config-fd", file, &streams, fds, n, death_signal(l),
 		l->hooks && l->network.ns >= 0 ? &l->network.ns : NULL, e);
 	if (pid < 0)
 		return pid;
@@ -157,24 +165,27 @@ static int start_fs_with(struct launch *l, int socket, int control, int *fds, st
 	return 0;
 }
 
-static int start_fs(struct launch *l, int socket, int control, struct err *e)
+static int start_fs(struct launch *l, int socket, int control, int log, struct err *e)
 {
 	int *fds = calloc(l->exports.n + 3, sizeof(*fds));
 
 	if (!fds)
 		return err_sys(e, ENOMEM, "hvrun-fs");
-	int ret = start_fs_with(l, socket, control, fds, e);
+	int ret = start_fs_with(l, socket, control, log, fds, e);
 	free(fds);
 	return ret;
 }
 
-static int start_vmm(struct launch *l, int socket, int control, struct err *e)
+static int start_vmm(struct launch *l, int socket, int control, int fs_log, struct err *e)
 {
-	int fds[15 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
+	const struct streams_of_program streams = {
+		l->null, l->null, l->log >= 0 ? l->log : STDERR_FILENO};
+	int fds[16 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
 		NET_INTERFACES_MAX * NET_QUEUES_MAX];
 	size_t n = 0;
 
 	l->plan.vmm_fs_socket = socket;
+	l->plan.vmm_fs_log = fs_log;
 	l->plan.vmm_control = control;
 	l->create_file = plan_container_file(&l->plan, e);
 	if (l->create_file < 0)
@@ -186,7 +197,7 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 	const int single[] = {socket, control, l->create_file, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->plan.listen,
 		l->plan.keep[0], l->plan.keep[1], l->plan.oom, l->network.stream,
-		l->context->report.fd};
+		l->context->report.fd, fs_log};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
 	for (unsigned i = 0; i < l->kernel.n_files; i++)
@@ -202,7 +213,7 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 		for (unsigned k = 0; k < l->network.taps[i].n_queues; k++)
 			fds[n++] = l->network.taps[i].queues[k];
 	/* It ends with its control socket; killed, it could not restore the terminal. */
-	pid_t pid = start_program(l, l->vmm, "--plan-fd", file, fds, n,
+	pid_t pid = start_program(l, l->vmm, "--plan-fd", file, &streams, fds, n,
 		l->streams.terminal >= 0 ? 0 : death_signal(l),
 		l->network.ns >= 0 ? &l->network.ns : NULL, e);
 	if (pid < 0)
@@ -214,7 +225,8 @@ static int start_vmm(struct launch *l, int socket, int control, struct err *e)
 static int start_programs(struct launch *l, struct err *e)
 {
 	cleanup_close int fs_end = -1, vmm_end = -1, fs_control = -1, vmm_control = -1;
-	int pair[3][2];
+	cleanup_close int fs_log = -1, vmm_fs_log = -1;
+	int pair[3][2], log[2];
 	static const int types[3] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_SEQPACKET};
 
 	for (int i = 0; i < 3; i++) {
@@ -233,13 +245,18 @@ static int start_programs(struct launch *l, struct err *e)
 	vmm_control = pair[1][1];
 	l->fs_control = pair[2][0];
 	fs_control = pair[2][1];
+	/* hvrun-fs loses words rather than wait for the monitor. */
+	if (pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_sys(e, errno, "pipe");
+	vmm_fs_log = log[0];
+	fs_log = log[1];
 	l->plan.keep[0] = l->container.run;
 	if (l->detached)
 		l->plan.keep[1] = l->fs_control; /* hvrun-fs ends with it: now with the monitor */
 	/* The file server first: it gets ready while the monitor builds the machine. */
-	int ret = start_fs(l, fs_end, fs_control, e);
+	int ret = start_fs(l, fs_end, fs_control, fs_log, e);
 	if (ret == 0)
-		ret = start_vmm(l, vmm_end, vmm_control, e);
+		ret = start_vmm(l, vmm_end, vmm_control, vmm_fs_log, e);
 	return ret;
 }
 

@@ -379,14 +379,14 @@ int plan_vmm_file(const struct plan *plan, struct err *e)
 		: json_pack("{s:i, s:i, s:i}", "in", streams->in, "out", streams->out, "err",
 			  streams->err);
 	json_t *json = json_pack("{s:i, s:s, s:s, s:i, s:I, s:{s:i, s:s}, s:s, s:s, s:o,"
-				 "s:{s:i, s:s}, s:o, s:{s:i}, s:o, s:{s:i}, s:b}",
+				 "s:{s:i, s:s, s:i}, s:o, s:{s:i}, s:o, s:{s:i}, s:b}",
 		"version", 1, "id", plan->id, "accel", accel_name(plan->settings->accel), "vcpus",
 		(int)plan->sizing->vcpus, "memoryBytes", (json_int_t)plan->sizing->memory_bytes,
 		"kernel", "fd", kernel->fd, "path", kernel->path, "cmdline", kernel->cmdline,
 		"discovery", kernel->discovery, "initramfs", initramfs_list(kernel), "fs", "fd",
-		plan->vmm_fs_socket, "tag", "hvrun", "disks", plan_disks_of_monitor(plan),
-		"control", "fd", plan->vmm_control, "stdio", stdio, "container", "fd",
-		plan->container, "debug", (int)plan->settings->debug);
+		plan->vmm_fs_socket, "tag", "hvrun", "log", plan->vmm_fs_log, "disks",
+		plan_disks_of_monitor(plan), "control", "fd", plan->vmm_control, "stdio", stdio,
+		"container", "fd", plan->container, "debug", (int)plan->settings->debug);
 
 	if (json && add_options(plan, json) < 0) {
 		json_decref(json);

@@ -65,7 +65,7 @@ struct plan {
 	int listen, keep[2], oom;
 	const struct report *report; /* whose file the monitor writes to, once it is on its own */
 	uint32_t uid_base;	     /* of the monitor's user; 0: this one */
-	int vmm_fs_socket, vmm_control, fs_vmm_socket, fs_control, container;
+	int vmm_fs_socket, vmm_fs_log, vmm_control, fs_vmm_socket, fs_control, container;
 };
 
 /* Opens vm.image and the host's block devices that linux.devices lists, for plan_close_disks. */

@@ -18,6 +18,7 @@
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/confine.h"
 #include "microvm/vmm/control.h"
+#include "microvm/vmm/fs_log.h"
 #include "microvm/vmm/last_words.h"
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/oom.h"
@@ -41,6 +42,7 @@ struct monitor {
 	struct signals signals;
 	struct oom oom;
 	struct last_words words;
+	struct fs_log fs_log;
 	int tty_fd; /* the controlling terminal, -1: none */
 	bool console_ready, session_ready;
 	bool own_root; /* the mount namespace is its own */
@@ -259,7 +261,8 @@ static int own_root(struct monitor *m, struct err *e)
 
 	m->own_root = ret == 0;
 	if (ret == -EPERM)
-		log_debug("the host's root directory stays: %s", e->text);
+		log_line(geteuid() ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING,
+			"the host's root directory stays: %s", e->text);
 	return ret == -EPERM ? 0 : ret;
 }
 
@@ -318,8 +321,12 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 		return ret;
 	if (m->plan.debug)
 		log_init("hvrun-vmm", STDERR_FILENO, LOG_LEVEL_DEBUG);
-	ret = control_init(&m->control, &m->loop, steal_fd(&m->plan.control_fd), m->plan.lifeline,
-		&control_ops, m, e);
+	/* First: why hvrun-fs has ended is not to be lost. Who wants debugging gets all. */
+	ret = fs_log_init(&m->fs_log, &m->loop, steal_fd(&m->plan.fs_log_fd),
+		m->plan.debug ? SIZE_MAX : FS_LOG_BYTES, e);
+	if (!ret)
+		ret = control_init(&m->control, &m->loop, steal_fd(&m->plan.control_fd),
+			m->plan.lifeline, &control_ops, m, e);
 	if (!ret)
 		ret = take_terminal(m, e);
 	if (ret < 0)
@@ -385,6 +392,7 @@ static void tear_down(struct monitor *m)
 	control_fini(&m->control);
 	signals_fini(&m->signals);
 	oom_fini(&m->oom);
+	fs_log_fini(&m->fs_log);
 	last_words_fini(&m->words);
 	fd_closep(&m->tty_fd);
 	fd_closep(&m->relay_helper);

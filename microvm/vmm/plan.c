@@ -83,6 +83,8 @@ static int read_fs(struct plan *plan, struct plan_object *top)
 		ret = plan_take_fd(&o, "fd", &plan->fs_fd);
 	if (!ret)
 		ret = plan_take_string(&o, "tag", true, FRONTEND_FS_TAG_BYTES, &plan->fs_tag);
+	if (!ret && json_object_get(o.json, "log"))
+		ret = plan_take_fd(&o, "log", &plan->fs_log_fd);
 	if (!ret && !plan_is_plain_name(plan->fs_tag))
 		ret = plan_wrong(&o, "tag", "letters, digits, '.', '_' and '-'");
 	return ret ? ret : plan_finish(&o);
@@ -314,7 +316,8 @@ static int read_machine(struct plan *plan, struct plan_object *top)
 static void plan_init(struct plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
-	plan->kernel_fd = plan->fs_fd = plan->control_fd = plan->container_fd = -1;
+	plan->kernel_fd = plan->fs_fd = plan->fs_log_fd = plan->control_fd = plan->container_fd =
+		-1;
 	plan->listen_fd = plan->oom_fd = plan->report_fd = -1;
 	plan->lifeline = true;
 	plan->in_fd = plan->out_fd = plan->err_fd = plan->terminal_fd = -1;
@@ -388,8 +391,8 @@ int plan_read(struct plan *plan, int fd, struct err *e)
 
 static void visit_all(struct plan *plan, void (*visit)(int *fd, void *arg), void *arg)
 {
-	int *const single[] = {&plan->kernel_fd, &plan->fs_fd, &plan->control_fd, &plan->in_fd,
-		&plan->out_fd, &plan->err_fd, &plan->terminal_fd, &plan->container_fd,
+	int *const single[] = {&plan->kernel_fd, &plan->fs_fd, &plan->fs_log_fd, &plan->control_fd,
+		&plan->in_fd, &plan->out_fd, &plan->err_fd, &plan->terminal_fd, &plan->container_fd,
 		&plan->listen_fd, &plan->oom_fd, &plan->report_fd};
 
 	for (unsigned i = 0; i < sizeof(single) / sizeof(single[0]); i++)

@@ -60,6 +60,7 @@ struct plan {
 	unsigned n_initramfs;
 	int fs_fd;
 	const char *fs_tag;
+	int fs_log_fd; /* what hvrun-fs says, -1: nobody hears it here */
 	struct plan_disk disks[PLAN_DISKS_MAX];
 	unsigned n_disks;
 	struct plan_net nets[PLAN_NETS_MAX];

@@ -212,6 +212,7 @@ static bool copy(int err_fd)
 {
 	int code;
 
+	self.attack.own_stderr = dup(STDERR_FILENO);
 	dup2(err_fd, STDERR_FILENO);
 	set_apart();
 	code = self.attempt->prepare ? self.attempt->prepare(&self.attack) : 0;

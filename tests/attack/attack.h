@@ -45,6 +45,7 @@ struct attack {
 	char victim_proc[32];
 	int victim_pidfd;
 	volatile uint64_t *victim_word; /* of its memory */
+	int own_stderr;			/* what the program was started with */
 	int export_fd, readonly_fd;	/* hvrun-fs: directories that it exports; else -1 */
 	/* What `prepare` leaves for `act`. */
 	int fds[2];

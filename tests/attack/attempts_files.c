@@ -110,11 +110,13 @@ static int have_secret(struct attack *a)
 	return outcome(a->fds[0]);
 }
 
+/* hvrun-fs's own descriptors are its root directory. */
 static int act_proc_fd(struct attack *a)
 {
+	const char *fds = attack_attacker() == ATTACKER_SERVER ? "" : "/proc/self/fd";
 	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", a->fds[0]);
+	snprintf(path, sizeof(path), "%s/%d", fds, a->fds[0]);
 	return open_name(path, O_WRONLY);
 }
 
@@ -268,13 +270,21 @@ static int have_handle(struct attack *a)
 	return outcome(syscall(SYS_name_to_handle_at, AT_FDCWD, a->secret, handle, &mount, 0));
 }
 
+/* By way of what it was started with, whatever that is; not confined, by what it opens. */
 static int act_open_by_handle(struct attack *a)
 {
-	int dir = (int)syscall(SYS_openat, AT_FDCWD, a->dir, O_RDONLY | O_CLOEXEC);
+	int fds[] = {STDIN_FILENO, STDOUT_FILENO, a->own_stderr, -1}, code = EBADF;
 
-	if (dir < 0)
-		return errno;
-	return outcome(syscall(SYS_open_by_handle_at, dir, a->page, O_RDONLY | O_CLOEXEC));
+	if (attack_attacker() == ATTACKER_FREE)
+		fds[3] = (int)syscall(SYS_openat, AT_FDCWD, a->dir, O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (fds[i] < 0)
+			continue;
+		if (syscall(SYS_open_by_handle_at, fds[i], a->page, O_RDONLY | O_CLOEXEC) >= 0)
+			return 0;
+		code = errno;
+	}
+	return code;
 }
 
 static int act_inotify(struct attack *a)
@@ -323,7 +333,9 @@ static const struct attempt table[] = {
 	ATTEMPT("open /proc/1/root", NULL, act_proc_1_root),
 	ATTEMPT("open /proc/PID/cwd", NULL, act_proc_cwd),
 	ATTEMPT("open its own program (/proc/self/exe)", NULL, act_proc_exe),
-	ATTEMPT("reopen a descriptor to write (/proc/self/fd)", have_secret, act_proc_fd),
+	/* The attempt's own: what hvrun-fs has are its exports, pipes and sockets. */
+	ATTEMPT("reopen a descriptor to write (/proc/self/fd)", have_secret, act_proc_fd,
+		.allowed = BIT(ATTACKER_SERVER)),
 	ATTEMPT("open a process's memory (/proc/PID/mem)", NULL, act_proc_mem),
 	ATTEMPT("open a process's environment", NULL, act_proc_environ),
 	ATTEMPT("open a sysctl of the host to write", NULL, act_proc_sysctl),

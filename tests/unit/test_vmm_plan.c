@@ -17,7 +17,7 @@
 
 /* Descriptors FIRST_FD and up are open, as if inherited. */
 #define FIRST_FD 200
-#define N_FDS	 17
+#define N_FDS	 18
 
 static const char good[] =
 	"{'version':1,'id':'c1','accel':'kvm','vcpus':2,'memoryBytes':134217728,"
@@ -110,6 +110,18 @@ static void test_terminal_and_low_descriptors(void **state)
 	assert_true(fcntl(0, F_GETFD) >= 0);
 }
 
+static void test_fs_log(void **state)
+{
+	struct plan plan;
+	struct err e = {0};
+
+	(void)state;
+	assert_int_equal(parse_with(&plan, "'tag':'hvrun'", "'tag':'t','log':217", &e), 0);
+	assert_int_equal(plan.fs_log_fd, 217);
+	plan_fini(&plan);
+	assert_int_equal(fcntl(217, F_GETFD), -1);
+}
+
 static void test_detached(void **state)
 {
 	struct plan plan;
@@ -127,6 +139,7 @@ static void test_detached(void **state)
 			&e),
 		0);
 	assert_false(plan.lifeline);
+	assert_int_equal(plan.fs_log_fd, -1);
 	assert_true(plan.hold && plan.forward_signals);
 	assert_int_equal(plan.listen_fd, 210);
 	assert_int_equal(plan.oom_fd, 214);
@@ -141,7 +154,7 @@ static void test_detached(void **state)
 	assert_true(plan.preserved[0].in && !plan.preserved[0].out);
 	assert_int_equal(plan.uid_base, 1879048192);
 	plan_fini(&plan);
-	for (int fd = 200; fd < FIRST_FD + N_FDS; fd++)
+	for (int fd = 200; fd < 217; fd++)
 		assert_int_equal(fcntl(fd, F_GETFD), -1);
 }
 
@@ -320,6 +333,7 @@ int main(void)
 		T(test_good),
 		T(test_terminal_and_low_descriptors),
 		T(test_detached),
+		T(test_fs_log),
 		T(test_controlling),
 		T(test_net),
 		T(test_emulation),
