@@ -83,8 +83,8 @@ static int check_keys(const json_t *obj, const char *where, const char *const *k
 	return 0;
 }
 
-int fs_config_export(struct exports *exports, const json_t *json, int fd,
-	fs_config_prepare *prepare, struct err *e)
+static int read_export(
+	struct exports *exports, const json_t *json, fs_config_prepare *prepare, struct err *e)
 {
 	static const char *const known[] = {"name", "fd", "path", "readonly", "nodev", "nosuid",
 		"recursive", "cache", "locks", NULL};
@@ -92,10 +92,10 @@ int fs_config_export(struct exports *exports, const json_t *json, int fd,
 	static const char *const locks[] = {"guest", "host", NULL};
 	static const char where[] = "exports[].";
 	unsigned cache = CACHE_AUTO, host_locks = 0;
-	struct export x = {.fd = fd, .recursive = true};
+	struct export x = {.fd = -1, .recursive = true};
 
 	int ret = check_keys(json, where, known, e);
-	if (!ret && fd < 0)
+	if (!ret)
 		ret = get_fd(json, where, "fd", &x.fd, e);
 	if (!ret)
 		ret = get_bool(json, where, "readonly", &x.readonly, e);
@@ -141,7 +141,7 @@ static int read_exports(
 	if (!json_is_array(list))
 		return err_set(e, EINVAL, "exports: must be an array");
 	json_array_foreach (list, i, one) {
-		int ret = fs_config_export(&config->exports, one, -1, prepare, e);
+		int ret = read_export(&config->exports, one, prepare, e);
 		if (ret < 0)
 			return ret;
 	}

@@ -31,8 +31,4 @@ int fs_config_read(struct fs_config *config, int config_fd, fs_config_prepare *p
 	struct err *e) must_check;
 void fs_config_fini(struct fs_config *config);
 
-/* One export from its JSON; fd when it came beside the message, else -1 and it is in there. */
-int fs_config_export(struct exports *exports, const json_t *json, int fd,
-	fs_config_prepare *prepare, struct err *e) must_check;
-
 #endif

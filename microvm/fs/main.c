@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "microvm/fs/config.h"
@@ -27,7 +26,6 @@
 #define NOFILE_WANTED	  (1u << 20)
 #define NODE_FDS_MAX	  16384u
 #define NODES_MAX_DEFAULT (1u << 16) /* until the guest's memory is known */
-#define CONTROL_MAX_BYTES 65536u
 
 struct fs_main {
 	struct fs_config config;
@@ -35,7 +33,6 @@ struct fs_main {
 	struct loop_source control;
 	struct fs_server *server;
 	struct vhost_backend *backend;
-	bool bound; /* exports can't be added any more */
 	int exit_code;
 };
 
@@ -50,62 +47,14 @@ static void link_closed(void *arg, int error)
 	loop_stop(&m->loop);
 }
 
-/* One message of the control socket: an export to be added. */
-static int control_add(struct fs_main *m, const char *text, size_t len, int *fd, struct err *e)
-{
-	cleanup_json json_t *json = json_parse(text, len, FS_CONFIG_MAX_DEPTH, e);
-
-	if (!json)
-		return -e->code;
-	if (m->bound)
-		return err_set(e, EPERM,
-			"export: without privileges all of them must be there from the start");
-	const char *op = json_string_value(json_object_get(json, "op"));
-	const json_t *export = json_object_get(json, "export");
-	if (!op || strcmp(op, "add") != 0)
-		return err_set(e, EINVAL, "op: must be \"add\"");
-	if (!export || json_object_get(export, "fd"))
-		return err_set(e, EINVAL, "export: must be an object without fd");
-	if (*fd < 0)
-		return err_set(e, EINVAL, "export: its descriptor must come with the message");
-	const char *locks = json_string_value(json_object_get(export, "locks"));
-	if (locks && !strcmp(locks, "host") && !m->config.exports.host_locks)
-		return err_set(e, EINVAL,
-			"export.locks: \"host\" must be wanted by one export from the start");
-	/* A private mount of it is hvrun's to make: the host's mounts are not ours any more. */
-	return fs_config_export(&m->config.exports, export, steal_fd(fd), NULL, e);
-}
-
+/* Nobody says anything there: hvrun, or the monitor, is gone. */
 static void control_ready(struct loop_source *source, uint32_t events)
 {
 	struct fs_main *m =
 		(struct fs_main *)(void *)((char *)source - offsetof(struct fs_main, control));
-	static const char ok[] = "{\"ok\":true}";
-	cleanup_free char *text = malloc(CONTROL_MAX_BYTES), *reply = NULL;
-	int fds[FD_PASS_MAX];
-	unsigned n_fds = FD_PASS_MAX;
-	struct err e = {0};
 
 	(void)events;
-	ssize_t len = text ? fd_recv_packet(source->fd, text, CONTROL_MAX_BYTES, fds, &n_fds) : 0;
-	if (len == -EAGAIN || len == -EINTR)
-		return;
-	if (len <= 0) {
-		loop_stop(&m->loop); /* hvrun, or the monitor, is gone */
-		return;
-	}
-	for (unsigned i = 1; i < n_fds; i++)
-		close(fds[i]);
-	int fd = n_fds ? fds[0] : -1;
-	int ret = control_add(m, text, (size_t)len, &fd, &e);
-	fd_closep(&fd);
-	if (ret < 0) {
-		cleanup_json json_t *json = json_pack("{s:b,s:s+}", "ok", 0, "message", e.text, "");
-		reply = json ? json_dumps(json, JSON_COMPACT) : NULL;
-	}
-	const char *answer = ret < 0 ? (reply ? reply : "{\"ok\":false}") : ok;
-	if (fd_send_packet(source->fd, answer, strlen(answer), NULL, 0) < 0)
-		loop_stop(&m->loop);
+	loop_stop(&m->loop);
 }
 
 /* Descriptors are what a file server runs out of first: as many as the system gives. */
@@ -160,7 +109,7 @@ static int serve(struct fs_main *m, struct err *e)
 		if (ret < 0)
 			return err_sys(e, -ret, "control socket");
 	}
-	ret = fs_sandbox_close(privileged, &m->config.exports, &m->bound, e);
+	ret = fs_sandbox_close(privileged, &m->config.exports, e);
 	if (ret < 0)
 		return ret;
 	ret = loop_run(&m->loop);

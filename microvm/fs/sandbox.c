@@ -127,7 +127,9 @@ int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e)
 	return 0;
 }
 
-static int drop_capabilities(void)
+/* Root without some of what takes a caller's identity (Docker's, say) works in its own, with what
+ * it has. */
+static int drop_capabilities(bool privileged)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct caps[2];
@@ -135,6 +137,8 @@ static int drop_capabilities(void)
 
 	for (size_t i = 0; i < sizeof(kept_capabilities); i++)
 		keep[kept_capabilities[i] / 32] |= 1u << kept_capabilities[i] % 32;
+	if (!privileged) /* what may not take a caller's identity does not set trusted attributes */
+		keep[CAP_SYS_ADMIN / 32] &= ~(1u << CAP_SYS_ADMIN % 32);
 	if (syscall(SYS_capget, &header, caps) < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++) {
@@ -145,30 +149,41 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, caps) < 0 ? -errno : 0;
 }
 
-int fs_sandbox_close(bool privileged, const struct exports *exports, bool *bound, struct err *e)
+static int keep_to_exports(const struct exports *exports, struct err *e)
+{
+	int ret = fs_landlock(exports);
+
+	if (ret != -EOPNOTSUPP)
+		return ret < 0 ? err_sys(e, -ret, "Landlock") : 0;
+	if (!geteuid()) /* all that is root's is in reach then */
+		log_warn("nothing keeps this program to the files that it serves: privileges are "
+			 "missing, and this kernel has no Landlock");
+	else
+		log_debug("this kernel has no Landlock to keep to the exports with");
+	return 0;
+}
+
+int fs_sandbox_close(bool privileged, const struct exports *exports, struct err *e)
 {
 	const struct rlimit none = {0, 0};
 
 	/* A dump would hold files, and what the guest has in its memory. */
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(e, errno, "RLIMIT_CORE");
-	if (privileged) {
-		int ret = drop_capabilities();
-		if (ret < 0)
-			return err_sys(e, -ret, "capabilities");
-	}
+	int ret = drop_capabilities(privileged);
+	if (ret < 0)
+		return err_sys(e, -ret, "capabilities");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "no_new_privs");
-	*bound = false;
-	int ret = fs_landlock(privileged ? NULL : exports);
-	if (ret < 0 && privileged) /* the list of calls has none that needs forbidding */
-		log_debug("no Landlock against sockets: %s", strerror(-ret));
-	else if (ret == -EOPNOTSUPP)
-		log_debug("this kernel has no Landlock to keep to the exports with");
-	else if (ret < 0)
-		return err_sys(e, -ret, "Landlock");
-	else
-		*bound = !privileged;
+	if (privileged) {
+		ret = fs_landlock(NULL);
+		if (ret < 0) /* the list of calls has none that needs forbidding */
+			log_debug("no Landlock against sockets: %s", strerror(-ret));
+	} else {
+		ret = keep_to_exports(exports, e);
+		if (ret < 0)
+			return ret;
+	}
 	ret = fs_seccomp_install();
 	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
 }

@@ -37,10 +37,9 @@ int fs_sandbox_enter(bool privileged, const char **prefix, struct err *e) must_c
 
 /*
  * Core dumps, capabilities, sockets, files (when not privileged) and system calls: the last step.
- * *bound is whether exports that come later would be out of reach.
+ * Exports that come later may be out of reach.
  */
-int fs_sandbox_close(
-	bool privileged, const struct exports *exports, bool *bound, struct err *e) must_check;
+int fs_sandbox_close(bool privileged, const struct exports *exports, struct err *e) must_check;
 
 /*
  * Bounds the memory that the process can have for itself; what it shares with the guest does not
