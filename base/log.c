@@ -64,7 +64,8 @@ static bool take(atomic_size_t *room, size_t len_bytes)
 	return true;
 }
 
-static void say(enum log_level level, atomic_size_t *room, const char *fmt, va_list ap)
+static __attribute__((format(printf, 3, 0))) void say(
+	enum log_level level, atomic_size_t *room, const char *fmt, va_list ap)
 {
 	int saved = errno;
 	char text[LOG_LINE_BYTES], line[LOG_LINE_BYTES];

@@ -17,7 +17,8 @@
 
 #define ACCEPTS_PER_WAKEUP 8
 #define TICK_NS		   UINT64_C(10000000000)
-#define PATIENCE_TICKS	   4 /* with the guest's answer to a question */
+#define OOM_NS		   UINT64_C(1000000000) /* from one event to the next */
+#define PATIENCE_TICKS	   4			/* with the guest's answer to a question */
 #define NOT_RUNNING	   "container not running"
 
 static void set_ticking(struct clients *clients, bool on)
@@ -267,6 +268,38 @@ static void tick(struct loop_timer *timer)
 		set_ticking(clients, false);
 }
 
+static void tell_oom(struct clients *clients)
+{
+	cleanup_json json_t *event = json_pack("{s:s}", "event", "oom");
+
+	clients->oom_again = false;
+	for (unsigned i = 0; i < CLIENTS_MAX; i++) {
+		struct client *client = &clients->table[i];
+		/* One that has not taken the last one yet will hear of it by that. */
+		if (client->subscribed && !client->first)
+			client_send(client, event);
+	}
+	clients->oom_told = loop_timer_set(&clients->oom_timer, OOM_NS, 0) == 0;
+}
+
+static void oom_timer_expired(struct loop_timer *timer)
+{
+	struct clients *clients =
+		(struct clients *)(void *)((char *)timer - offsetof(struct clients, oom_timer));
+
+	clients->oom_told = false;
+	if (clients->oom_again)
+		tell_oom(clients);
+}
+
+void clients_oom(struct clients *clients)
+{
+	if (clients && clients->oom_told)
+		clients->oom_again = true;
+	else if (clients)
+		tell_oom(clients);
+}
+
 int clients_create(struct clients **out, struct loop *loop, int listen_fd, struct session *session,
 	struct err *e)
 {
@@ -284,10 +317,12 @@ int clients_create(struct clients **out, struct loop *loop, int listen_fd, struc
 		clients->table[i].clients = clients;
 		clients->table[i].sock = (struct loop_source){.fd = -1, .ready = client_ready};
 	}
+	clients->timer.source.fd = clients->oom_timer.source.fd = -1;
 	int ret = loop_timer_init(loop, &clients->timer, tick);
+	if (!ret)
+		ret = loop_timer_init(loop, &clients->oom_timer, oom_timer_expired);
 	if (ret < 0) {
-		fd_closep(&clients->listen_fd);
-		free(clients);
+		clients_free(clients);
 		return err_sys(e, -ret, "clients");
 	}
 	ret = fd_set_nonblock(listen_fd, true);
@@ -307,6 +342,7 @@ void clients_free(struct clients *clients)
 		return;
 	clients_close_all(clients);
 	loop_timer_fini(&clients->timer);
+	loop_timer_fini(&clients->oom_timer);
 	free(clients);
 }
 
@@ -339,6 +375,8 @@ void clients_close_all(struct clients *clients)
 		loop_del(clients->loop, &clients->listener);
 	fd_closep(&clients->listen_fd);
 	clients_container_over(clients, 0, NULL);
+	if (clients->oom_again)
+		tell_oom(clients);
 	exec_close_all(clients);
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
 		client_close(&clients->table[i]);
@@ -359,16 +397,4 @@ int clients_answer(struct clients *clients, const json_t *message)
 		}
 	}
 	return 0; /* whoever asked has gone */
-}
-
-void clients_oom(struct clients *clients)
-{
-	cleanup_json json_t *event = json_pack("{s:s}", "event", "oom");
-
-	for (unsigned i = 0; clients && i < CLIENTS_MAX; i++) {
-		struct client *client = &clients->table[i];
-		/* One that has not taken the last one yet will hear of it by that. */
-		if (client->subscribed && !client->first)
-			client_send(client, event);
-	}
 }

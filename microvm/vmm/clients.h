@@ -45,6 +45,10 @@ int clients_answer(struct clients *clients, const json_t *message) must_check;
 int clients_exec_started(struct clients *clients, const json_t *message) must_check;
 int clients_exec_exited(struct clients *clients, const json_t *message) must_check;
 int clients_exec_failed(struct clients *clients, const json_t *message) must_check;
+/*
+ * Any number of times: subscribers hear of it at once, and of those that come within a second after
+ * that by one event at its end.
+ */
 void clients_oom(struct clients *clients);
 
 #endif

@@ -11,7 +11,7 @@
 #include "microvm/vmm/exec.h"
 
 #define CLIENTS_MAX	   (EXECS_MAX + 64u) /* execs leave places for others */
-#define CLIENT_QUEUE_BYTES (256u << 10) /* packets that a client does not take */
+#define CLIENT_QUEUE_BYTES (256u << 10)	     /* packets that a client does not take */
 #define CLIENT_DEPTH_MAX   16
 
 struct client_packet {
@@ -41,6 +41,8 @@ struct clients {
 	uint64_t last_seq;	 /* of a question to the guest */
 	struct loop_timer timer; /* ticks while somebody waits for the guest */
 	bool ticking;
+	struct loop_timer oom_timer; /* runs for a while after clients were told of an OOM */
+	bool oom_told, oom_again;    /* it runs; there was one more meanwhile */
 	struct exec execs[EXECS_MAX];
 	uint32_t last_exec;
 };

@@ -292,6 +292,50 @@ static void test_end_answers_all(void **state)
 	close(hears);
 }
 
+static bool is_silent(int client)
+{
+	char byte;
+
+	return recv(client, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
+}
+
+static void assert_oom(struct fake_guest *g, int client)
+{
+	cleanup_json json_t *event = fake_guest_reply(g, client);
+
+	assert_string_equal(json_string_value(json_object_get(event, "event")), "oom");
+}
+
+/* A guest that is out of memory all the time says so no more often than once in a second. */
+static void test_oom_again_and_again(void **state)
+{
+	struct fake_guest *g = *state;
+	int hears = fake_guest_connect(g);
+	struct loop_timer *timer = &g->clients->oom_timer;
+
+	fake_guest_run(g);
+	ask_ok(g, hears, "subscribe", "{'op':'subscribe'}");
+	fake_guest_say(g, "{'type':'oom','id':'c1'}");
+	assert_oom(g, hears);
+	for (int i = 0; i < 100; i++)
+		fake_guest_say(g, "{'type':'oom','id':'c1'}");
+	assert_true(is_silent(hears));
+	/* The second is over; nothing comes in the next one, and then something again. */
+	timer->expired(timer);
+	assert_oom(g, hears);
+	timer->expired(timer);
+	assert_true(is_silent(hears));
+	fake_guest_say(g, "{'type':'oom','id':'c1'}");
+	assert_oom(g, hears);
+	/* What was kept back is told before the end. */
+	fake_guest_say(g, "{'type':'oom','id':'c1'}");
+	assert_true(is_silent(hears));
+	session_stop(&g->session);
+	assert_oom(g, hears);
+	assert_true(fake_guest_hung_up(hears));
+	close(hears);
+}
+
 static void test_client_that_does_not_read(void **state)
 {
 	struct fake_guest *g = *state;
@@ -349,6 +393,7 @@ int main(void)
 		T(test_questions),
 		T(test_network),
 		T(test_end_answers_all),
+		T(test_oom_again_and_again),
 		T(test_client_that_does_not_read),
 		T(test_too_many),
 	};
