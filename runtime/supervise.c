@@ -4,7 +4,9 @@
  *
  * How it ends: the monitor says "exited" or "failed" and exits; or it dies without a word; or
  * hvrun-fs dies, and the monitor is told to stop. The sockets end with whoever holds their other
- * end, so no death goes unnoticed, and whoever does not go by itself within GRACE_NS is killed.
+ * end, so no death goes unnoticed, and whoever does not go by itself within GRACE_NS is killed. A
+ * program that another signal ends is told of, whatever the reason of the end is: "hvrun-fs ended",
+ * say, which is how it looks to the monitor.
  */
 #include "runtime/supervise.h"
 
@@ -29,6 +31,9 @@
 #define FINI_MS		500
 
 #define EXIT_VM 125 /* the VM failed, not the container */
+
+#define VMM "the monitor (hvrun-vmm)"
+#define FS  "the file server (hvrun-fs)"
 
 #define of(ptr, member)                                                                            \
 	((struct supervise *)(void *)((char *)(ptr)-offsetof(struct supervise, member)))
@@ -55,6 +60,12 @@ static void supervise_send(struct supervise *s, json_t *packet)
 		log_debug("monitor: %s: %s", text, strerror(-ret));
 }
 
+static void supervise_kill(struct supervise *s, pid_t pid)
+{
+	s->killed = true;
+	kill(pid, SIGKILL);
+}
+
 /* Takes away what keeps the children alive, the more firmly the more often. */
 static void supervise_stop(struct supervise *s)
 {
@@ -62,9 +73,9 @@ static void supervise_stop(struct supervise *s)
 		supervise_send(s, json_pack("{s:s}", "op", "stop"));
 	} else {
 		if (s->vmm)
-			kill(s->vmm, SIGKILL);
+			supervise_kill(s, s->vmm);
 		else if (s->fs)
-			kill(s->fs, SIGKILL);
+			supervise_kill(s, s->fs);
 	}
 	s->grace++;
 	if (loop_timer_set(&s->timer, GRACE_NS, GRACE_NS) < 0)
@@ -153,7 +164,7 @@ static void vmm_hurry(struct supervise *s, uint64_t grace_ns)
 		return;
 	s->grace = 1;
 	if (loop_timer_set(&s->timer, grace_ns, GRACE_NS) < 0)
-		kill(s->vmm, SIGKILL);
+		supervise_kill(s, s->vmm);
 }
 
 static void control_ready(struct loop_source *source, uint32_t events)
@@ -182,6 +193,22 @@ static void describe(char *text, size_t cap, const char *what, int status)
 		snprintf(text, cap, "%s ended early, with code %d", what, WEXITSTATUS(status));
 }
 
+/* Adds to the reason that there is by now, if there has to be one. */
+static void tell_signal(struct supervise *s, const char *what, int status)
+{
+	char text[160], reason[sizeof(s->err.text)];
+
+	if (!WIFSIGNALED(status) || s->killed)
+		return;
+	describe(text, sizeof(text), what, status);
+	if (!s->failed) {
+		log_warn("%s", text);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "%s", s->err.text);
+	err_set(&s->err, ECANCELED, "%s; %s", reason, text);
+}
+
 static void vmm_ended(struct supervise *s, int status)
 {
 	char text[160];
@@ -193,22 +220,24 @@ static void vmm_ended(struct supervise *s, int status)
 		;
 	loop_del(&s->loop, &s->control);
 	fd_closep(&s->control_fd);
-	if (!s->told) {
-		describe(text, sizeof(text), "the monitor (hvrun-vmm)", status);
+	if (s->told) {
+		tell_signal(s, VMM, status);
+	} else {
+		describe(text, sizeof(text), VMM, status);
 		supervise_fail(s, EXIT_VM, text);
 	}
 	/* The file server ends with its sockets, of which this is the last. */
 	fd_closep(&s->fs_control_fd);
 	s->grace = 1;
 	if (s->fs && loop_timer_set(&s->timer, GRACE_NS, GRACE_NS) < 0)
-		kill(s->fs, SIGKILL);
+		supervise_kill(s, s->fs);
 }
 
 static void fs_blame(struct supervise *s)
 {
 	char text[160];
 
-	describe(text, sizeof(text), "the file server (hvrun-fs)", s->fs_status);
+	describe(text, sizeof(text), FS, s->fs_status);
 	supervise_fail(s, EXIT_VM, text);
 	if (s->grace == 0)
 		supervise_stop(s);
@@ -222,8 +251,10 @@ static void fs_ended(struct supervise *s, int status)
 {
 	s->fs = 0;
 	s->fs_status = status;
-	if (!s->vmm || s->told)
+	if (!s->vmm || s->told) {
+		tell_signal(s, FS, status);
 		return;
+	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 ||
 		loop_timer_set(&s->timer, GRACE_NS, GRACE_NS) < 0)
 		fs_blame(s);

@@ -38,8 +38,9 @@ struct supervise {
 	bool told;    /* the monitor has said how it ended */
 	bool failed;
 	bool oom;
-	unsigned grace; /* of the ways to end a child, how many were tried */
-	int code;	/* hvrun's exit code */
+	unsigned grace;	 /* of the ways to end a child, how many were tried */
+	bool killed;	 /* a child, by us */
+	int code;	 /* hvrun's exit code */
 	json_t *console; /* the last lines of the guest's console, an array, or NULL */
 	struct err err;	 /* why, when failed */
 };

@@ -22,6 +22,7 @@ start_sleeper() {
 	fs=$(pgrep -P "$pid" -x hvrun-fs)
 }
 
+# kill_one NAME [WORDS]: of start_sleeper's; hvrun is to say WORDS.
 kill_one() {
 	local before
 	before=$(leftovers)
@@ -33,6 +34,7 @@ kill_one() {
 	status=0
 	wait "$pid" || status=$?
 	[ "$status" -ne 0 ]
+	[ $# -lt 2 ] || grep -qF "$2" "$ERR" || fail "says: $(<"$ERR")"
 	args true
 	run_bundle </dev/null
 	expect_status 0
@@ -44,11 +46,11 @@ kill_one() {
 }
 
 @test "kill -9 of hvrun-vmm takes everything down, and is said" {
-	kill_one vmm
+	kill_one vmm 'the monitor (hvrun-vmm) was killed by signal 9'
 }
 
 @test "kill -9 of hvrun-fs takes everything down, and is said" {
-	kill_one fs
+	kill_one fs 'the file server (hvrun-fs) was killed by signal 9'
 }
 
 @test "runs in a row leave nothing behind" {

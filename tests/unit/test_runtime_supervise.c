@@ -254,6 +254,35 @@ static void fs_lingers(int control, int link)
 		pause();
 }
 
+/* Sees the file server's socket end, as it does when that dies, and is gone before it is reaped. */
+static void vmm_mourns(int control, int link)
+{
+	say(control, "{\"event\":\"started\"}");
+	await_end(link);
+	say(control, "{\"event\":\"failed\",\"code\":125,\"message\":\"hvrun-fs ended\"}");
+}
+
+static void die_by_filter(void)
+{
+	signal(SIGSYS, SIG_DFL); /* else it is cmocka's */
+	raise(SIGSYS);
+}
+
+/* Its control socket ends when hvrun has seen the monitor's end. */
+static void fs_dies_last(int control, int link)
+{
+	close(link);
+	await_end(control);
+	die_by_filter();
+}
+
+static void fs_dies_late(int control, int link)
+{
+	(void)link;
+	await_end(control);
+	die_by_filter();
+}
+
 static void test_ends(void **state)
 {
 	(void)state;
@@ -284,6 +313,15 @@ static void test_deaths(void **state)
 	assert_int_equal(r.code, 125);
 	assert_non_null(strstr(r.text, "hvrun-fs) was killed by signal 9"));
 	assert_true(r.ms < 1500);
+	r = run(vmm_mourns, fs_dies_last, 0);
+	assert_int_equal(r.code, 125);
+	assert_string_equal(r.text,
+		"hvrun-fs ended; the file server (hvrun-fs) was killed by signal 31 (Bad system "
+		"call)");
+	/* After the container's own end, which it does not change. */
+	r = run(vmm_exits, fs_dies_late, 0);
+	assert_int_equal(r.code, 42);
+	assert_false(r.failed);
 	r = run(vmm_deaf, fs_dies, 0);
 	assert_int_equal(r.code, 125);
 	assert_true(r.ms < 1500);
