@@ -2,10 +2,12 @@
 /*
  * A hostile guest on the agent's connection: the input is the byte stream, cut in pieces by its
  * first byte. Meanwhile clients ask for what makes the guest's answers mean something, and streams
- * are connected, break and end as each piece's first byte says. The session must end in order
- * whatever comes, and everyone be told.
+ * are connected, break and end as each piece's first byte says, and hvrun says its own. The session
+ * must end in order whatever comes, and everyone be told.
  *
- * Covers: base/msg.c microvm/vmm/agent.c microvm/vmm/session.c microvm/vmm/exec.c
+ * Covers: base/msg.c base/log.c microvm/vmm/agent.c microvm/vmm/session.c
+ * microvm/vmm/session_stream.c microvm/vmm/events.c microvm/vmm/clients.c microvm/vmm/requests.c
+ * microvm/vmm/exec.c microvm/vmm/control.c
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "microvm/vmm/clients.h"
+#include "microvm/vmm/control.h"
 #include "microvm/vmm/session.h"
 
 #define CLIENTS	  6
@@ -35,6 +38,8 @@ struct conn {
 };
 
 struct state {
+	struct session *session;
+	struct control *control;
 	unsigned finishes, ends, n_conns, n_streams;
 	struct conn conns[CONNS_MAX];
 };
@@ -121,6 +126,7 @@ static void fuzz_emit(void *arg, const json_t *event)
 		abort(); /* the last event is the last */
 	if (!strcmp(name, "exited") || !strcmp(name, "failed"))
 		s->ends++;
+	control_emit(s->control, event);
 }
 
 static bool fuzz_panic(void *arg, char *text, size_t cap_bytes)
@@ -155,6 +161,48 @@ static const struct session_ops ops = {
 	.console = fuzz_console,
 	.finish = fuzz_finish,
 };
+
+static void on_kill(void *arg, int signal)
+{
+	session_kill(((struct state *)arg)->session, signal, false);
+}
+
+static void on_resize(void *arg, unsigned rows, unsigned columns)
+{
+	session_resize(((struct state *)arg)->session, rows, columns);
+}
+
+static void on_create(void *arg)
+{
+	session_release(((struct state *)arg)->session);
+}
+
+static void on_stop(void *arg)
+{
+	session_stop(((struct state *)arg)->session);
+}
+
+static const struct control_ops control_ops = {
+	.kill = on_kill,
+	.resize = on_resize,
+	.create = on_create,
+	.stop = on_stop,
+};
+
+/* hvrun's end of the control socket: one word each time, and what comes is read. */
+static void order(int control, unsigned round)
+{
+	static const char *const words[] = {"{\"op\":\"create\"}",
+		"{\"op\":\"kill\",\"signal\":15}", "{\"op\":\"resize\",\"rows\":24,\"columns\":80}",
+		"{\"op\":\"kill\",\"signal\":0}", "{\"op\":\"resize\",\"rows\":24}", "{\"op\":1}",
+		"{\"op\":", "{\"op\":\"detach\"}", "{\"op\":\"stop\"}"};
+	char packet[1 << 10];
+
+	if (round % 8 == 0 && round / 8 < sizeof(words) / sizeof(words[0]))
+		(void)!fd_send_packet(control, words[round / 8], strlen(words[round / 8]), NULL, 0);
+	while (recv(control, packet, sizeof(packet), MSG_DONTWAIT) > 0)
+		;
+}
 
 static int null_fd(void)
 {
@@ -241,10 +289,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sockaddr_un name;
 	socklen_t name_len;
 	struct clients *served;
-	int clients[CLIENTS];
-	struct state state = {0};
+	int clients[CLIENTS], pair[2];
 	struct loop loop;
 	struct session session;
+	struct control control;
+	struct state state = {.session = &session, .control = &control};
 	struct err e;
 
 	log_init("fuzz", -1, LOG_LEVEL_DEBUG);
@@ -261,7 +310,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.ops = &ops,
 		.arg = &state,
 	};
-	if (session_init(&session, &config, &e) < 0)
+	if (session_init(&session, &config, &e) < 0 ||
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
+		control_init(&control, &loop, pair[0], true, &control_ops, &state, &e) < 0)
 		abort();
 	int listener = make_listener(&name, &name_len);
 	if (clients_create(&served, &loop, listener, &session, &e) < 0)
@@ -286,12 +337,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += n;
 		size -= n;
 		ask(clients, round);
+		order(pair[1], round);
 		if (loop_run_once(&loop, 0) < 0)
 			abort();
 		for (unsigned i = 0; i < state.n_conns; i++)
 			step_conn(&state.conns[i], choice + round + i);
 	}
 	close(agent);
+	close(pair[1]);
 	for (int i = 0; i < 4; i++)
 		if (loop_run_once(&loop, 0) < 0)
 			abort();
@@ -305,6 +358,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < CLIENTS; i++)
 		close(clients[i]);
 	clients_free(served);
+	control_fini(&control);
 	session_fini(&session);
 	loop_fini(&loop);
 	return 0;

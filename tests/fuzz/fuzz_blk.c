@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-blk requests on a small disk, served in the fuzzer's own thread: chains from a queue that
- * does anything. The disk must keep its length, and no request may write outside of it.
+ * virtio-blk requests on a small disk: chains from a queue that does anything, served in the
+ * fuzzer's own thread, or (by a bit of the first byte) by the device with its threads. The disk
+ * must keep its length, and no request may write outside of it.
  *
- * Covers: microvm/devices/blk_request.c
+ * Covers: microvm/devices/blk.c microvm/devices/blk_request.c
  */
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,40 @@ static void check_disk(const struct blk_disk *disk)
 			abort();
 }
 
+/* The device has the disk's descriptor. */
+static void run_device(struct fake_transport *fake, const struct blk_disk *disk, uint64_t features,
+	struct fuzz_input *in)
+{
+	struct virtio_device *dev;
+	struct loop loop;
+
+	if (loop_init(&loop) < 0)
+		abort();
+	const struct blk_config config = {
+		.loop = &loop, .fd = dup(disk->fd), .readonly = disk->readonly, .threads = 2};
+	if (blk_create(&config, &dev, NULL) < 0 || blk_launch(dev, false) < 0 ||
+		fake_transport_init(fake, dev, 16, features) < 0)
+		abort();
+	struct fuzz_script script = {
+		.fake = fake, .loop = &loop, .features = features, .n_queues = 1};
+	fuzz_script_run(&script, in);
+	fake_transport_fini(fake);
+	blk_free(dev);
+	loop_fini(&loop);
+}
+
+/* ... or nobody but us. */
+static void run_requests(
+	struct fake_transport *fake, struct fuzz_blk *blk, uint64_t features, struct fuzz_input *in)
+{
+	if (fake_rings_init(fake, 1, 16) < 0 ||
+		virtq_start(&blk->q, &fake->memory, &fake->queues[0].layout, features, 0) < 0)
+		abort();
+	struct fuzz_script script = {.fake = fake, .n_queues = 1, .arg = blk, .kick = serve};
+	fuzz_script_run(&script, in);
+	fake_transport_fini(fake);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fake_transport fake;
@@ -70,13 +105,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	blk.disk.fd = fd_memfile("fuzz-disk", content, sizeof(content));
 	blk.disk.readonly = options & 2;
 	blk.disk.write_through = options & 4;
-	if (blk.disk.fd < 0 || fake_rings_init(&fake, 1, 16) < 0 ||
-		virtq_start(&blk.q, &fake.memory, &fake.queues[0].layout, features, 0) < 0)
+	if (blk.disk.fd < 0)
 		abort();
-	struct fuzz_script script = {.fake = &fake, .n_queues = 1, .arg = &blk, .kick = serve};
-	fuzz_script_run(&script, &in);
+	if (options & 8)
+		run_device(&fake, &blk.disk, features, &in);
+	else
+		run_requests(&fake, &blk, features, &in);
 	check_disk(&blk.disk);
 	close(blk.disk.fd);
-	fake_transport_fini(&fake);
 	return 0;
 }

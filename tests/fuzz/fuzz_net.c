@@ -4,7 +4,8 @@
  * three queues, and a network that sends and takes anything. What leaves the device must be whole
  * frames behind their lengths, whatever the driver did, resets in the middle of a frame included.
  *
- * Covers: microvm/devices/net_ctrl.c microvm/devices/net_rx.c microvm/devices/net_tx.c microvm/devices/net_stream.c
+ * Covers: microvm/devices/net.c microvm/devices/net_pair.c microvm/devices/net_ctrl.c microvm/devices/net_rx.c
+ *   microvm/devices/net_tx.c microvm/devices/net_stream.c
  */
 #include <endian.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
  * believe: no more asked of it than was negotiated, and nothing behind the frame's end. The taps
  * are sockets that keep frames apart, and ioctl is the fuzzer's own.
  *
- * Covers: microvm/devices/net_tap.c microvm/devices/net_ctrl.c microvm/devices/net_tx.c
+ * Covers: microvm/devices/net.c microvm/devices/net_pair.c microvm/devices/net_tap.c microvm/devices/net_ctrl.c
+ *   microvm/devices/net_tx.c
  */
 #include <endian.h>
 #include <errno.h>

@@ -4,7 +4,7 @@
  * connection made must be reported closed at most once, and never after that.
  *
  * Covers: microvm/devices/vsock.c microvm/devices/vsock_conn.c microvm/devices/vsock_rx.c
- * microvm/devices/vsock_tx.c
+ *   microvm/devices/vsock_tx.c microvm/devices/stream_fd.c
  */
 #include <errno.h>
 #include <fcntl.h>
