@@ -46,13 +46,6 @@ static const json_t *namespace_of(const struct launch *l, size_t *index)
 	return NULL;
 }
 
-static const char *namespace_path(const struct launch *l, size_t *index)
-{
-	const char *path = json_string_value(json_object_get(namespace_of(l, index), "path"));
-
-	return path && *path ? path : NULL;
-}
-
 static const json_t *devices_of(const struct launch *l)
 {
 	return json_object_get(l->config.linux_section, "netDevices");
@@ -122,22 +115,62 @@ static int publish(struct launch *l, struct err *e)
 	return 0;
 }
 
-int launch_network_choose(struct launch *l, struct err *e)
+/* What asks for --network=user beside a namespace that has a path, NULL: nothing that counts. */
+static const char *insists_on_user(const struct launch *l)
+{
+	if (l->options->network)
+		return "--network=user";
+	/* The host's configuration says what is done where nothing else is asked for. */
+	return json_object_get(l->config.annotations, "dev.hvrun.network")
+		? "annotation dev.hvrun.network=user"
+		: NULL;
+}
+
+/*
+ * The namespace that the container joins, if any. The host's own is as good as none: wired, its
+ * interfaces would be the container's, and the host without a network.
+ */
+static int choose_namespace(struct launch *l, struct err *e)
 {
 	struct launch_network *net = &l->network;
 	size_t index;
-	const char *path = namespace_path(l, &index);
+	const json_t *entry = namespace_of(l, &index);
+	const char *path = json_string_value(json_object_get(entry, "path"));
 
-	net->by_user = l->settings.network == NETWORK_USER;
-	if (net->by_user && path) {
-		/* The host's configuration says what is done where nothing else is asked for. */
-		if (l->options->network)
-			return err_set(e, EINVAL,
-				"--network=user: config.json: linux.namespaces[%zu].path asks for "
-				"the network of %s",
-				index, path);
-		net->by_user = false;
+	if (!path || !*path) {
+		net->own = entry != NULL;
+		return 0;
 	}
+	net->ns = netns_open(path, e);
+	if (net->ns < 0)
+		return err_add(e, "config.json: linux.namespaces[%zu].path", index);
+	if (netns_is_host(net->ns)) {
+		fd_closep(&net->ns);
+		if (l->settings.network != NETWORK_NAMESPACE || l->settings.vm_namespaces)
+			return 0;
+		return err_set(e, ENOTSUP,
+			"config.json: linux.namespaces[%zu].path: %s: is the host's network, "
+			"which a virtual machine can't share: leave the path out, or use "
+			"--network=user (connections by passt) or --network=none",
+			index, path);
+	}
+	net->path = path;
+	const char *user = l->settings.network == NETWORK_USER ? insists_on_user(l) : NULL;
+	return user ? err_set(e, EINVAL,
+			      "%s: config.json: linux.namespaces[%zu].path asks for the network "
+			      "of %s",
+			      user, index, path)
+		    : 0;
+}
+
+int launch_network_choose(struct launch *l, struct err *e)
+{
+	struct launch_network *net = &l->network;
+
+	int ret = choose_namespace(l, e);
+	if (ret < 0)
+		return ret;
+	net->by_user = l->settings.network == NETWORK_USER && !net->path;
 	if (json_object_size(devices_of(l)) &&
 		(net->by_user || l->settings.network == NETWORK_NONE))
 		return err_set(e, EINVAL,
@@ -157,7 +190,7 @@ int launch_network_choose(struct launch *l, struct err *e)
 		return err_set(e, EINVAL,
 			"--network=user: rxBytesPerSecond and txBytesPerSecond: neither passt nor "
 			"QEMU keeps to a rate, hvrun's own machine does (--accel=kvm)");
-	int ret = publish(l, e);
+	ret = publish(l, e);
 	if (ret == 0)
 		ret = net_user_choose(&net->user, e);
 	return ret < 0 ? ret : add_resolver(l, e);
@@ -173,21 +206,14 @@ static bool may_get_interfaces(const struct launch *l)
 static int open_namespace(struct launch *l, struct err *e)
 {
 	struct launch_network *net = &l->network;
-	size_t index;
-	const json_t *entry = namespace_of(l, &index);
-	const char *path = namespace_path(l, &index);
 
-	if (path) {
-		net->joined = true;
-		net->ns = netns_open(path, e);
-		return net->ns < 0 ? err_add(e, "config.json: linux.namespaces[%zu].path", index)
-				   : 0;
-	}
+	if (net->path)
+		return 0;
 	/* Without hvrun's doing so, a VM without net devices has just a loopback. */
 	if (geteuid() != 0 && json_object_size(devices_of(l)))
 		return err_set(e, EPERM,
 			"config.json: linux.netDevices: moving network devices takes root");
-	if (geteuid() != 0 || !may_get_interfaces(l) || (!entry && !l->hooks))
+	if (geteuid() != 0 || !may_get_interfaces(l) || (!net->own && !l->hooks))
 		return 0;
 	int ns = netns_new(e);
 	if (ns == -EPERM && !json_object_size(devices_of(l))) {
@@ -260,13 +286,11 @@ static int describe(struct launch *l, struct err *e)
 {
 	struct launch_network *net = &l->network;
 	struct network *state = &net->state;
-	size_t index;
-	const char *path = namespace_path(l, &index);
 
-	if (path) {
-		state->path = strdup(path);
+	if (net->path) {
+		state->path = strdup(net->path);
 		if (!state->path)
-			return err_sys(e, ENOMEM, "%s", path);
+			return err_sys(e, ENOMEM, "%s", net->path);
 	}
 	state->guard = l->settings.anti_spoof;
 	state->rx_bytes = l->settings.rx_bytes;
@@ -343,7 +367,7 @@ int launch_network_prepare(struct launch *l, struct err *e)
 	if (net->ns < 0 || l->settings.network == NETWORK_NONE)
 		return 0;
 	ret = follow_namespace(l, e);
-	return ret < 0 && net->joined ? err_add(e, "%s", net->state.path) : ret;
+	return ret < 0 && net->path ? err_add(e, "%s", net->path) : ret;
 }
 
 int launch_network_start(struct launch *l, struct err *e)

@@ -18,8 +18,9 @@
 struct launch;
 
 struct launch_network {
-	int ns;	     /* the namespace of the monitor; -1: the caller's */
-	bool joined; /* it has a path: it is not ours alone */
+	int ns;		  /* the namespace of the monitor; -1: the caller's */
+	const char *path; /* of one that is not ours alone; NULL */
+	bool own;	  /* one without a path is asked for */
 	bool follow; /* its interfaces become the VM's */
 	struct rtnl rt;
 	struct network state;

@@ -8,6 +8,8 @@
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -53,11 +55,49 @@ bool netns_same(const struct netns_id *a, const struct netns_id *b)
 	return a->device == b->device && a->inode == b->inode;
 }
 
+static bool identify_of(pid_t pid, struct netns_id *id)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (stat(path, &st) < 0)
+		return false;
+	*id = (struct netns_id){.device = st.st_dev, .inode = st.st_ino};
+	return true;
+}
+
+/* Field 4 of proc(5)'s stat; 0 when it is not in sight. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[32], text[128];
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	/* The name may hold anything, parentheses as well. */
+	const char *p = strrchr(text, ')');
+	return p && sscanf(p, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+bool netns_is_host(int ns)
+{
+	struct netns_id id = {0}, host = {0};
+
+	if (netns_identify(ns, &id) < 0)
+		return false;
+	if (!identify_of(1, &host))
+		for (pid_t pid = getpid(); pid > 1; pid = parent_of(pid))
+			(void)identify_of(pid, &host);
+	return netns_same(&id, &host);
+}
+
 static int open_file(enum netns_file kind)
 {
-	int fd = kind == NETNS_TUN
-		? open(TUN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK)
-		: socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	int fd = kind == NETNS_TUN ? open(TUN_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK)
+				   : socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
 	return fd < 0 ? -errno : fd;
 }

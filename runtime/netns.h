@@ -28,6 +28,14 @@ int netns_new(struct err *e) must_check;
 int netns_identify(int ns, struct netns_id *id) must_check;
 bool netns_same(const struct netns_id *a, const struct netns_id *b);
 
+/*
+ * Whether it is the network that the host itself lives by: the namespace of pid 1. Where that
+ * can't be read, as without privileges or in another user namespace, it is that of the oldest of
+ * our ancestors whose namespace can. A caller's own is not by itself the host's: it may have been
+ * made for what is to be run in it, as with `ip netns exec`.
+ */
+bool netns_is_host(int ns) must_check;
+
 enum netns_file {
 	NETNS_ROUTE, /* a netlink socket of family NETLINK_ROUTE */
 	NETNS_TUN,   /* /dev/net/tun: its interface is made in that namespace */

@@ -311,6 +311,68 @@ loopback"
 	config '.annotations["dev.hvrun.network"] = "user"'
 	run_bundle </dev/null
 	expect_refusal 'annotations\["dev.hvrun.network"\]: not allowed by this host'
+	# Nor is what it asks for dropped beside a namespace.
+	allow network user
+	join "$NS-a"
+	status=0
+	hvc run --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" beside </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal "annotation dev.hvrun.network=user: config.json: linux.namespaces\[[0-9]\].path asks for the network of /run/netns/$NS-a"
+	status=0
+	hvc run --network=user --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" beside </dev/null >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal "^hvrun: --network=user: config.json: linux.namespaces\\[[0-9]\\].path asks for the network of /run/netns/$NS-a"
+}
+
+# hvrun in a host of its own: a network and processes that end with it. The words before -- call it.
+on_host() {
+	local before=()
+	while [ "$1" != -- ]; do
+		before+=("$1")
+		shift
+	done
+	status=0
+	# shellcheck disable=SC2016
+	unshare --net --pid --fork --kill-child --mount-proc bash -euc '
+		ip link add eth0 type veth peer name p0
+		ip addr add 10.85.9.2/24 dev eth0
+		ip link set p0 up
+		ip link set eth0 up
+		ip route add default via 10.85.9.1
+		mount --bind /proc/self/ns/net "$0"
+		code=0
+		"$@" || code=$?
+		exit "$code"' "$BATS_TEST_TMPDIR/host" ${before[@]+"${before[@]}"} timeout --foreground -s KILL "${HVRUN_PATIENCE:-300}" \
+		"$HVRUN" --root "$STATE" "${@:2}" --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" host </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
+}
+
+@test "the host's own network is not for a container" {
+	local path
+	args sh -c 'grep -c eth0: /proc/net/dev; ip -o -4 addr show dev eth0'
+	touch "$BATS_TEST_TMPDIR/host"
+	for path in /proc/1/ns/net /proc/self/ns/net "$BATS_TEST_TMPDIR/host"; do
+		config '(.linux.namespaces[] | select(.type == "network")).path = $path' --arg path "$path"
+		on_host -- run
+		expect_refusal "config.json: linux.namespaces\\[[0-9]\\].path: $path: is the host's network, .*--network=user"
+	done
+	# Nor where pid 1 is out of reach.
+	on_host setpriv --inh-caps=-sys_ptrace --bounding-set=-sys_ptrace -- run
+	expect_refusal "is the host's network"
+	# It is as good as none.
+	on_host -- run --network=none
+	expect_status 1
+	expect_line 0
+	on_host -- run --network=user
+	expect_status 0
+	grep -qF 10.0.2.15 "$OUT"
+	echo '{"network": "user"}' >"$BATS_TEST_TMPDIR/hvrun.json"
+	on_host -- --config "$BATS_TEST_TMPDIR/hvrun.json" run
+	expect_status 0
+	grep -qF 10.0.2.15 "$OUT"
+	# One that hvrun was put into for it is not the host's.
+	veth eth0 1
+	join "$NS-a"
+	on_host nsenter "--net=/run/netns/$NS-a" -- run
+	expect_status 0
+	grep -qF 10.85.1.2 "$OUT"
 }
 
 # hvrun itself, its caller's network being that of the namespace. CONF: its configuration.
