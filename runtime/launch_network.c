@@ -28,6 +28,9 @@
 /* Of QEMU's eight virtio-mmio devices, those that are left for disks and net devices. */
 #define EMULATION_ROOM 4
 
+#define SPARES		2
+#define SPARES_OF_EMPTY 4
+
 void launch_network_init(struct launch_network *net)
 {
 	*net = (struct launch_network){.ns = -1, .rt = {.fd = -1}, .stream = -1};
@@ -259,6 +262,14 @@ static unsigned room_of(const struct launch *l)
 	return l->plan.n_disks < EMULATION_ROOM ? EMULATION_ROOM - l->plan.n_disks : 0;
 }
 
+/* Callers that make the namespace without interfaces bring them, one for each network, later. */
+static unsigned spares_of(const struct launch *l, unsigned interfaces)
+{
+	if (l->settings.spare_interfaces >= 0)
+		return (unsigned)l->settings.spare_interfaces;
+	return interfaces ? SPARES : SPARES_OF_EMPTY;
+}
+
 /* One for each interface that is there, and the spares, as far as there is room. */
 static int add_devices(struct launch *l, struct err *e)
 {
@@ -267,7 +278,7 @@ static int add_devices(struct launch *l, struct err *e)
 	const struct net_wanted wanted = {.names = net->state.wanted};
 
 	int ret = net_scan(&net->rt, &wanted, &scan, e);
-	unsigned n = scan.n + l->settings.spare_interfaces;
+	unsigned n = scan.n + spares_of(l, scan.n);
 	if (n > room_of(l))
 		n = room_of(l) > scan.n ? room_of(l) : scan.n;
 	while (ret == 0 && net->n_taps < n) {
@@ -309,6 +320,8 @@ static int scan_locked(struct launch *l, struct err *e)
 	int ret = network_save(&net->state, l->container.dir, e);
 	if (ret == 0)
 		ret = network_scan(&net->state, &net->rt, e);
+	if (ret == 0)
+		ret = network_complete(&net->state, e);
 	if (ret == 0) {
 		json_decref(net->state.sent);
 		net->state.sent = json_incref(net->state.now);

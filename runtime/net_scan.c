@@ -18,11 +18,21 @@
 #define LINKS_MAX 4096 /* interfaces of a namespace, ours or not */
 #define ATTRS_MAX 64
 
+/* Something is to be said about it, if it has addresses that others than its neighbours know. */
+struct oddity {
+	unsigned index;
+	unsigned parent; /* not 0: only if that one is the container's */
+	char name[IFNAMSIZ];
+	char reason[64];
+	bool addressed;
+};
+
 /* All Ethernet interfaces; those without an address are dropped in the end. */
 struct scanner {
 	const struct net_wanted *wanted;
 	struct net_interface *list;
-	size_t n, n_addresses, n_ways;
+	struct oddity *oddities;
+	size_t n, n_addresses, n_ways, n_oddities;
 	json_t *routes, *neighbours;
 };
 
@@ -88,20 +98,75 @@ static bool is_wanted(const struct net_wanted *wanted, const struct net_interfac
 	return false;
 }
 
-/* A tap of this or another container. */
-static bool is_tap(const char *name, const struct nlattr *info)
+/* A text of IFLA_LINKINFO's, "" without one. */
+static const char *info_of(const struct attrs *attrs, unsigned type)
 {
-	const struct nlattr *attr;
+	struct attrs inner = {0};
+
+	if (attrs->at[IFLA_LINKINFO])
+		mnl_attr_parse_nested(attrs->at[IFLA_LINKINFO], keep_attr, &inner);
+	return has(&inner, type, 2) ? mnl_attr_get_str(inner.at[type]) : "";
+}
+
+/* A tap of this or another container. */
+static bool is_tap(const char *name, const struct attrs *attrs)
+{
 	size_t n = strlen(NET_TAP_PREFIX);
 
-	if (!info || strncmp(name, NET_TAP_PREFIX, n) != 0 || !name[n] ||
-		name[n + strspn(name + n, "0123456789")])
+	return strncmp(name, NET_TAP_PREFIX, n) == 0 && name[n] &&
+		!name[n + strspn(name + n, "0123456789")] &&
+		strcmp(info_of(attrs, IFLA_INFO_KIND), "tun") == 0;
+}
+
+/*
+ * The interface of this namespace that it gets its frames from, 0: none. That happens after traffic
+ * control has had them, so nothing comes when that one is redirected to a tap.
+ */
+static unsigned parent_of(const struct attrs *attrs)
+{
+	static const char *const kinds[] = {
+		"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"};
+	const char *kind = info_of(attrs, IFLA_INFO_KIND);
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strcmp(kind, kinds[i]) == 0 && !attrs->at[IFLA_LINK_NETNSID])
+			return number(attrs, IFLA_LINK, 0);
+	return 0;
+}
+
+/* Those that are too many go without a word. */
+static struct oddity *add_oddity(struct scanner *s, const struct ifinfomsg *link, const char *name)
+{
+	static struct oddity spare;
+	struct oddity *oddity = s->n_oddities < LINKS_MAX ? &s->oddities[s->n_oddities++] : &spare;
+
+	*oddity = (struct oddity){.index = (unsigned)link->ifi_index};
+	snprintf(oddity->name, sizeof(oddity->name), "%s", name);
+	return oddity;
+}
+
+/* Whether it can be the container's, as far as what it is goes. */
+static bool is_of_use(struct scanner *s, const struct ifinfomsg *link, const struct attrs *attrs,
+	const char *name)
+{
+	struct oddity *oddity;
+
+	if (link->ifi_type != ARPHRD_ETHER || !has(attrs, IFLA_ADDRESS, NET_MAC_BYTES)) {
+		oddity = add_oddity(s, link, name);
+		snprintf(oddity->reason, sizeof(oddity->reason), "it is not an Ethernet interface");
 		return false;
-	mnl_attr_for_each_nested (attr, info)
-		if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
-			return strncmp(mnl_attr_get_str(attr), "tun",
-				       mnl_attr_get_payload_len(attr)) == 0;
-	return false;
+	}
+	if (has(attrs, IFLA_MASTER, 4)) {
+		const char *kind = info_of(attrs, IFLA_INFO_SLAVE_KIND);
+		oddity = add_oddity(s, link, name);
+		snprintf(oddity->reason, sizeof(oddity->reason), "it is part of another (%.15s)",
+			*kind ? kind : "its master");
+		return false;
+	}
+	unsigned parent = parent_of(attrs);
+	if (parent)
+		add_oddity(s, link, name)->parent = parent;
+	return true;
 }
 
 static int take_link(const struct nlmsghdr *message, void *arg)
@@ -111,12 +176,10 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	struct attrs attrs;
 
 	parse(message, sizeof(*link), &attrs);
-	if (!has(&attrs, IFLA_IFNAME, 2) || link->ifi_type != ARPHRD_ETHER ||
-		(link->ifi_flags & IFF_LOOPBACK) || has(&attrs, IFLA_MASTER, 4) ||
-		!has(&attrs, IFLA_ADDRESS, NET_MAC_BYTES))
+	if (!has(&attrs, IFLA_IFNAME, 2) || (link->ifi_flags & IFF_LOOPBACK))
 		return 0;
 	const char *name = mnl_attr_get_str(attrs.at[IFLA_IFNAME]);
-	if (is_tap(name, attrs.at[IFLA_LINKINFO]))
+	if (is_tap(name, &attrs) || !is_of_use(s, link, &attrs, name))
 		return 0;
 	if (s->n == LINKS_MAX)
 		return -E2BIG;
@@ -156,6 +219,14 @@ static const char *text_of(
 	return inet_ntop(family, mnl_attr_get_payload(attrs->at[type]), text, INET6_ADDRSTRLEN);
 }
 
+static void mark_oddity(struct scanner *s, const struct ifaddrmsg *address)
+{
+	for (size_t i = 0; i < s->n_oddities; i++)
+		if (s->oddities[i].index == address->ifa_index &&
+			address->ifa_scope == RT_SCOPE_UNIVERSE)
+			s->oddities[i].addressed = true;
+}
+
 static int take_address(const struct nlmsghdr *message, void *arg)
 {
 	struct scanner *s = arg;
@@ -166,6 +237,7 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 	struct attrs attrs;
 
 	parse(message, sizeof(*address), &attrs);
+	mark_oddity(s, address);
 	uint32_t flags = number(&attrs, IFA_FLAGS, address->ifa_flags);
 	if (!interface || !address_bytes(family) || (flags & IFA_F_DADFAILED))
 		return 0;
@@ -364,10 +436,32 @@ static void scanner_clear(struct scanner *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		json_decref(s->list[i].addresses);
-	s->n = s->n_addresses = s->n_ways = 0;
+	s->n = s->n_addresses = s->n_ways = s->n_oddities = 0;
 	json_decref(s->routes);
 	json_decref(s->neighbours);
 	s->routes = s->neighbours = NULL;
+}
+
+/* Of those whose parents are kept, or that can't be. */
+static int note(const struct scanner *s, struct net_scan *scan)
+{
+	scan->notes = json_array();
+	for (size_t i = 0; i < s->n_oddities; i++) {
+		const struct oddity *oddity = &s->oddities[i];
+		const struct net_interface *parent = net_scan_find(scan, oddity->parent);
+		if (!oddity->addressed || (oddity->parent && !parent))
+			continue;
+		json_t *text = parent
+			? json_sprintf("%s: receives nothing any more: what comes in on %s is the "
+				       "container's",
+				  oddity->name, parent->name)
+			: json_sprintf(
+				  "%s: is not the container's: %s", oddity->name, oddity->reason);
+		/* A name that is not text goes without. */
+		if (text && json_array_append_new(scan->notes, text) < 0)
+			return -ENOMEM;
+	}
+	return scan->notes ? 0 : -ENOMEM;
 }
 
 /* Only what concerns interfaces that are kept. */
@@ -384,7 +478,7 @@ static int keep(struct scanner *s, struct net_scan *scan)
 	}
 	scan->routes = json_incref(s->routes);
 	scan->neighbours = json_incref(s->neighbours);
-	return 0;
+	return note(s, scan);
 }
 
 static int look(struct rtnl *rt, struct scanner *s)
@@ -410,8 +504,9 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 
 	memset(scan, 0, sizeof(*scan));
 	s.list = calloc(LINKS_MAX, sizeof(*s.list));
-	if (!s.list)
-		return err_sys(e, ENOMEM, "network");
+	s.oddities = calloc(LINKS_MAX, sizeof(*s.oddities));
+	if (!s.list || !s.oddities)
+		ret = -ENOMEM;
 	for (int tries = 0; ret == -EINTR && tries < TRIES; tries++) {
 		scanner_clear(&s);
 		ret = look(rt, &s);
@@ -420,6 +515,7 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 		ret = keep(&s, scan);
 	scanner_clear(&s);
 	free(s.list);
+	free(s.oddities);
 	if (ret == 0)
 		return 0;
 	net_scan_fini(scan);
@@ -439,6 +535,7 @@ void net_scan_fini(struct net_scan *scan)
 		json_decref(scan->list[i].addresses);
 	json_decref(scan->routes);
 	json_decref(scan->neighbours);
+	json_decref(scan->notes);
 	memset(scan, 0, sizeof(*scan));
 }
 

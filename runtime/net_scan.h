@@ -37,6 +37,7 @@ struct net_scan {
 	struct net_interface list[NET_INTERFACES_MAX]; /* by index */
 	unsigned n;
 	json_t *routes, *neighbours; /* as in NETWORK */
+	json_t *notes; /* texts: interfaces with addresses that are of no use to the container */
 };
 
 /* Interfaces that count even without an address: by name (NULL: none) and by index. */

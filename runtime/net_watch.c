@@ -99,7 +99,7 @@ static void look(struct watch *w)
 	struct err e;
 
 	w->due_ms = 0;
-	int ret = network_sync(w->dir, &w->rt, &todo, &e);
+	int ret = network_sync(w->dir, &w->rt, false, &todo, &e);
 	if (ret == 0 && todo)
 		ret = network_send(w->monitor, todo, &e);
 	if (ret < 0) {

@@ -76,15 +76,19 @@ int network_load(struct network *net, int dir, struct err *e)
 	if (!json)
 		return -EINVAL;
 	const char *path = json_string_value(json_object_get(json, "path"));
+	const char *without = json_string_value(json_object_get(json, "without"));
 	net->id.device = (dev_t)json_integer_value(json_object_get(json, "device"));
 	net->id.inode = (ino_t)json_integer_value(json_object_get(json, "inode"));
 	net->guard = json_is_true(json_object_get(json, "guard"));
 	net->rx_bytes = (uint64_t)json_integer_value(json_object_get(json, "rxBytes"));
 	net->tx_bytes = (uint64_t)json_integer_value(json_object_get(json, "txBytes"));
 	net->wanted = json_incref(json_object_get(json, "wanted"));
+	net->notes = json_incref(json_object_get(json, "notes"));
 	net->now = json_incref(json_object_get(json, "now"));
 	net->sent = json_incref(json_object_get(json, "sent"));
 	net->path = path ? strdup(path) : NULL;
+	if (without)
+		snprintf(net->without, sizeof(net->without), "%s", without);
 	int ret =
 		path && !net->path ? -ENOMEM : read_devices(net, json_object_get(json, "devices"));
 	if (ret == 0)
@@ -95,12 +99,12 @@ int network_load(struct network *net, int dir, struct err *e)
 
 static json_t *to_json(const struct network *net)
 {
-	cleanup_json json_t *json =
-		json_pack("{s:I, s:I, s:b, s:I, s:I, s:[], s:s*, s:O*, s:O*, s:O*}", "device",
-			(json_int_t)net->id.device, "inode", (json_int_t)net->id.inode, "guard",
-			(int)net->guard, "rxBytes", (json_int_t)net->rx_bytes, "txBytes",
-			(json_int_t)net->tx_bytes, "devices", "path", net->path, "wanted",
-			net->wanted, "now", net->now, "sent", net->sent);
+	cleanup_json json_t *json = json_pack(
+		"{s:I, s:I, s:b, s:I, s:I, s:[], s:s*, s:s, s:O*, s:O*, s:O*, s:O*}", "device",
+		(json_int_t)net->id.device, "inode", (json_int_t)net->id.inode, "guard",
+		(int)net->guard, "rxBytes", (json_int_t)net->rx_bytes, "txBytes",
+		(json_int_t)net->tx_bytes, "devices", "path", net->path, "without", net->without,
+		"wanted", net->wanted, "notes", net->notes, "now", net->now, "sent", net->sent);
 	json_t *list = json_object_get(json, "devices");
 
 	for (unsigned i = 0; i < net->n; i++) {
@@ -135,6 +139,7 @@ void network_fini(struct network *net)
 {
 	free(net->path);
 	json_decref(net->wanted);
+	json_decref(net->notes);
 	json_decref(net->now);
 	json_decref(net->sent);
 	memset(net, 0, sizeof(*net));
@@ -201,9 +206,7 @@ static int add_new(
 	struct network_device *device = device_of(net, 0);
 
 	if (!device) {
-		log_warn("network: %s: the virtual machine has no net device left for it "
-			 "(\"spareInterfaces\" in the host's configuration)",
-			interface->name);
+		memcpy(net->without, interface->name, sizeof(net->without));
 		return 0;
 	}
 	int ret = join(net, rt, interface, device, e);
@@ -242,6 +245,37 @@ static int describe(struct network *net, const struct net_scan *scan, struct err
 	return 0;
 }
 
+int network_complete(const struct network *net, struct err *e)
+{
+	return net->without[0]
+		? err_set(e, ENOSPC,
+			  "network: %s: the virtual machine has no net device left for it: raise "
+			  "\"spareInterfaces\" in the host's configuration (at most %d devices in "
+			  "all), or add the interface before the container is created",
+			  net->without, NET_INTERFACES_MAX)
+		: 0;
+}
+
+static bool has_text(const json_t *list, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (strcmp(json_string_value(json_array_get(list, i)), text) == 0)
+			return true;
+	return false;
+}
+
+/* Each once, though all that look around, one after the other, find it. */
+static void say_notes(struct network *net, json_t *notes)
+{
+	for (size_t i = 0; i < json_array_size(notes); i++) {
+		const char *text = json_string_value(json_array_get(notes, i));
+		if (!has_text(net->notes, text))
+			log_warn("%s", text);
+	}
+	json_decref(net->notes);
+	net->notes = json_incref(notes);
+}
+
 int network_scan(struct network *net, struct rtnl *rt, struct err *e)
 {
 	cleanup_scan struct net_scan scan = {0};
@@ -255,9 +289,11 @@ int network_scan(struct network *net, struct rtnl *rt, struct err *e)
 	if (ret < 0)
 		return ret;
 	drop_gone(net, rt, &scan);
+	net->without[0] = '\0';
 	for (unsigned i = 0; ret == 0 && i < scan.n; i++)
 		if (!device_of(net, scan.list[i].index))
 			ret = add_new(net, rt, &scan.list[i], e);
+	say_notes(net, scan.notes);
 	if (ret == 0)
 		ret = describe(net, &scan, e);
 	for (unsigned i = 0; ret == 0 && i < scan.n; i++) {
@@ -290,17 +326,23 @@ static int lock_and_load(struct network *net, int dir, int *lock, struct err *e)
 	return ret == -ENOENT ? 0 : ret;
 }
 
-int network_sync(int dir, struct rtnl *rt, json_t **todo, struct err *e)
+int network_sync(int dir, struct rtnl *rt, bool complete, json_t **todo, struct err *e)
 {
 	cleanup_network struct network net = {0};
 	cleanup_close int lock = -1;
+	char before[IFNAMSIZ];
 	struct err second;
 
 	*todo = NULL;
 	int ret = lock_and_load(&net, dir, &lock, e);
 	if (ret < 0 || lock < 0)
 		return ret;
+	memcpy(before, net.without, sizeof(before));
 	ret = network_scan(&net, rt, e);
+	if (ret == 0 && complete)
+		ret = network_complete(&net, e);
+	else if (network_complete(&net, &second) < 0 && strcmp(before, net.without) != 0)
+		log_warn("%s", second.text);
 	int saved = network_save(&net, dir, ret < 0 ? &second : e);
 	if (ret == 0 && saved == 0 && network_changed(&net))
 		*todo = json_incref(net.now);

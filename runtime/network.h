@@ -32,6 +32,8 @@ struct network {
 	json_t *wanted;	      /* names of interfaces that count without addresses */
 	bool guard;	      /* see net_wire.h */
 	uint64_t rx_bytes, tx_bytes;
+	json_t *notes; /* texts about interfaces that the container does not get, as logged */
+	char without[IFNAMSIZ]; /* at the last look, an interface for which no device is left; "" */
 	json_t *now;  /* NETWORK of docs/protocol.md: as it was found last, NULL */
 	json_t *sent; /* as the guest has it, NULL */
 };
@@ -51,18 +53,22 @@ int network_make_mac(uint8_t *mac) must_check;
 /*
  * Looks around in the namespace of rt, gives spare devices to interfaces that have none, takes
  * those of interfaces that are gone, and sets net->now. The lock is held; net is to be saved also
- * when it fails. What can't be wired for want of a device is logged.
+ * when it fails. What the container does not get is logged when that is new.
  */
 int network_scan(struct network *net, struct rtnl *rt, struct err *e) must_check;
+
+/* 0, or -ENOSPC with e when the last look found an interface for which no device is left. */
+int network_complete(const struct network *net, struct err *e) must_check;
 
 /* Whether the guest is to be told. */
 bool network_changed(const struct network *net);
 
 /*
- * All of it with the state in dir: lock, load, network_scan, save. *todo is what the guest must be
- * told, the caller's, or NULL.
+ * All of it with the state in dir: lock, load, network_scan, save, and network_complete where it is
+ * to be complete. *todo is what the guest must be told, the caller's, or NULL.
  */
-int network_sync(int dir, struct rtnl *rt, json_t **todo, struct err *e) must_check;
+int network_sync(
+	int dir, struct rtnl *rt, bool complete, json_t **todo, struct err *e) must_check;
 
 /* The guest has it. */
 int network_told(int dir, json_t *network, struct err *e) must_check;

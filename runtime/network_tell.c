@@ -71,7 +71,7 @@ int network_update(int dir, pid_t monitor, struct err *e)
 		return err_set(e, ESTALE, "%s: is not the container's network namespace", path);
 	ret = rtnl_open(&rt, ns, e);
 	if (ret == 0)
-		ret = network_sync(dir, &rt, &todo, e);
+		ret = network_sync(dir, &rt, true, &todo, e);
 	if (ret == 0 && todo)
 		ret = tell(dir, todo, e);
 	return ret;

@@ -26,9 +26,8 @@
 #define BOOT_TIMEOUT_DEFAULT_S 600
 #define BOOT_TIMEOUT_MAX_S     86400
 
-#define SPARE_INTERFACES_DEFAULT 2
-#define RATE_MIN_BYTES		 1024 /* a second: less carries no frame */
-#define RATE_MAX_BYTES		 1000000000000
+#define RATE_MIN_BYTES 1024 /* a second: less carries no frame */
+#define RATE_MAX_BYTES 1000000000000
 
 static const char *const accels[] = {"kvm", "emulation", NULL};
 static const char *const discoveries[] = {"cmdline", "acpi", NULL};
@@ -183,8 +182,7 @@ static int fill_network(struct settings *s, struct err *e)
 	const json_t *spares = json_object_get(s->json, "spareInterfaces");
 	const char *network = text_of(s, "network");
 
-	s->spare_interfaces =
-		spares ? (unsigned)json_integer_value(spares) : SPARE_INTERFACES_DEFAULT;
+	s->spare_interfaces = spares ? (int)json_integer_value(spares) : -1;
 	s->rx_bytes = (uint64_t)json_integer_value(json_object_get(s->json, "rxBytesPerSecond"));
 	s->tx_bytes = (uint64_t)json_integer_value(json_object_get(s->json, "txBytesPerSecond"));
 	s->anti_spoof = json_is_true(json_object_get(s->json, "antiSpoof"));

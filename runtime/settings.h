@@ -54,7 +54,7 @@ struct settings {
 	unsigned threads;
 	const json_t *annotations; /* names, behind "dev.hvrun.", that a bundle may use */
 	enum network_kind network;
-	unsigned spare_interfaces;   /* net devices for interfaces that come later */
+	int spare_interfaces; /* net devices for interfaces that come later; -1: not set */
 	const char *ports;	     /* "HOST:CONTAINER,...", of an annotation */
 	uint64_t rx_bytes, tx_bytes; /* per second and interface, as the container sees it */
 	bool anti_spoof;

@@ -93,6 +93,53 @@ load network
 	eventually pings 10.85.4.2
 }
 
+# make_one [GLOBAL OPTIONS]: creates `one`, which is to sleep
+make_one() {
+	BOXES+=(one)
+	args sleep 100000
+	hv "$@" create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" one </dev/null >"$OUT" 2>"$ERR" 3>&-
+}
+
+@test "three networks between create and start; more than there are net devices for" {
+	make_one
+	local pid i
+	pid=$(jq .monitor.pid "$STATE/one/state.json")
+	for i in 1 2 3; do
+		veth "net$i" "$i"
+		ip -n "$NS-a" link set "net$i" netns "$pid"
+		nsenter "--net=/proc/$pid/ns/net" sh -c "ip addr add 10.85.$i.2/24 dev net$i; ip link set net$i up"
+	done
+	hv start one
+	[ "$(ex one ls /sys/class/net | sort | tr '\n' ' ')" = "lo net1 net2 net3 " ]
+	pings 10.85.3.2
+	hv delete --force one
+	echo '{"spareInterfaces": 1}' >"$BATS_TEST_TMPDIR/hvrun.json"
+	join "$NS-a"
+	make_one --config "$BATS_TEST_TMPDIR/hvrun.json"
+	veth net4 4
+	veth net5 5
+	status=0
+	hv start one >"$OUT" 2>"$ERR" || status=$?
+	expect_refusal 'network: net5: the virtual machine has no net device left for it: raise "spareInterfaces"'
+	[ "$(hv state one | jq -r .status)" = created ]
+	ip -n "$NS-a" link del net5
+	hv start one
+	pings 10.85.4.2
+}
+
+@test "interfaces with addresses that can't be the container's are named, once" {
+	veth eth0 1
+	ip -n "$NS-a" tuntap add tun0 mode tun
+	ip -n "$NS-a" addr add 10.85.9.1/24 dev tun0
+	join "$NS-a"
+	box one
+	ip -n "$NS-a" addr add 10.85.1.77/24 dev eth0
+	eventually shows one eth0 10.85.1.77
+	hv delete --force one
+	[ "$(grep -c 'tun0: is not the container.s: it is not an Ethernet interface' "$ERR")" -eq 1 ] || fail "not once"
+	[ "$(wc -l <"$ERR")" -eq 1 ]
+}
+
 @test "a hook and linux.netDevices bring interfaces" {
 	cat >"$BATS_TEST_TMPDIR/hook" <<-END
 		#!/bin/sh

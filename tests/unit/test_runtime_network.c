@@ -227,6 +227,50 @@ static void test_message(void **state)
 	net_place_leave(&p);
 }
 
+static bool is_noted(const struct net_scan *found, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(found->notes); i++)
+		if (strcmp(json_string_value(json_array_get(found->notes, i)), text) == 0)
+			return true;
+	return false;
+}
+
+/* What has addresses, and is of no use to the container or to anyone any more. */
+static void test_notes(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p,
+		"ip link set lo up; ip addr add 10.8.0.1/32 dev lo;"
+		"ip tuntap add tun0 mode tun; ip addr add 10.8.1.1/24 dev tun0;"
+		"ip tuntap add tun1 mode tun; ip link set tun1 up;"
+		"ip link add br0 type bridge; ip addr add 10.8.2.1/24 dev br0;"
+		"ip link add port type veth peer name port2; ip link set port master br0;"
+		"ip addr add 10.8.3.1/24 dev port;"
+		"ip link add quiet type veth peer name quiet2; ip link set quiet master br0;"
+		"ip link add eth0 type veth peer name out;"
+		"ip link add link eth0 name eth0.5 type macvlan; ip addr add 10.8.5.1/24 dev "
+		"eth0.5;"
+		"ip link add link eth0 name eth0.6 type macvlan; ip link set eth0 up");
+	net_place_scan(&p, &found);
+	assert_int_equal(json_array_size(found.notes), 2);
+	assert_true(
+		is_noted(&found, "tun0: is not the container's: it is not an Ethernet interface"));
+	assert_true(
+		is_noted(&found, "port: is not the container's: it is part of another (bridge)"));
+	net_scan_fini(&found);
+	net_place_run(&p, "ip addr add 10.8.4.1/24 dev eth0");
+	net_place_scan(&p, &found);
+	assert_int_equal(json_array_size(found.notes), 3);
+	assert_true(is_noted(&found,
+		"eth0.5: receives nothing any more: what comes in on eth0 is the container's"));
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
 /* A network with a state directory, two net devices and nothing to wire yet. */
 static void make_network(struct net_place *p, struct network *net, struct net_tap taps[2], int dir)
 {
@@ -249,7 +293,7 @@ static json_t *sync_now(struct net_place *p, int dir)
 	json_t *todo = NULL;
 	struct err e;
 
-	if (network_sync(dir, &p->rt, &todo, &e) < 0)
+	if (network_sync(dir, &p->rt, false, &todo, &e) < 0)
 		fail_msg("%s", e.text);
 	return todo;
 }
@@ -300,10 +344,15 @@ static void test_sync(void **state)
 	assert_int_equal(json_integer_value(json_object_get(entry, "mtu")), 1280);
 	assert_non_null(strstr(net_place_run(&p, "ip link show hv0"), "mtu 1280"));
 	told(dir, todo);
+	assert_int_equal(network_sync(dir, &p.rt, true, &todo, &e), 0);
+	assert_null(todo);
 	/* Two more are one too many. */
 	net_place_run(&p,
 		"for i in 1 2; do ip link add e$i type veth peer name f$i;"
 		"ip addr add 10.3.$i.1/24 dev e$i; done");
+	assert_int_equal(network_sync(dir, &p.rt, true, &todo, &e), -ENOSPC);
+	assert_null(todo);
+	assert_non_null(strstr(e.text, "e2: the virtual machine has no net device left"));
 	todo = sync_now(&p, dir);
 	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 2);
 	told(dir, todo);
@@ -472,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_scan),
 		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_message),
+		cmocka_unit_test(test_notes),
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_net_devices),
 		cmocka_unit_test(test_user),

@@ -43,7 +43,7 @@ static void test_keys(void **state)
 	assert_int_equal(s.memory_overhead_mib, 64);
 	assert_false(s.vm_namespaces);
 	assert_int_equal(s.network, NETWORK_NAMESPACE);
-	assert_int_equal(s.spare_interfaces, 2);
+	assert_int_equal(s.spare_interfaces, -1);
 	assert_int_equal(s.uid_base, UID_BASE_DEFAULT);
 	settings_fini(&s);
 	assert_int_equal(load(&s,
