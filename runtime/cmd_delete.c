@@ -2,7 +2,9 @@
 /* hvrun delete: a container that has ended, or with --force any. */
 #include <errno.h>
 
+#include "base/fd.h"
 #include "runtime/commands.h"
+#include "runtime/network.h"
 #include "runtime/teardown.h"
 
 struct delete_options {
@@ -22,9 +24,12 @@ static const struct option_spec delete_specs[] = {
 static int delete_open(
 	const struct context *context, struct container *c, bool force, struct err *e)
 {
+	cleanup_close int ns = -1;
+
 	if (force) {
 		/* Without the lock: whoever holds it may be waiting for this very process. */
 		struct container_process monitor = container_process(c, "monitor");
+		ns = network_hold(&monitor);
 		container_process_kill(&monitor);
 	}
 	int ret = container_lock(c, e);
@@ -37,7 +42,7 @@ static int delete_open(
 	if (status != CONTAINER_STOPPED && status != CONTAINER_CREATED)
 		return err_set(e, EBUSY, "cannot delete container %s that is not stopped: %s",
 			c->id, container_status_name(status));
-	return teardown(c, &context->report, e);
+	return teardown(c, ns, &context->report, e);
 }
 
 static int delete_container(

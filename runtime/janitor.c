@@ -57,7 +57,7 @@ static int take_down(struct container *c, struct err *e)
 	struct container_process monitor = container_process(c, "monitor");
 
 	container_process_await(&monitor, MONITOR_PATIENCE_MS);
-	return teardown(c, NULL, e);
+	return teardown(c, -1, NULL, e);
 }
 
 static void clean_up(struct container *c, const char *root_path)

@@ -472,7 +472,7 @@ void launch_close(struct launch *l)
 	supervise_fini(&l->supervise);
 	if (l->created && l->container.lock < 0 && container_lock(&l->container, &e) < 0)
 		l->created = false; /* somebody else has deleted it */
-	if (l->created && teardown(&l->container, &l->context->report, &e) < 0)
+	if (l->created && teardown(&l->container, -1, &l->context->report, &e) < 0)
 		report_line(&l->context->report, "warning", e.text);
 	janitor_dismiss(&l->janitor);
 	streams_close(&l->streams);

@@ -372,13 +372,24 @@ int network_part(const struct network *net, struct rtnl *rt)
 	return net_wire_part_all(rt, taps, net->n);
 }
 
-static void clean(const struct network *net)
+int network_hold(const struct container_process *monitor)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)monitor->pid);
+	cleanup_close int ns = open(path, O_RDONLY | O_CLOEXEC);
+	/* It is of the process that has the pid now: is it the one that is meant? */
+	return ns >= 0 && container_process_alive(monitor) ? steal_fd(&ns) : -1;
+}
+
+static void clean(const struct network *net, int held)
 {
 	cleanup_rtnl struct rtnl rt = {.fd = -1};
 	struct netns_id id;
 	struct err e;
 
-	cleanup_close int ns = netns_open(net->path, &e);
+	cleanup_close int ns =
+		held >= 0 ? fcntl(held, F_DUPFD_CLOEXEC, 3) : netns_open(net->path, &e);
 	/* A namespace that is gone has taken everything along. */
 	if (ns < 0 || netns_identify(ns, &id) < 0 || !netns_same(&id, &net->id))
 		return;
@@ -389,18 +400,17 @@ static void clean(const struct network *net)
 	}
 	ret = network_part(net, &rt);
 	if (ret < 0)
-		log_warn("%s: taking the virtual machine's wires away: %s", net->path,
-			strerror(-ret));
+		log_warn("network: taking the virtual machine's wires away: %s", strerror(-ret));
 }
 
-void network_clean(int dir)
+void network_clean(int dir, int ns)
 {
 	struct network net;
 	struct err e;
 
 	if (network_load(&net, dir, &e) < 0)
 		return;
-	if (net.path)
-		clean(&net);
+	if (ns >= 0 || net.path)
+		clean(&net, ns);
 	network_fini(&net);
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "runtime/container.h"
 #include "runtime/net_scan.h"
 #include "runtime/netns.h"
 #include "runtime/rtnl.h"
@@ -26,7 +27,7 @@ struct network_device {
 
 struct network {
 	struct netns_id id;
-	char *path; /* of the namespace; NULL: it has none, and ends with the monitor */
+	char *path; /* of the namespace; NULL: the monitor is who has it */
 	struct network_device devices[NET_INTERFACES_MAX];
 	unsigned n;
 	json_t *wanted;	      /* names of interfaces that count without addresses */
@@ -76,7 +77,16 @@ int network_told(int dir, json_t *network, struct err *e) must_check;
 /* Takes away what was made on interfaces in the namespace of rt. 0 or the first -errno. */
 int network_part(const struct network *net, struct rtnl *rt) must_check;
 
-/* The same for a container that has ended; its namespace is looked for by its path. Never fails. */
-void network_clean(int dir);
+/*
+ * The namespace of a container's monitor, for network_clean after its end: the namespace may have
+ * lost its path, and live on by other processes. A descriptor, or -1 when the monitor lives no more.
+ */
+int network_hold(const struct container_process *monitor) must_check;
+
+/*
+ * The same as network_part for a container that has ended, in the namespace `ns` of network_hold or
+ * with -1 the one that is at its path. Never fails.
+ */
+void network_clean(int dir, int ns);
 
 #endif

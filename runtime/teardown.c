@@ -13,6 +13,8 @@
 #include "runtime/hooks.h"
 #include "runtime/network.h"
 
+#define WATCHER_PATIENCE_MS 2000
+
 static int remove_cgroup(const struct container *c, struct err *e)
 {
 	const json_t *json = json_object_get(c->state, "cgroup");
@@ -45,19 +47,21 @@ static void run_poststop(const struct container *c, const struct report *report)
 		log_warn("%s: %s", c->id, e.text);
 }
 
-int teardown(struct container *c, const struct report *report, struct err *e)
+int teardown(struct container *c, int ns, const struct report *report, struct err *e)
 {
 	struct container_process monitor = container_process(c, "monitor");
 	struct container_process fs = container_process(c, "fs");
 	struct container_process watcher = container_process(c, "watcher");
 	struct container_process passt = container_process(c, "passt");
+	cleanup_close int held = ns < 0 ? network_hold(&monitor) : -1;
 
-	/* The watcher first: what it would do at the monitor's end is done here. */
-	container_process_kill(&watcher);
 	container_process_kill(&monitor);
 	container_process_kill(&fs);
 	container_process_kill(&passt);
-	network_clean(c->dir);
+	/* It takes the wires away in whatever has become of the namespace; if it lives. */
+	container_process_await(&watcher, WATCHER_PATIENCE_MS);
+	container_process_kill(&watcher);
+	network_clean(c->dir, ns < 0 ? held : ns);
 	int ret = remove_cgroup(c, e);
 	if (ret < 0)
 		return err_add(e, "%s", c->id);

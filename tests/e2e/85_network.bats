@@ -95,8 +95,7 @@ load network
 
 # make_one [GLOBAL OPTIONS]: creates `one`, which is to sleep
 make_one() {
-	BOXES+=(one)
-	args sleep 100000
+	sleeper one
 	hv "$@" create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" one </dev/null >"$OUT" 2>"$ERR" 3>&-
 }
 
@@ -287,6 +286,33 @@ make_one() {
 	peer_gone() { ! ip -n "$NS-b" link show p1; }
 	eventually peer_gone
 	hv delete one
+}
+
+@test "a namespace that others keep when its name is deleted: no wires are left" {
+	local ns watcher
+	veth eth0 1
+	nsenter "--net=/run/netns/$NS-a" sleep 100000 3>&- &
+	PIDS+=($!)
+	ns=$!
+	there() { [ "$(stat -L -c %i "/proc/$ns/ns/net")" = "$(stat -L -c %i "/run/netns/$NS-a")" ]; }
+	eventually there
+	wires() { nsenter "--net=/proc/$ns/ns/net" tc qdisc show dev eth0 | grep -q ingress; }
+	join "$NS-a"
+	box one
+	ip netns del "$NS-a"
+	wires
+	hv delete --force one
+	! wires || fail "left by delete: $(nsenter "--net=/proc/$ns/ns/net" tc qdisc show)"
+	# And with nobody to watch, whose monitor is there until then.
+	touch "/run/netns/$NS-a"
+	mount --bind "/proc/$ns/ns/net" "/run/netns/$NS-a"
+	box one
+	watcher=$(jq .watcher.pid "$STATE/one/state.json")
+	kill -KILL "$watcher"
+	ip netns del "$NS-a"
+	wires
+	hv delete --force one
+	! wires || fail "left without a watcher: $(nsenter "--net=/proc/$ns/ns/net" tc qdisc show)"
 }
 
 @test "two containers in two namespaces on one bridge; one namespace is not for two" {

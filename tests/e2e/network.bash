@@ -75,10 +75,16 @@ hvc() {
 	hv --config "$BATS_TEST_TMPDIR/hvrun.json" "$@"
 }
 
-# box ID: a container of the bundle that sleeps, in the background.
-box() {
+# sleeper ID: the bundle is of a container that sleeps, in a cgroup that no other test has
+sleeper() {
 	BOXES+=("$1")
 	args sleep 100000
+	config '.linux.cgroupsPath = $path' --arg path "/$NS-$1"
+}
+
+# box ID: a container of the bundle that sleeps, in the background.
+box() {
+	sleeper "$1"
 	status=0
 	${HVC:-hv} run --detach --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" "$1" </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
 	expect_status 0
