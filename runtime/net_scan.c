@@ -276,14 +276,17 @@ static const char *gateway_of(const struct attrs *attrs, int family, char text[I
 		: NULL;
 }
 
-/* One way of a route into `json`. -ENOENT when it leads through none of the interfaces. */
+/*
+ * One way of a route into `json`. -ENOENT when it leads through none of the interfaces, or into a
+ * tunnel (RTA_ENCAP).
+ */
 static int take_way(struct scanner *s, const struct attrs *attrs, int family, unsigned index,
 	unsigned flags, json_t *json)
 {
 	const struct net_interface *interface = find(s, index);
 	char text[INET6_ADDRSTRLEN];
 
-	if (!interface)
+	if (!interface || attrs->at[RTA_ENCAP])
 		return -ENOENT;
 	if (s->n_ways++ == NET_ROUTES_MAX)
 		return -E2BIG;
@@ -361,6 +364,13 @@ static int take_metrics(const struct attrs *attrs, json_t *json)
 	return ret < 0 ? -ENOMEM : 0;
 }
 
+/* For some packets only, by what is not told to the guest: there it would be one for all of them.
+ */
+static bool is_selective(const struct rtmsg *route)
+{
+	return route->rtm_src_len || route->rtm_tos;
+}
+
 static int take_route(const struct nlmsghdr *message, void *arg)
 {
 	struct scanner *s = arg;
@@ -372,7 +382,7 @@ static int take_route(const struct nlmsghdr *message, void *arg)
 	parse(message, sizeof(*route), &attrs);
 	uint32_t table = number(&attrs, RTA_TABLE, route->rtm_table);
 	bool dead_end = is_dead_end(route->rtm_type) && route->rtm_protocol != RTPROT_KERNEL;
-	if (!address_bytes(family) || table == RT_TABLE_LOCAL ||
+	if (!address_bytes(family) || table == RT_TABLE_LOCAL || is_selective(route) ||
 		(route->rtm_type != RTN_UNICAST && !dead_end) || (route->rtm_flags & RTM_F_CLONED))
 		return 0;
 	const char *to = text_of(&attrs, RTA_DST, family, text[0]);
