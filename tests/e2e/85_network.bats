@@ -139,6 +139,27 @@ make_one() {
 	[ "$(wc -l <"$ERR")" -eq 1 ]
 }
 
+@test "more changes than the watcher was told of" {
+	local watcher
+	veth eth0 1
+	join "$NS-a"
+	box one
+	watcher=$(jq .watcher.pid "$STATE/one/state.json")
+	kill -STOP "$watcher"
+	{
+		seq 1001 3000 | sed 's|.*|route add 198.51.100.1/32 via 10.85.1.1 table &|'
+		echo 'addr add 10.85.1.77/24 dev eth0'
+		seq 1001 3000 | sed 's|.*|route del 198.51.100.1/32 table &|'
+	} | ip -n "$NS-a" -batch -
+	# Its socket has overrun: sk, protocol, pid, ..., drops.
+	at a awk '$2 == 0 && $9 > 0 { dropped = 1 } END { exit !dropped }' /proc/net/netlink
+	kill -CONT "$watcher"
+	eventually shows one eth0 10.85.1.77
+	ip -n "$NS-a" addr del 10.85.1.77/24 dev eth0
+	gone() { ! shows one eth0 10.85.1.77; }
+	eventually gone
+}
+
 @test "a hook and linux.netDevices bring interfaces" {
 	cat >"$BATS_TEST_TMPDIR/hook" <<-END
 		#!/bin/sh
