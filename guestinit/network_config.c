@@ -213,6 +213,23 @@ static int decode_neighbours(struct decode *d, const json_t *value, void *out)
 		sizeof(struct net_neighbour), out);
 }
 
+#define RULE(member) offsetof(struct net_rule, member)
+
+static const struct decode_field rule_fields[] = {
+	FIELD("family", DECODE_U32, RULE(family), .required = true),
+	FIELD("priority", DECODE_U32, RULE(priority), .required = true),
+	FIELD("table", DECODE_U32, RULE(table), .required = true),
+	FIELD("from", DECODE_CUSTOM, RULE(from), .custom = decode_prefix),
+	FIELD("to", DECODE_CUSTOM, RULE(to), .custom = decode_prefix),
+	FIELD_END,
+};
+
+static int decode_rules(struct decode *d, const json_t *value, void *out)
+{
+	return decode_bounded(
+		d, value, NETWORK_RULES_MAX, rule_fields, sizeof(struct net_rule), out);
+}
+
 static const struct decode_field network_fields[] = {
 	FIELD("interfaces", DECODE_CUSTOM, offsetof(struct network_config, interfaces),
 		.custom = decode_interfaces),
@@ -220,6 +237,8 @@ static const struct decode_field network_fields[] = {
 		.custom = decode_routes),
 	FIELD("neighbours", DECODE_CUSTOM, offsetof(struct network_config, neighbours),
 		.custom = decode_neighbours),
+	FIELD("rules", DECODE_CUSTOM, offsetof(struct network_config, rules),
+		.custom = decode_rules),
 	FIELD_END,
 };
 
@@ -378,6 +397,21 @@ static int check_route(struct decode *d, const struct network_config *config, st
 	return find_interface(d, config, r->interface_name, &r->interface);
 }
 
+static int check_rule(struct decode *d, const struct net_rule *r)
+{
+	uint8_t family = r->family == 4 ? AF_INET : AF_INET6;
+
+	if (r->family != 4 && r->family != 6)
+		return fail_at(d, "family", "%u is out of range", r->family);
+	if (!r->table || r->table == RT_TABLE_LOCAL)
+		return fail_at(d, "table", "%u can't be a rule's", r->table);
+	if (r->from.ip.family && r->from.ip.family != family)
+		return fail_at(d, "from", "is of another family");
+	if (r->to.ip.family && r->to.ip.family != family)
+		return fail_at(d, "to", "is of another family");
+	return 0;
+}
+
 static int check_network(struct decode *d, const struct network_config *config)
 {
 	size_t n_addresses = 0;
@@ -397,6 +431,11 @@ static int check_network(struct decode *d, const struct network_config *config)
 		struct net_neighbour *n = &config->neighbours.v[i];
 		size_t old = decode_enter(d, ".neighbours[%zu]", i);
 		ret = find_interface(d, config, n->interface_name, &n->interface);
+		decode_leave(d, old);
+	}
+	for (size_t i = 0; i < config->rules.n && ret == 0; i++) {
+		size_t old = decode_enter(d, ".rules[%zu]", i);
+		ret = check_rule(d, &config->rules.v[i]);
 		decode_leave(d, old);
 	}
 	return ret;
@@ -444,6 +483,9 @@ bool network_config_has_ipv6(const struct network_config *config)
 			return true;
 	for (size_t i = 0; i < config->neighbours.n; i++)
 		if (config->neighbours.v[i].ip.family == AF_INET6)
+			return true;
+	for (size_t i = 0; i < config->rules.n; i++)
+		if (config->rules.v[i].family == 6)
 			return true;
 	return false;
 }
@@ -511,4 +553,15 @@ bool net_neighbour_equal(const struct network_config *a_config, const struct net
 {
 	return ip_equal(&a->ip, &b->ip) && net_mac_equal(&a->mac, &b->mac) &&
 		interface_equal(a_config, a->interface, b_config, b->interface);
+}
+
+static bool prefix_equal(const struct net_prefix *a, const struct net_prefix *b)
+{
+	return a->bits == b->bits && ip_equal(&a->ip, &b->ip);
+}
+
+bool net_rule_equal(const struct net_rule *a, const struct net_rule *b)
+{
+	return a->family == b->family && a->priority == b->priority && a->table == b->table &&
+		prefix_equal(&a->from, &b->from) && prefix_equal(&a->to, &b->to);
 }

@@ -21,6 +21,7 @@
 #define NETWORK_ROUTES_MAX     4096
 #define NETWORK_HOPS_MAX       32 /* of one route */
 #define NETWORK_NEIGHBOURS_MAX 1024
+#define NETWORK_RULES_MAX      256
 #define NETWORK_MTU_MIN	       68
 #define NETWORK_MTU_MAX	       65535
 
@@ -92,12 +93,20 @@ struct net_neighbour {
 	int interface;
 };
 
+/* A policy rule: packets from and to there (a prefix without a family: all) look into a table. */
+struct net_rule {
+	uint32_t family; /* 4 or 6 */
+	struct net_prefix from, to;
+	uint32_t priority, table;
+};
+
 struct network_config {
 	json_t *json;
 	struct arena arena;
 	DECLARE_LIST(net_interface) interfaces;
 	DECLARE_LIST(net_route) routes;
 	DECLARE_LIST(net_neighbour) neighbours;
+	DECLARE_LIST(net_rule) rules;
 };
 
 /* The caller's, for network_config_free; NULL with the error filled, the JSON path in front. */
@@ -113,6 +122,7 @@ bool net_route_equal(const struct network_config *a_config, const struct net_rou
 	const struct network_config *b_config, const struct net_route *b);
 bool net_neighbour_equal(const struct network_config *a_config, const struct net_neighbour *a,
 	const struct network_config *b_config, const struct net_neighbour *b);
+bool net_rule_equal(const struct net_rule *a, const struct net_rule *b);
 bool net_mac_equal(const struct net_mac *a, const struct net_mac *b);
 
 #endif

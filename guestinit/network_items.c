@@ -176,10 +176,50 @@ static void remove_addresses(struct network_pass *p, size_t i)
 	}
 }
 
+static bool has_rule(const struct network_config *config, const struct net_rule *r)
+{
+	for (size_t i = 0; i < config->rules.n; i++)
+		if (net_rule_equal(&config->rules.v[i], r))
+			return true;
+	return false;
+}
+
+static bool pass_knows_rule(const struct network_pass *p, const struct net_rule *r)
+{
+	return r->family == 4 || p->ipv6;
+}
+
+static void remove_rules(struct network_pass *p)
+{
+	for (size_t i = 0; i < p->old->rules.n; i++) {
+		const struct net_rule *r = &p->old->rules.v[i];
+		if (!pass_knows_rule(p, r) || has_rule(p->wanted, r))
+			continue;
+		int ret = link_rule(&p->nl, RTM_DELRULE, r);
+		if (ret < 0 && !is_gone(ret))
+			pass_fail(p, "rules", ret, "can't remove the one of priority %u",
+				r->priority);
+	}
+}
+
+static void add_rules(struct network_pass *p)
+{
+	for (size_t i = 0; i < p->wanted->rules.n; i++) {
+		const struct net_rule *r = &p->wanted->rules.v[i];
+		if (!pass_knows_rule(p, r) ||
+			(p->old && !p->network->incomplete && has_rule(p->old, r)))
+			continue;
+		int ret = link_rule(&p->nl, RTM_NEWRULE, r);
+		if (ret < 0 && ret != -EEXIST)
+			pass_fail(p, "rules", ret, "can't add the one of priority %u", r->priority);
+	}
+}
+
 void pass_items_remove(struct network_pass *p)
 {
 	if (!p->old)
 		return;
+	remove_rules(p);
 	remove_routes(p);
 	remove_neighbours(p);
 	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
@@ -376,4 +416,5 @@ void pass_items_add(struct network_pass *p)
 	add_routes(p, false);
 	add_routes(p, true);
 	add_neighbours(p);
+	add_rules(p);
 }

@@ -3,6 +3,7 @@
 #include "guestinit/network_link.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <net/if_arp.h>
@@ -420,5 +421,27 @@ int link_neighbour(struct netlink *nl, uint16_t type, int index, const struct ne
 		sizeof(header));
 	put_ip(&r, NDA_DST, &n->ip);
 	netlink_put(&r, NDA_LLADDR, n->mac.bytes, sizeof(n->mac.bytes));
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_rule(struct netlink *nl, uint16_t type, const struct net_rule *rule)
+{
+	const struct fib_rule_hdr header = {
+		.family = rule->family == 4 ? AF_INET : AF_INET6,
+		.src_len = rule->from.bits,
+		.dst_len = rule->to.bits,
+		.table = rule->table <= UINT8_MAX ? (uint8_t)rule->table : RT_TABLE_UNSPEC,
+		.action = FR_ACT_TO_TBL,
+	};
+	struct netlink_request r;
+
+	netlink_begin(&r, type, type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0, &header,
+		sizeof(header));
+	if (rule->from.bits)
+		put_ip(&r, FRA_SRC, &rule->from.ip);
+	if (rule->to.bits)
+		put_ip(&r, FRA_DST, &rule->to.ip);
+	netlink_put_u32(&r, FRA_PRIORITY, rule->priority);
+	netlink_put_u32(&r, FRA_TABLE, rule->table);
 	return netlink_talk(nl, &r, NULL, NULL);
 }

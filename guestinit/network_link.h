@@ -68,6 +68,9 @@ int link_address(
 int link_route(
 	struct netlink *nl, uint16_t type, const int *index, const struct net_route *r) must_check;
 
+/* RTM_NEWRULE (-EEXIST where it is there) or RTM_DELRULE. */
+int link_rule(struct netlink *nl, uint16_t type, const struct net_rule *rule) must_check;
+
 /* RTM_NEWNEIGH (replaces) or RTM_DELNEIGH of a permanent neighbour. */
 int link_neighbour(
 	struct netlink *nl, uint16_t type, int index, const struct net_neighbour *n) must_check;

@@ -42,7 +42,7 @@ void pass_links_remove(struct network_pass *p);
 void pass_links_rename(struct network_pass *p);
 void pass_links_set(struct network_pass *p);
 
-/* Addresses, routes, neighbours: what is not wanted any more, then what is. */
+/* Addresses, routes, neighbours, rules: what is not wanted any more, then what is. */
 void pass_items_remove(struct network_pass *p);
 void pass_items_add(struct network_pass *p);
 

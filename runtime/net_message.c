@@ -101,7 +101,9 @@ json_t *net_message(
 	}
 	if (!message || copy(routes, interfaces, scan->routes, DIRECT) < 0 ||
 		copy(routes, interfaces, scan->routes, BY_GATEWAY) < 0 ||
-		copy(json_object_get(message, "neighbours"), interfaces, scan->neighbours, ALL) < 0)
+		copy(json_object_get(message, "neighbours"), interfaces, scan->neighbours, ALL) <
+			0 ||
+		json_object_set(message, "rules", scan->rules) < 0)
 		return NULL;
 	return steal_ptr(&message);
 }

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/if_arp.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -33,7 +34,7 @@ struct scanner {
 	struct net_interface *list;
 	struct oddity *oddities;
 	size_t n, n_addresses, n_ways, n_oddities;
-	json_t *routes, *neighbours;
+	json_t *routes, *neighbours, *rules;
 };
 
 struct attrs {
@@ -432,6 +433,62 @@ static int take_neighbour(const struct nlmsghdr *message, void *arg)
 		: 0;
 }
 
+/* Whether it chooses by nothing but source and destination, and leads to a table. */
+static bool is_plain_rule(const struct fib_rule_hdr *rule, const struct attrs *attrs)
+{
+	static const bool known[ATTRS_MAX] = {
+		[FRA_DST] = true,
+		[FRA_SRC] = true,
+		[FRA_PRIORITY] = true,
+		[FRA_SUPPRESS_PREFIXLEN] = true,
+		[FRA_TABLE] = true,
+		[FRA_PAD] = true,
+		[FRA_PROTOCOL] = true,
+	};
+
+	for (unsigned i = 0; i < ATTRS_MAX; i++)
+		if (attrs->at[i] && !known[i])
+			return false;
+	return rule->action == FR_ACT_TO_TBL && !(rule->flags & FIB_RULE_INVERT) && !rule->tos &&
+		number(attrs, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX) == UINT32_MAX;
+}
+
+static int set_prefix(json_t *json, const char *key, const struct attrs *attrs, unsigned type,
+	int family, unsigned bits)
+{
+	char text[INET6_ADDRSTRLEN];
+	const char *address = bits ? text_of(attrs, type, family, text) : NULL;
+
+	return address ? json_object_set_new(json, key, json_sprintf("%s/%u", address, bits)) : 0;
+}
+
+/* Those that the kernel makes itself are the guest's as well. */
+static int take_rule(const struct nlmsghdr *message, void *arg)
+{
+	struct scanner *s = arg;
+	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(message);
+	int family = rule->family;
+	struct attrs attrs;
+
+	parse(message, sizeof(*rule), &attrs);
+	uint32_t table = number(&attrs, FRA_TABLE, rule->table);
+	bool builtin = has(&attrs, FRA_PROTOCOL, 1) &&
+		mnl_attr_get_u8(attrs.at[FRA_PROTOCOL]) == RTPROT_KERNEL;
+	if (!address_bytes(family) || builtin || table == RT_TABLE_LOCAL ||
+		!is_plain_rule(rule, &attrs))
+		return 0;
+	if (json_array_size(s->rules) == NET_RULES_MAX)
+		return -E2BIG;
+	cleanup_json json_t *json =
+		json_pack("{s:i, s:I, s:I}", "family", family == AF_INET ? 4 : 6, "priority",
+			(json_int_t)number(&attrs, FRA_PRIORITY, 0), "table", (json_int_t)table);
+	if (!json || set_prefix(json, "from", &attrs, FRA_SRC, family, rule->src_len) < 0 ||
+		set_prefix(json, "to", &attrs, FRA_DST, family, rule->dst_len) < 0 ||
+		json_array_append(s->rules, json) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
 static int list(struct rtnl *rt, struct scanner *s, uint16_t type, size_t fixed_bytes,
 	int (*take)(const struct nlmsghdr *message, void *arg))
 {
@@ -449,7 +506,8 @@ static void scanner_clear(struct scanner *s)
 	s->n = s->n_addresses = s->n_ways = s->n_oddities = 0;
 	json_decref(s->routes);
 	json_decref(s->neighbours);
-	s->routes = s->neighbours = NULL;
+	json_decref(s->rules);
+	s->routes = s->neighbours = s->rules = NULL;
 }
 
 /* Of those whose parents are kept, or that can't be. */
@@ -488,6 +546,7 @@ static int keep(struct scanner *s, struct net_scan *scan)
 	}
 	scan->routes = json_incref(s->routes);
 	scan->neighbours = json_incref(s->neighbours);
+	scan->rules = json_incref(s->rules);
 	return note(s, scan);
 }
 
@@ -495,7 +554,8 @@ static int look(struct rtnl *rt, struct scanner *s)
 {
 	s->routes = json_array();
 	s->neighbours = json_array();
-	if (!s->routes || !s->neighbours)
+	s->rules = json_array();
+	if (!s->routes || !s->neighbours || !s->rules)
 		return -ENOMEM;
 	int ret = list(rt, s, RTM_GETLINK, sizeof(struct ifinfomsg), take_link);
 	if (ret == 0)
@@ -504,7 +564,11 @@ static int look(struct rtnl *rt, struct scanner *s)
 		ret = list(rt, s, RTM_GETROUTE, sizeof(struct rtmsg), take_route);
 	if (ret == 0)
 		ret = list(rt, s, RTM_GETNEIGH, sizeof(struct ndmsg), take_neighbour);
-	return ret;
+	if (ret < 0)
+		return ret;
+	ret = list(rt, s, RTM_GETRULE, sizeof(struct fib_rule_hdr), take_rule);
+	/* A kernel without further tables. */
+	return ret == -EOPNOTSUPP ? 0 : ret;
 }
 
 int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *scan, struct err *e)
@@ -533,9 +597,9 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 		return err_set(e, E2BIG,
 			"the network namespace has more than a virtual machine can be given: %d "
 			"interfaces, %d addresses, %d routes, %d ways of one of them, %d "
-			"neighbours",
+			"neighbours, %d rules",
 			NET_INTERFACES_MAX, NET_ADDRESSES_MAX, NET_ROUTES_MAX, NET_HOPS_MAX,
-			NET_NEIGHBOURS_MAX);
+			NET_NEIGHBOURS_MAX, NET_RULES_MAX);
 	return err_sys(e, -ret, "listing the network namespace's interfaces");
 }
 
@@ -545,6 +609,7 @@ void net_scan_fini(struct net_scan *scan)
 		json_decref(scan->list[i].addresses);
 	json_decref(scan->routes);
 	json_decref(scan->neighbours);
+	json_decref(scan->rules);
 	json_decref(scan->notes);
 	memset(scan, 0, sizeof(*scan));
 }

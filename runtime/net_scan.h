@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What there is in a network namespace that a container's virtual machine is to have as well: its
- * Ethernet interfaces that carry addresses, with addresses, routes and permanent neighbours.
+ * Ethernet interfaces that carry addresses, with addresses, routes, rules and permanent neighbours.
  */
 #ifndef RUNTIME_NET_SCAN_H
 #define RUNTIME_NET_SCAN_H
@@ -19,6 +19,7 @@
 #define NET_ROUTES_MAX	   4096 /* each way of one that has several counts */
 #define NET_HOPS_MAX	   32	/* of one route */
 #define NET_NEIGHBOURS_MAX 1024
+#define NET_RULES_MAX	   256
 #define NET_MAC_BYTES	   6
 
 /* Interfaces of ours are called this and a number, and made by /dev/net/tun. */
@@ -36,7 +37,7 @@ struct net_interface {
 struct net_scan {
 	struct net_interface list[NET_INTERFACES_MAX]; /* by index */
 	unsigned n;
-	json_t *routes, *neighbours; /* as in NETWORK */
+	json_t *routes, *neighbours, *rules; /* as in NETWORK */
 	json_t *notes; /* texts: interfaces with addresses that are of no use to the container */
 };
 

@@ -42,7 +42,8 @@ struct watch {
 static int subscribe(int events)
 {
 	static const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
-		RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE};
+		RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
+		RTNLGRP_IPV6_RULE};
 	struct sockaddr_nl own = {.nl_family = AF_NETLINK};
 
 	if (bind(events, (struct sockaddr *)&own, sizeof(own)) < 0)

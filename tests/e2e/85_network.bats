@@ -13,6 +13,8 @@ load network
 	ip -n "$NS-a" route add 198.18.0.0/16 nexthop via 10.85.1.1 weight 2 nexthop via 10.85.1.3
 	ip -n "$NS-a" route add 198.19.0.0/16 via inet6 fd85:1::1 dev eth0
 	ip -n "$NS-a" route add blackhole 203.0.113.0/24
+	ip -n "$NS-a" route add blackhole default table 77
+	ip -n "$NS-a" rule add from 10.85.1.2 to 203.0.113.7 table 77 priority 100
 	ip -n "$NS-b" addr add 192.0.2.9/32 dev lo
 	join "$NS-a"
 	box one
@@ -29,6 +31,11 @@ load network
 	ex one ip route show 198.18.0.0/16 | grep -q 'nexthop via 10.85.1.3 dev eth0 weight 1'
 	ex one ip route show 198.19.0.0/16 | grep -q 'via inet6 fd85:1::1 dev eth0'
 	ex one ip route show 203.0.113.0/24 | grep -q blackhole
+	ex one ip rule show | grep -q '^100:.*from 10.85.1.2 to 203.0.113.7 lookup 77'
+	ip -n "$NS-a" rule del priority 100
+	ruled() { ex one ip rule show | grep -q '^100:'; }
+	unruled() { ! ruled; }
+	eventually unruled
 	pings 10.85.1.2
 	pings fd85:1::2
 	ex one busybox ping -c 1 -w 5 10.85.1.1
@@ -64,7 +71,7 @@ load network
 @test "interfaces that come between create and start, and later, and go" {
 	veth eth0 1
 	join "$NS-a"
-	BOXES+=(one)
+	sleeper one
 	args sh -c 'ip -o link; exec sleep 100000'
 	hv create --accel "$HVRUN_ACCEL" --bundle "$BUNDLE" one </dev/null >"$OUT" 2>"$ERR" 3>&-
 	veth net1 2
@@ -357,6 +364,7 @@ make_one() {
 	PIDS+=($!)
 	said() { [ "$(ex one timeout 5 bash -c "$GET" 10.85.0.2 7000 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
 	eventually said
+	sleeper three
 	wires() { tc -n "$NS-c" filter show dev eth0 ingress; tc -n "$NS-c" filter show dev hv0 ingress; }
 	before=$(wires)
 	[ "$(grep -c mirred <<<"$before")" -ge 2 ]

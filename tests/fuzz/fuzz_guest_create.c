@@ -55,7 +55,8 @@ static void check_network(const struct network_config *network)
 	int n = (int)network->interfaces.n;
 
 	if (n > NETWORK_INTERFACES_MAX || network->routes.n > NETWORK_ROUTES_MAX ||
-		network->neighbours.n > NETWORK_NEIGHBOURS_MAX)
+		network->neighbours.n > NETWORK_NEIGHBOURS_MAX ||
+		network->rules.n > NETWORK_RULES_MAX)
 		abort();
 	for (size_t i = 0; i < network->routes.n; i++) {
 		const struct net_route *r = &network->routes.v[i];

@@ -232,6 +232,34 @@ static void test_changes(void **state)
 	expect(ADDRESSES("eth0"), "inet 10.6.0.1/24 scope global eth0\n");
 }
 
+static void test_rules(void **state)
+{
+#define RULES(list) "{\"rules\":[" list "]}"
+#define RULE(family, priority, members)                                                            \
+	"{\"family\":" #family ",\"priority\":" #priority ",\"table\":" members "}"
+	static const char own[] = "ip rule add from 10.9.0.0/16 table 77 priority 50";
+
+	(void)state;
+	apply(RULES(RULE(4, 7, "5,\"from\":\"10.1.2.0/24\",\"to\":\"10.9.0.0/16\"") "," RULE(
+		4, 8, "1000") "," RULE(6, 9, "9,\"from\":\"fd00::/64\"")));
+	shell(own);
+	expect("ip rule",
+		"0:\tfrom all lookup local\n7:\tfrom 10.1.2.0/24 to 10.9.0.0/16 lookup 5\n"
+		"8:\tfrom all lookup 1000\n50:\tfrom 10.9.0.0/16 lookup 77\n"
+		"32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n");
+	expect("ip -6 rule",
+		"0:\tfrom all lookup local\n9:\tfrom fd00::/64 lookup 9\n"
+		"32766:\tfrom all lookup main\n");
+	/* What the container took away stays away, what it added stays. */
+	shell("ip rule del priority 8");
+	apply(RULES(RULE(4, 8, "1000") "," RULE(4, 10, "5")));
+	expect("ip rule",
+		"0:\tfrom all lookup local\n10:\tfrom all lookup 5\n"
+		"50:\tfrom 10.9.0.0/16 lookup 77\n"
+		"32766:\tfrom all lookup main\n32767:\tfrom all lookup default\n");
+	expect("ip -6 rule | grep -c fd00", "0\n");
+}
+
 /* Of two addresses of one network the second goes with the first, which it must not. */
 static void test_first_address(void **state)
 {
@@ -550,6 +578,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_apply),
 		TEST(test_changes),
+		TEST(test_rules),
 		TEST(test_first_address),
 		TEST(test_names),
 		TEST(test_gone),

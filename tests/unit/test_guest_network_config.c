@@ -43,6 +43,8 @@ static void expect_refusal(const char *text, const char *expected)
 #define EXPECT_BAD_ROUTE(members, text)                                                            \
 	expect_refusal("{\"interfaces\":[" IFACE(1, "a", "") "],\"routes\":[{" members "}]}",      \
 		"network.routes[0]." text)
+#define EXPECT_BAD_RULE(members, text)                                                             \
+	expect_refusal("{\"rules\":[{" members "}]}", "network.rules[0]." text)
 #define TO4 "\"destination\":\"10.0.0.0/8\",\"interface\":\"a\""
 
 static void test_bad_interfaces(void **state)
@@ -50,7 +52,7 @@ static void test_bad_interfaces(void **state)
 	(void)state;
 	expect_refusal("[]", "network: must be an object");
 	expect_refusal("{\"interfaces\":{}}", "network.interfaces: must be an array");
-	expect_refusal("{\"rules\":[]}", "network.rules: is not supported in the guest");
+	expect_refusal("{\"filters\":[]}", "network.filters: is not supported in the guest");
 	expect_refusal(
 		"{\"interfaces\":[{\"name\":\"a\"}]}", "network.interfaces[0].device: is missing");
 	expect_refusal("{\"interfaces\":[{\"device\":\"01:00:00:00:00:00\",\"name\":\"a\"}]}",
@@ -129,6 +131,18 @@ static void test_bad_routes(void **state)
 		"nexthops[0].interface: none of the interfaces is \"b\"");
 	expect_refusal("{\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(1) "\"}]}",
 		"network.neighbours[0].interface: is missing");
+	EXPECT_BAD_RULE("\"priority\":1,\"table\":5", "family: is missing");
+	EXPECT_BAD_RULE("\"family\":5,\"priority\":1,\"table\":5", "family: 5 is out of range");
+	EXPECT_BAD_RULE("\"family\":4,\"table\":5", "priority: is missing");
+	EXPECT_BAD_RULE(
+		"\"family\":4,\"priority\":1,\"table\":255", "table: 255 can't be a rule's");
+	EXPECT_BAD_RULE("\"family\":4,\"priority\":1,\"table\":0", "table: 0 can't be a rule's");
+	EXPECT_BAD_RULE("\"family\":4,\"priority\":1,\"table\":5,\"from\":\"::/0\"",
+		"from: is of another family");
+	EXPECT_BAD_RULE("\"family\":6,\"priority\":1,\"table\":5,\"to\":\"10.0.0.0/8\"",
+		"to: is of another family");
+	EXPECT_BAD_RULE("\"family\":4,\"priority\":1,\"table\":5,\"to\":\"10.0.0.0\"",
+		"to: must be an address and the bits of its prefix");
 	expect_refusal("{\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(
 			       1) "\",\"interface\":\"b\"}]}",
 		"network.neighbours[0].interface: none of the interfaces is \"b\"");
@@ -181,6 +195,8 @@ static void test_bounds(void **state)
 	expect_bound("{\"neighbours\":[",
 		"{\"address\":\"10.0.0.1\",\"mac\":\"" MAC(1) "\",\"interface\":\"lo\"}", 1024,
 		"]}", "network.neighbours: has more than 1024 elements");
+	expect_bound("{\"rules\":[", "{\"family\":4,\"priority\":1,\"table\":5}", 256, "]}",
+		"network.rules: has more than 256 elements");
 	expect_bound("{\"interfaces\":[{\"device\":\"" MAC(1) "\",\"name\":\"a\",\"addresses\":[",
 		"{\"address\":\"10.0.0.1\",\"prefix\":8}", 256, "]}]}",
 		"network.interfaces[0].addresses: has more than 256 elements");

@@ -280,6 +280,37 @@ static void test_notes(void **state)
 	net_place_leave(&p);
 }
 
+/* Those that choose by source and destination alone. */
+static void test_rules(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p,
+		"ip rule add from 10.1.2.0/24 to 10.9.0.0/16 table 5 priority 7;"
+		"ip rule add table 1000 priority 8; ip -6 rule add from fd00::/64 table 9 "
+		"priority 9;"
+		"ip rule add iif lo table 6; ip rule add oif lo table 6; ip rule add fwmark 1 "
+		"table 6;"
+		"ip rule add not from 10.0.0.0/8 table 6; ip rule add tos 0x10 table 6;"
+		"ip rule add table main suppress_prefixlength 0;"
+		"ip rule add ipproto tcp dport 80 table 6; ip rule add uidrange 1-2 table 6;"
+		"ip rule add blackhole priority 20; ip rule add goto 32766 priority 21");
+	net_place_scan(&p, &found);
+	cleanup_json json_t *expected =
+		json_pack("[{s:i, s:i, s:i, s:s, s:s}, {s:i, s:i, s:i}, {s:i, s:i, s:i, s:s}]",
+			"family", 4, "priority", 7, "table", 5, "from", "10.1.2.0/24", "to",
+			"10.9.0.0/16", "family", 4, "priority", 8, "table", 1000, "family", 6,
+			"priority", 9, "table", 9, "from", "fd00::/64");
+	cleanup_json json_t *message = net_message(&found, NULL, 0);
+	if (!json_equal(json_object_get(message, "rules"), expected))
+		fail_msg("%s", json_dumps(found.rules, 0));
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
 /* A network with a state directory, two net devices and nothing to wire yet. */
 static void make_network(struct net_place *p, struct network *net, struct net_tap taps[2], int dir)
 {
@@ -531,6 +562,7 @@ int main(void)
 		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_notes),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_net_devices),
 		cmocka_unit_test(test_user),
