@@ -168,7 +168,7 @@ static void remove_addresses(struct network_pass *p, size_t i)
 		const struct net_address *a = &old->addresses.v[k];
 		if (!pass_knows(p, &a->ip) || has_address(interface, a))
 			continue;
-		int ret = link_address(&p->nl, RTM_DELADDR, p->index[i], a);
+		int ret = link_address(&p->nl, RTM_DELADDR, p->index[i], a, true);
 		p->renew[i] |= ret == 0;
 		if (ret < 0 && !is_gone(ret))
 			pass_fail(p, interface->name, ret, "can't remove %s/%u",
@@ -227,6 +227,63 @@ void pass_items_remove(struct network_pass *p)
 			remove_addresses(p, i);
 }
 
+static void mask(struct net_ip *ip, uint32_t bits)
+{
+	for (size_t i = bits / 8; i < sizeof(ip->bytes); i++)
+		ip->bytes[i] &= (uint8_t)(i == bits / 8 ? 0xff00 >> bits % 8 : 0);
+}
+
+/* The route to an address's network as the kernel makes it. */
+static struct net_route prefix_route(const struct net_address *a, int interface)
+{
+	bool four = a->ip.family == AF_INET;
+	struct net_route r = {
+		.destination = {.ip = four && a->peer.family ? a->peer : a->ip,
+			.bits = (uint8_t)a->prefix_bits},
+		.interface = interface,
+		.table = RT_TABLE_MAIN,
+		.metric = four ? 0 : 256, /* IP6_RT_PRIO_ADDRCONF */
+		.scope = four ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+		.type = RTN_UNICAST,
+		.protocol = RTPROT_KERNEL,
+	};
+
+	mask(&r.destination.ip, a->prefix_bits);
+	return r;
+}
+
+/*
+ * Whether the host has that route, too: it may have been deleted or be another one (CNI's ptp has
+ * it go through a gateway), and would stand before those that the host has. Of several addresses
+ * in a network, it has the first as its source. While the interface is down, nobody can tell.
+ */
+static bool wants_prefix_route(const struct network_pass *p, struct net_route prefix)
+{
+	if (p->wanted->interfaces.v[prefix.interface].down)
+		return true;
+	for (size_t i = 0; i < p->wanted->routes.n; i++) {
+		const struct net_route *r = &p->wanted->routes.v[i];
+		prefix.source = r->source;
+		if (net_route_equal(p->wanted, r, p->wanted, &prefix))
+			return true;
+	}
+	return false;
+}
+
+static int add_address(
+	struct network_pass *p, int interface, int index, const struct net_address *a)
+{
+	const struct net_route prefix = prefix_route(a, interface);
+	bool wanted = wants_prefix_route(p, prefix);
+	int ret = link_address(&p->nl, RTM_NEWADDR, index, a, wanted);
+
+	/* When its link comes up, an address from times when the host had the route brings it back.
+	 */
+	if (ret == -EEXIST && !wanted)
+		(void)!link_route(&p->nl, RTM_DELROUTE, &index, &prefix);
+	return ret == -EEXIST ? 0 : ret;
+}
+
 static void add_addresses(struct network_pass *p, size_t i)
 {
 	const struct net_interface *interface = &p->wanted->interfaces.v[i];
@@ -238,8 +295,8 @@ static void add_addresses(struct network_pass *p, size_t i)
 		const struct net_address *a = &interface->addresses.v[k];
 		if ((!p->renew[i] && old && has_address(old, a)) || !interface_knows(p, i, &a->ip))
 			continue;
-		int ret = link_address(&p->nl, RTM_NEWADDR, p->index[i], a);
-		if (ret < 0 && ret != -EEXIST)
+		int ret = add_address(p, (int)i, p->index[i], a);
+		if (ret < 0)
 			pass_fail(p, interface->name, ret, "can't add %s/%u", ip_text(&a->ip, text),
 				a->prefix_bits);
 	}

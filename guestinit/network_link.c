@@ -244,7 +244,7 @@ int link_flush(struct netlink *nl, int index)
 			return ret;
 		for (size_t i = 0; i < flush.n; i++) {
 			/* A secondary one goes with its primary one. */
-			ret = link_address(nl, RTM_DELADDR, index, &flush.addresses[i]);
+			ret = link_address(nl, RTM_DELADDR, index, &flush.addresses[i], true);
 			if (ret < 0 && ret != -EADDRNOTAVAIL)
 				return ret;
 		}
@@ -260,13 +260,13 @@ static void put_ip(struct netlink_request *r, uint16_t type, const struct net_ip
 		netlink_put(r, type, ip->bytes, ip_bytes(ip->family));
 }
 
-int link_address(struct netlink *nl, uint16_t type, int index, const struct net_address *a)
+int link_address(struct netlink *nl, uint16_t type, int index, const struct net_address *a,
+	bool prefix_route)
 {
 	const struct ifaddrmsg header = {.ifa_family = a->ip.family,
 		.ifa_prefixlen = (uint8_t)a->prefix_bits,
 		.ifa_scope = (uint8_t)a->scope,
-		.ifa_index = (uint32_t)index,
-		.ifa_flags = a->ip.family == AF_INET6 ? IFA_F_NODAD : 0};
+		.ifa_index = (uint32_t)index};
 	struct netlink_request r;
 
 	netlink_begin(&r, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0, &header,
@@ -274,6 +274,9 @@ int link_address(struct netlink *nl, uint16_t type, int index, const struct net_
 	put_ip(&r, IFA_LOCAL, &a->ip);
 	put_ip(&r, IFA_ADDRESS, a->peer.family ? &a->peer : &a->ip);
 	if (type == RTM_NEWADDR) {
+		netlink_put_u32(&r, IFA_FLAGS,
+			(a->ip.family == AF_INET6 ? IFA_F_NODAD : 0) |
+				(prefix_route ? 0 : IFA_F_NOPREFIXROUTE));
 		put_ip(&r, IFA_BROADCAST, &a->broadcast);
 		if (a->label)
 			netlink_put_text(&r, IFA_LABEL, a->label);

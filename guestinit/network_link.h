@@ -57,9 +57,12 @@ int link_move(struct netlink *nl, int index, int ns_fd) must_check;
 /* Removes every address of the device. */
 int link_flush(struct netlink *nl, int index) must_check;
 
-/* Adds (RTM_NEWADDR) or removes (RTM_DELADDR) an address. IPv6 goes without looking for twins. */
-int link_address(
-	struct netlink *nl, uint16_t type, int index, const struct net_address *a) must_check;
+/*
+ * Adds (RTM_NEWADDR) or removes (RTM_DELADDR) an address. IPv6 goes without looking for twins.
+ * prefix_route: the kernel makes the route to its network, now and whenever the link comes up.
+ */
+int link_address(struct netlink *nl, uint16_t type, int index, const struct net_address *a,
+	bool prefix_route) must_check;
 
 /*
  * RTM_NEWROUTE behind those of the same destination, or RTM_DELROUTE. `index` is the device of each

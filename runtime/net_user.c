@@ -29,14 +29,17 @@
 #include "runtime/spawn.h"
 
 #define ADDRESS	    "10.0.2.15"
+#define NETWORK	    "10.0.2.0"
 #define BROADCAST   "10.0.2.255"
 #define GATEWAY	    "10.0.2.2"
 #define RESOLVER    "10.0.2.3"
 #define ADDRESS6    "fd00:10:0:2::15"
+#define NETWORK6    "fd00:10:0:2::"
 #define GATEWAY6    "fd00:10:0:2::2"
 #define RESOLVER6   "fd00:10:0:2::3"
 #define LINK_LOCAL6 "fe80::15" /* who connects from the host's loopback is a neighbour there */
 #define PREFIX6	    64
+#define METRIC6	    256 /* IP6_RT_PRIO_ADDRCONF: what the kernel gives such routes */
 #define OWN_MAC	    "02:00:00:00:00:02" /* passt's end of the wire */
 #define PORT_MAX    65535
 #define LOG_BYTES   4096
@@ -189,29 +192,57 @@ int net_user_publish_list(struct net_user *user, const char *list, struct err *e
 	return 0;
 }
 
+static int add_ipv4(json_t *addresses, json_t *routes)
+{
+	int ret = json_array_append_new(addresses,
+		json_pack("{s:s, s:i, s:s, s:i}", "address", ADDRESS, "prefix", 24, "broadcast",
+			BROADCAST, "scope", RT_SCOPE_UNIVERSE));
+
+	if (ret == 0)
+		ret = json_array_append_new(routes,
+			json_pack("{s:s, s:s, s:s, s:i, s:i}", "destination", NETWORK "/24",
+				"interface", "eth0", "source", ADDRESS, "scope", RT_SCOPE_LINK,
+				"protocol", RTPROT_KERNEL));
+	return ret < 0 ? ret
+		       : json_array_append_new(routes,
+				 json_pack("{s:s, s:s, s:s}", "destination", "0.0.0.0/0", "gateway",
+					 GATEWAY, "interface", "eth0"));
+}
+
+static int add_ipv6(json_t *addresses, json_t *routes)
+{
+	static const struct {
+		const char *address, *network;
+		int scope;
+	} all[] = {{ADDRESS6, NETWORK6, RT_SCOPE_UNIVERSE}, {LINK_LOCAL6, "fe80::", RT_SCOPE_LINK}};
+	char destination[INET6_ADDRSTRLEN + 4];
+	int ret = 0;
+
+	for (size_t i = 0; ret == 0 && i < sizeof(all) / sizeof(all[0]); i++) {
+		snprintf(destination, sizeof(destination), "%s/%d", all[i].network, PREFIX6);
+		ret = json_array_append_new(addresses,
+			json_pack("{s:s, s:i, s:i}", "address", all[i].address, "prefix", PREFIX6,
+				"scope", all[i].scope));
+		if (ret == 0)
+			ret = json_array_append_new(routes,
+				json_pack("{s:s, s:s, s:i, s:i}", "destination", destination,
+					"interface", "eth0", "metric", METRIC6, "protocol",
+					RTPROT_KERNEL));
+	}
+	return ret < 0 ? ret
+		       : json_array_append_new(routes,
+				 json_pack("{s:s, s:s, s:s}", "destination", "::/0", "gateway",
+					 GATEWAY6, "interface", "eth0"));
+}
+
+/* With the routes to its networks as the kernel makes them: the guest is told all that it has. */
 json_t *net_user_message(const struct net_user *user)
 {
 	char mac[NET_MAC_TEXT_BYTES];
 	cleanup_json json_t *addresses = json_array(), *routes = json_array();
 
-	if (user->ipv4 &&
-		(json_array_append_new(addresses,
-			 json_pack("{s:s, s:i, s:s, s:i}", "address", ADDRESS, "prefix", 24,
-				 "broadcast", BROADCAST, "scope", RT_SCOPE_UNIVERSE)) < 0 ||
-			json_array_append_new(routes,
-				json_pack("{s:i, s:s, s:s, s:s}", "family", 4, "destination",
-					"0.0.0.0/0", "gateway", GATEWAY, "interface", "eth0")) < 0))
-		return NULL;
-	if (user->ipv6 &&
-		(json_array_append_new(addresses,
-			 json_pack("{s:s, s:i, s:i}", "address", ADDRESS6, "prefix", PREFIX6,
-				 "scope", RT_SCOPE_UNIVERSE)) < 0 ||
-			json_array_append_new(addresses,
-				json_pack("{s:s, s:i, s:i}", "address", LINK_LOCAL6, "prefix",
-					PREFIX6, "scope", RT_SCOPE_LINK)) < 0 ||
-			json_array_append_new(routes,
-				json_pack("{s:i, s:s, s:s, s:s}", "family", 6, "destination",
-					"::/0", "gateway", GATEWAY6, "interface", "eth0")) < 0))
+	if ((user->ipv4 && add_ipv4(addresses, routes) < 0) ||
+		(user->ipv6 && add_ipv6(addresses, routes) < 0))
 		return NULL;
 	net_mac_format(user->mac, mac);
 	return json_pack("{s:[{s:s, s:s, s:s, s:i, s:b, s:O}], s:O, s:[]}", "interfaces", "device",

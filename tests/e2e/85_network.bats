@@ -68,6 +68,44 @@ load network
 		| .RxBytes > 40000000 and .TxBytes > 40000000'
 }
 
+@test "routes as CNI's ptp makes them: the own network is behind a gateway" {
+	ip netns add "$NS-c"
+	at b sysctl -qw net.ipv4.ip_forward=1
+	# ptp SIDE NUMBER: 10.86.0.NUMBER, with peers that are reached by 10.86.0.1 alone
+	ptp() {
+		ip -n "$NS-$1" link add eth0 type veth peer name "p$2" netns "$NS-b"
+		ip -n "$NS-b" addr add 10.86.0.1/32 dev "p$2"
+		ip -n "$NS-b" link set "p$2" up
+		ip -n "$NS-b" route add "10.86.0.$2" dev "p$2"
+		ip -n "$NS-$1" link set eth0 up
+		ip -n "$NS-$1" addr add "10.86.0.$2/24" dev eth0
+		ip -n "$NS-$1" route del 10.86.0.0/24
+		ip -n "$NS-$1" route add 10.86.0.1 dev eth0 scope link
+		ip -n "$NS-$1" route add 10.86.0.0/24 via 10.86.0.1
+	}
+	ptp a 2
+	ptp c 3
+	at c busybox ping -c 1 -w 5 10.86.0.2
+	join "$NS-a"
+	box one
+	[ "$(ex one ip -4 route show dev eth0)" = "$(ip -n "$NS-a" -4 route show dev eth0)" ]
+	pings_out one 10.86.0.3
+	# Later as well.
+	ip -n "$NS-a" link set eth0 down
+	down() { ! ex one ip -o link show up | grep -q ' eth0: '; }
+	eventually down
+	ip -n "$NS-a" addr del 10.86.0.2/24 dev eth0
+	ip -n "$NS-a" link set eth0 up
+	ip -n "$NS-a" addr add 10.86.0.2/24 dev eth0
+	same() { [ "$(ex one ip -4 route show dev eth0)" = "$(ip -n "$NS-a" -4 route show dev eth0)" ]; }
+	eventually same
+	ip -n "$NS-a" route del 10.86.0.0/24
+	ip -n "$NS-a" route add 10.86.0.1 dev eth0 scope link
+	ip -n "$NS-a" route add 10.86.0.0/24 via 10.86.0.1
+	eventually same
+	pings_out one 10.86.0.3
+}
+
 @test "interfaces that come between create and start, and later, and go" {
 	veth eth0 1
 	join "$NS-a"

@@ -23,12 +23,14 @@
 #define IFACE(n, name, ip)                                                                         \
 	"{\"device\":\"02:00:00:00:00:0" #n "\",\"name\":\"" name                                  \
 	"\",\"addresses\":[{\"address\":\"" ip "\",\"prefix\":24}]}"
-#define VIA(gateway, name)                                                                         \
-	"[{\"destination\":\"0.0.0.0/0\",\"gateway\":\"" gateway "\",\"interface\":\"" name "\"}]"
+#define VIA(net, gateway, name)                                                                    \
+	"[{\"destination\":\"" net ".0/24\",\"interface\":\"" name "\",\"source\":\"" net          \
+	".2\",\"scope\":253,\"protocol\":2},"                                                      \
+	"{\"destination\":\"0.0.0.0/0\",\"gateway\":\"" gateway "\",\"interface\":\"" name "\"}]"
 #define NETWORK(interfaces, routes)                                                                \
 	"\"network\":{\"interfaces\":[" interfaces "],\"routes\":" routes "}"
-#define NET(name, ip, gateway) NETWORK(IFACE(1, name, ip), VIA(gateway, name))
-#define CHANGE(seq, network)   "{\"type\":\"network\",\"seq\":" #seq "," network "}"
+#define NET(name, net)	     NETWORK(IFACE(1, name, net ".2"), VIA(net, net ".1", name))
+#define CHANGE(seq, network) "{\"type\":\"network\",\"seq\":" #seq "," network "}"
 #define SHOW                                                                                       \
 	"ip -4 -o addr | while read n dev inet addr rest; do echo $dev $addr; done; "              \
 	"ip -4 route | while read line; do echo $line; done"
@@ -64,7 +66,7 @@ static void test_create(void **state)
 				"LOOPBACK,UP; "
 				"ip -o link | wc -l",
 			    "", ",\"sysctl\":{\"net.ipv6.conf.net0.accept_ra\":\"2\"}"),
-		"," NET("net0", "10.0.0.2", "10.0.0.1"), false, NULL, 0);
+		"," NET("net0", "10.0.0"), false, NULL, 0);
 	result.code = 0; /* of grep */
 	expect_out("lo 127.0.0.1/8\nnet0 10.0.0.2/24\n"
 		   "default via 10.0.0.1 dev net0\n"
@@ -84,18 +86,20 @@ static void test_change(void **state)
 			CHANGE(1,
 				NETWORK(IFACE(1, "net0", "10.0.0.2") "," IFACE(
 						2, "eth0", "10.1.0.2"),
-					VIA("10.1.0.1", "eth0")))},
+					VIA("10.1.0", "10.1.0.1", "eth0")))},
 		{"\"seq\":1", CHANGE(2, NETWORK(IFACE(3, "net3", "10.3.0.2"), "[]"))},
 		{"\"seq\":2", CHANGE(3, "\"network\":{\"interfaces\":[{}]}")},
 		{"\"seq\":3", CHANGE(4, "\"x\":1")},
 		{"\"seq\":4",
-			CHANGE(5, NETWORK(IFACE(2, "eth0", "10.1.0.2"), VIA("10.1.0.1", "eth0")))},
+			CHANGE(5,
+				NETWORK(IFACE(2, "eth0", "10.1.0.2"),
+					VIA("10.1.0", "10.1.0.1", "eth0")))},
 		{"\"seq\":5", "{\"type\":\"query\",\"seq\":6,\"what\":\"stats\"}"},
 		{"\"seq\":6", GO("g")},
 	};
 
-	run_network(CONFIG(WAIT SHOW, "", ""), "," NET("net0", "10.0.0.2", "10.0.0.1"), false,
-		steps, sizeof(steps) / sizeof(steps[0]));
+	run_network(CONFIG(WAIT SHOW, "", ""), "," NET("net0", "10.0.0"), false, steps,
+		sizeof(steps) / sizeof(steps[0]));
 	expect_out("lo 127.0.0.1/8\neth0 10.1.0.2/24\n"
 		   "default via 10.1.0.1 dev eth0\n"
 		   "10.1.0.0/24 dev eth0 scope link src 10.1.0.2\n");
@@ -123,7 +127,7 @@ static void test_before_start(void **state)
 {
 	(void)state;
 	const struct guest_box_step steps[] = {
-		{"\"created\"", CHANGE(1, NET("eth1", "10.0.0.2", "10.0.0.1"))},
+		{"\"created\"", CHANGE(1, NET("eth1", "10.0.0"))},
 		{"\"created\"", "{\"type\":\"start\"}"},
 	};
 
@@ -152,18 +156,17 @@ static void test_user_namespace(void **state)
 			CHANGE(1,
 				NETWORK(IFACE(1, "net0", "10.0.0.2") "," IFACE(
 						2, "net1", "10.1.0.2"),
-					VIA("10.1.0.1", "net1")))},
+					VIA("10.1.0", "10.1.0.1", "net1")))},
 		{"\"seq\":1", "{\"type\":\"query\",\"seq\":2,\"what\":\"stats\"}"},
 		{"\"seq\":2", "{\"type\":\"start\"}"},
 	};
 
 	run_network(USER_CONFIG("ip addr add 10.9.0.2/24 dev net0; " SHOW),
-		"," NET("net0", "10.0.0.2", "10.0.0.1"), true, steps, 3);
+		"," NET("net0", "10.0.0"), true, steps, 3);
 	expect_out("lo 127.0.0.1/8\nnet0 10.0.0.2/24\n"
 		   "net0 10.9.0.2/24\n"
 		   "net1 10.1.0.2/24\n"
 		   "default via 10.1.0.1 dev net1\n"
-		   "10.0.0.0/24 dev net0 scope link src 10.0.0.2\n"
 		   "10.1.0.0/24 dev net1 scope link src 10.1.0.2\n"
 		   "10.9.0.0/24 dev net0 scope link src 10.9.0.2\n");
 	cleanup_json json_t *stats = find_event("\"seq\":2");
@@ -182,7 +185,8 @@ static void test_failures(void **state)
 {
 	(void)state;
 	run_network(CONFIG("echo no", "", ""),
-		"," NETWORK(IFACE(1, "net0", "10.0.0.2"), VIA("10.9.0.1", "net0")), false, NULL, 0);
+		"," NETWORK(IFACE(1, "net0", "10.0.0.2"), VIA("10.0.0", "10.9.0.1", "net0")), false,
+		NULL, 0);
 	assert_true(result.failed);
 	assert_int_equal(result.code, 1);
 	assert_string_equal(result.message,

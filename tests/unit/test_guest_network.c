@@ -32,6 +32,11 @@ static struct err e;
 #define NETWORK(interfaces, routes) "{\"interfaces\":[" interfaces "],\"routes\":[" routes "]}"
 #define ROUTE(to, members)	    "{\"destination\":\"" to "\"" members "}"
 
+/* The route to an address's network as the kernel makes it, and a scan finds it. */
+#define NET4(net, name, ip)                                                                        \
+	ROUTE(net, ",\"interface\":\"" name "\",\"scope\":253,\"protocol\":2,\"source\":\"" ip "\"")
+#define NET6(net, name) ROUTE(net, ",\"interface\":\"" name "\",\"protocol\":2,\"metric\":256")
+
 static struct network_config *decode(const char *text)
 {
 	cleanup_json json_t *json = json_parse(text, strlen(text), 32, &e);
@@ -132,10 +137,11 @@ static int network_end(void **state)
 				",\"peer\":\"192.168.9.2\",\"scope\":253") "," ADDR("fe80::aa",                      \
 				64, ",\"scope\":253") "," ADDR("fd00::2", 64, ""))) "," IFACE(2,                     \
 			"net1", ADDRS(ADDR("10.99.0.2", 24, ""))),                                                   \
-		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.88.0.1\",\"interface\":\"eth0\"") "," ROUTE(                   \
-			"10.88.0.0/16",                                                                              \
-			",\"interface\":\"eth0\",\"scope\":253,\"protocol\":2,\"source\":\"10.88."                   \
-			"0.2\"") "," ROUTE("10.1.0.0/16",                                                            \
+		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.88.0.1\",\"interface\":\"eth0\"") "," NET4(                    \
+			"10.88.0.0/16", "eth0", "10.88.0.2") "," NET4("192.168.9.2/32", "eth0",                      \
+			"192.168.9.1") "," NET4("10.99.0.0/24", "net1",                                              \
+			"10.99.0.2") "," NET6("fe80::/64", "eth0") "," NET6("fd00::/64",                             \
+			"eth0") "," ROUTE("10.1.0.0/16",                                                             \
 			",\"family\":4,\"gateway\":\"172.31.0.1\",\"interface\":\"net1\","                           \
 			"\"onlink\":true,"                                                                           \
 			"\"metric\":7,\"protocol\":4,\"source\":\"10.99.0.2\"") "," ROUTE("10.2."                    \
@@ -192,16 +198,20 @@ static void test_changes(void **state)
 	(void)state;
 	apply(NETWORK(
 		IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("10.5.0.2", 24, ""))),
-		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE(
-			"10.7.0.0/16", ",\"gateway\":\"10.0.0.9\",\"interface\":\"eth0\"")));
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," NET4(
+			"10.5.0.0/24", "eth0", "10.5.0.2") "," ROUTE("0.0.0.0/0",
+			",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.7.0.0/16",
+			",\"gateway\":\"10.0.0.9\",\"interface\":\"eth0\"")));
 	/* What the container makes of it: an address, a route, another default route, a rule. */
 	shell("ip addr add 10.6.0.1/24 dev eth0; ip route add 10.8.0.0/16 via 10.0.0.4; "
 	      "ip route replace default via 10.0.0.5; ip link set eth0 mtu 1300 promisc on");
 	apply(NETWORK(IFACE(1, "eth0",
 			      ",\"mtu\":1450" ADDRS(
 				      ADDR("10.0.0.2", 24, "") "," ADDR("fd00::5", 64, ""))),
-		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE(
-			"10.9.0.0/16", ",\"gateway\":\"10.0.0.8\",\"interface\":\"eth0\"")));
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," NET6("fd00::/64", "eth0") "," ROUTE(
+			"0.0.0.0/0",
+			",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.9.0.0/16",
+			",\"gateway\":\"10.0.0.8\",\"interface\":\"eth0\"")));
 	expect(ADDRESSES("eth0"),
 		"inet 10.0.0.2/24 scope global eth0\ninet 10.6.0.1/24 scope global eth0\n"
 		"inet6 fd00::5/64 scope global nodad\n");
@@ -218,7 +228,8 @@ static void test_changes(void **state)
 	/* Nothing but a neighbour is new: the rest stays as it was made. */
 	apply("{\"interfaces\":[" IFACE(1, "eth0",
 		",\"mtu\":1450" ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR(
-			"fd00::5", 64, ""))) "],\"routes\":[" ROUTE("0.0.0.0/0",
+			"fd00::5", 64, ""))) "],\"routes\":[" NET4("10.0.0.0/24", "eth0",
+		"10.0.0.2") "," NET6("fd00::/64", "eth0") "," ROUTE("0.0.0.0/0",
 		",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "],\"neighbours\":[{"
 								    "\"address\":\"10.0.0.1\","
 								    "\"mac\":\"02:11:22:33:44:55\","
@@ -266,9 +277,11 @@ static void test_first_address(void **state)
 	(void)state;
 	apply(NETWORK(
 		IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("10.0.0.3", 24, ""))),
-		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," ROUTE(
+			"0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.3", 24, ""))),
-		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+		NET4("10.0.0.0/24", "eth0", "10.0.0.3") "," ROUTE(
+			"0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
 	expect(ADDRESSES("eth0"), "inet 10.0.0.3/24 scope global eth0\n");
 	expect("ip -4 route",
 		"default via 10.0.0.1 dev eth0\n"
@@ -312,18 +325,20 @@ static void test_gone(void **state)
 	apply(NETWORK(IFACE(1, "eth0",
 			      ",\"mac\":\"02:aa:00:00:00:01\"" ADDRS(
 				      ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))),
-		ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," NET6("fd00::/64", "eth0") "," ROUTE(
+			"0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
 	shell("ip addr add 10.0.0.9/24 dev eth0; ip addr add 10.77.0.9/32 dev eth0");
 	/* Its name and addresses are another one's at once. */
-	apply(NETWORK(IFACE(2, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))), ""));
+	apply(NETWORK(IFACE(2, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2")));
 	expect(LINKS,
 		"spare1 DOWN 1500 02:aa:00:00:00:01\neth0 UP 1500 02:00:00:00:00:02\n"
 		"eth2 DOWN 1500 02:00:00:00:00:03\n");
 	expect("ip -o addr show dev spare1", "");
 	expect("ip -4 route", "10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n");
 	/* Back as another interface. */
-	apply(NETWORK(
-		IFACE(2, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(1, "net7", ""), ""));
+	apply(NETWORK(IFACE(2, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(1, "net7", ""),
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2")));
 	expect("ip -o link show net7 | grep -c 'UP.*02:00:00:00:00:01'", "1\n");
 	apply("{}");
 	expect("ip -o link show up | grep -vc ' p[123]@\\| lo:'", "0\n");
@@ -332,27 +347,30 @@ static void test_gone(void **state)
 
 static void test_down_and_up(void **state)
 {
-#define STATE(up)                                                                                  \
+#define STATE(up, routes)                                                                          \
 	"{\"interfaces\":[" IFACE(1, "eth0",                                                       \
 		",\"up\":" up ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR(                             \
-			"fd00::2", 64, ""))) "],\"routes\":[" ROUTE("0.0.0.0/0",                   \
-		",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.3.0.0/16",       \
+			"fd00::2", 64, ""))) "],\"routes\":[" routes ROUTE("10.3.0.0/16",          \
 		",\"type\":6") "],\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"02:11:22:"   \
 			       "33:44:55\","                                                       \
 			       "\"interface\":\"eth0\"}]}"
+#define CONNECTED NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," NET6("fd00::/64", "eth0") ","
+#define DEFAULT	  ROUTE("0.0.0.0/0", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"") ","
+#define DOWN	  STATE("false", "")
+#define UP	  STATE("true", CONNECTED DEFAULT)
 	static const char *const there = "default via 10.0.0.1 dev eth0\n"
 					 "10.0.0.0/24 dev eth0 proto kernel scope link src "
 					 "10.0.0.2\nblackhole 10.3.0.0/16\n";
 
 	(void)state;
-	apply(STATE("false"));
+	apply(DOWN);
 	expect("ip -4 route", "blackhole 10.3.0.0/16\n");
 	expect("ip -o link show eth0 | grep -c '[<,]UP'", "0\n");
-	apply(STATE("true"));
+	apply(UP);
 	expect("ip -4 route", there);
-	apply(STATE("false"));
+	apply(DOWN);
 	expect("ip -4 route", "blackhole 10.3.0.0/16\n");
-	apply(STATE("true"));
+	apply(UP);
 	expect("ip -4 route", there);
 	expect("ip neigh show nud permanent | wc -l", "1\n");
 	expect(ADDRESSES("eth0"),
@@ -362,13 +380,16 @@ static void test_down_and_up(void **state)
 #define HOP(gateway, name, members)                                                                \
 	"{\"gateway\":\"" gateway "\",\"interface\":\"" name "\"" members "}"
 #define HOPS(list) ",\"nexthops\":[" list "]"
+#define NETS0	   NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," NET6("fd00::/64", "eth0")
+#define NETS1	   NET4("10.1.0.0/24", "net1", "10.1.0.2") "," NET6("fd01::/64", "net1")
+#define EVERY_NET  NETS0 "," NETS1
 #define TWO_WAYS(up0, up1, more)                                                                   \
 	NETWORK(IFACE(1, "eth0",                                                                   \
 			",\"up\":" up0 ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR(                    \
 				"fd00::2", 64, ""))) "," IFACE(2, "net1",                          \
 			",\"up\":" up1 ADDRS(                                                      \
 				ADDR("10.1.0.2", 24, "") "," ADDR("fd01::2", 64, "") more)),       \
-		ROUTE("0.0.0.0/0",                                                                 \
+		EVERY_NET "," ROUTE("0.0.0.0/0",                                                   \
 			HOPS(HOP("10.0.0.1", "eth0", ",\"weight\":3") "," HOP(                     \
 				"10.1.0.1", "net1", ""))) "," ROUTE("10.9.0.0/16",                 \
 			HOPS(HOP("fe80::1", "eth0", "") "," HOP("10.77.0.1", "net1",               \
@@ -434,18 +455,19 @@ static void test_several_ways(void **state)
 	apply("{}");
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("fd00::2", 64, ""))) "," IFACE(
 			      2, "net1", ADDRS(ADDR("fd01::2", 64, ""))),
-		""));
+		NET6("fd00::/64", "eth0") "," NET6("fd01::/64", "net1")));
 	shell("ip -6 route add fd09::/64 via fd00::1 proto static metric 1024");
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("fd00::2", 64, ""))) "," IFACE(
 			      2, "net1", ADDRS(ADDR("fd01::2", 64, ""))),
-		ROUTE("fd09::/64",
+		NET6("fd00::/64", "eth0") "," NET6("fd01::/64", "net1") "," ROUTE("fd09::/64",
 			HOPS(HOP("fd00::1", "eth0", "") "," HOP("fd01::1", "net1", "")))));
 	expect("ip -6 route show fd09::/64 | grep -c nexthop", "2\n");
 	/* Ways without gateways come before what is reached by them. */
 	apply("{}");
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(
 			      2, "net1", ADDRS(ADDR("10.1.0.2", 24, ""))),
-		ROUTE("10.60.0.0/16",
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," NET4(
+			"10.1.0.0/24", "net1", "10.1.0.2") "," ROUTE("10.60.0.0/16",
 			",\"gateway\":\"10.50.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.50.0.0/"
 										       "16",
 			",\"scope\":253,\"nexthops\":[{\"interface\":\"eth0\"},{\"interface\":"
@@ -453,11 +475,70 @@ static void test_several_ways(void **state)
 	expect("ip route show 10.60.0.0/16", "10.60.0.0/16 via 10.50.0.1 dev eth0\n");
 	/* One way less is another route. */
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
-		ROUTE("0.0.0.0/0", HOPS(HOP("10.0.0.1", "eth0", "")))));
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," ROUTE(
+			"0.0.0.0/0", HOPS(HOP("10.0.0.1", "eth0", "")))));
 	expect("ip -4 route show default; ip -4 route | grep -c nexthop; ip -6 route show default",
 		"default via 10.0.0.1 dev eth0\n0\n");
 	apply("{}");
 	expect("ip -4 route; ip -6 route show default", "");
+}
+
+/* The kernel's own routes are those that the host has, no others: CNI's ptp, metrics. */
+static void test_prefix_routes(void **state)
+{
+#define PTP(up, routes)                                                                            \
+	NETWORK(IFACE(1, "eth0",                                                                   \
+			",\"up\":" up ADDRS(ADDR("10.1.1.2", 24, "") "," ADDR(                     \
+				"10.5.0.2", 24, "") "," ADDR("fd00::2", 64, ""))),                 \
+		routes)
+#define PTP_ROUTES                                                                                                   \
+	ROUTE("10.1.1.1/32", ",\"interface\":\"eth0\",\"scope\":253,\"source\":\"10.1.1.2\"")                        \
+	"," ROUTE("10.1.1.0/24",                                                                                     \
+		",\"gateway\":\"10.1.1.1\",\"interface\":\"eth0\",\"source\":\"10.1.1.2\"") "," ROUTE("10.5.0.0/24", \
+		",\"interface\":\"eth0\",\"scope\":253,\"protocol\":2,\"source\":\"10.5.0.2\","                      \
+		"\"metric\":77") "," ROUTE("fd00::1/128", ",\"interface\":\"eth0\"")
+	static const char *const there =
+		"10.1.1.0/24 via 10.1.1.1 dev eth0 src 10.1.1.2\n"
+		"10.1.1.1 dev eth0 scope link src 10.1.1.2\n"
+		"10.5.0.0/24 dev eth0 proto kernel scope link src 10.5.0.2 metric 77\n"
+		"fd00::1 dev eth0 metric 1024 pref medium\n";
+#define ROUTES "ip -4 route; ip -6 route"
+
+	(void)state;
+	apply(PTP("true", PTP_ROUTES));
+	expect(ROUTES, there);
+	expect(ADDRESSES("eth0"),
+		"inet 10.1.1.2/24 scope global noprefixroute eth0\n"
+		"inet 10.5.0.2/24 scope global noprefixroute eth0\n"
+		"inet6 fd00::2/64 scope global nodad noprefixroute\n");
+	apply(PTP("false", ""));
+	apply(PTP("true", PTP_ROUTES));
+	expect(ROUTES, there);
+	/* An address goes, and what is wanted is put back. */
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.5.0.2", 24, ""))),
+		NET4("10.5.0.0/24", "eth0", "10.5.0.2")));
+	expect(ROUTES, "10.5.0.0/24 dev eth0 proto kernel scope link src 10.5.0.2\n");
+	/* An address that had the kernel's routes at first gets the others instead, for good. */
+	apply("{}");
+	apply(PTP("true",
+		NET4("10.1.1.0/24", "eth0", "10.1.1.2") "," NET4(
+			"10.5.0.0/24", "eth0", "10.5.0.2") "," NET6("fd00::/64", "eth0")));
+	expect("ip -o addr show dev eth0 | grep -c noprefixroute", "0\n");
+	apply(PTP("true", PTP_ROUTES));
+	expect(ROUTES, there);
+	apply(PTP("false", ""));
+	apply(PTP("true", PTP_ROUTES));
+	expect(ROUTES, there);
+	/* As long as it is the host's, it comes back by itself, whoever takes the link down. */
+	apply("{}");
+	apply(PTP("false", ""));
+	apply(PTP("true",
+		NET4("10.1.1.0/24", "eth0", "10.1.1.2") "," NET4(
+			"10.5.0.0/24", "eth0", "10.5.0.2")));
+	shell("ip link set eth0 down; ip link set eth0 up");
+	expect("ip -4 route",
+		"10.1.1.0/24 dev eth0 proto kernel scope link src 10.1.1.2\n"
+		"10.5.0.0/24 dev eth0 proto kernel scope link src 10.5.0.2\n");
 }
 
 /* As many as there may be, and all but one of them away again. */
@@ -472,7 +553,9 @@ static void test_many(void **state)
 	for (int i = 0; i < 256; i++)
 		MORE("%s" ADDR("10.0.%d.2", 24, ""), i ? "," : "", i);
 	MORE("]}],\"routes\":[");
-	for (int i = 0; i < 4096; i++)
+	for (int i = 0; i < 256; i++)
+		MORE(NET4("10.0.%d.0/24", "eth0", "10.0.%d.2") ",", i, i);
+	for (int i = 0; i < 3840; i++)
 		MORE("%s" ROUTE(
 			     "20.%d.%d.0/24", ",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\""),
 			i ? "," : "", i / 256, i % 256);
@@ -483,9 +566,10 @@ static void test_many(void **state)
 	MORE("]}");
 	apply(text);
 	expect("ip -4 -o addr show dev eth0 | wc -l", "256\n");
-	expect("ip -4 route show root 20.0.0.0/8 | wc -l", "4096\n");
+	expect("ip -4 route show root 20.0.0.0/8 | wc -l", "3840\n");
 	expect("ip neigh show nud permanent | wc -l", "1024\n");
-	apply(ONE(ADDRS(ADDR("10.0.9.2", 24, ""))));
+	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.9.2", 24, ""))),
+		NET4("10.0.9.0/24", "eth0", "10.0.9.2")));
 	expect("ip -4 -o addr show dev eth0 | wc -l", "1\n");
 	expect("ip -4 route | wc -l", "1\n");
 	expect("ip neigh show nud permanent | wc -l", "0\n");
@@ -500,7 +584,7 @@ static void test_failures(void **state)
 {
 	static const char wanted[] = NETWORK(
 		IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))) "," IFACE(7, "eth5", ""),
-		ROUTE("10.9.0.0/16",
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," ROUTE("10.9.0.0/16",
 			",\"gateway\":\"172.16.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.8.0.0/"
 											"16",
 			",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\""));
@@ -514,7 +598,7 @@ static void test_failures(void **state)
 		"10.0.0.0/24 dev eth0 proto kernel scope link src 10.0.0.2\n"
 		"10.8.0.0/16 via 10.0.0.1 dev eth0\n");
 	assert_int_equal(try(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
-				 ROUTE("10.9.0.0/16",
+				 NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," ROUTE("10.9.0.0/16",
 					 ",\"gateway\":\"172.16.0.1\",\"interface\":"
 					 "\"eth0\"") "," ROUTE("10.8.0.0/16",
 					 ",\"gateway\":\"10.0.0.1\",\"interface\":"
@@ -526,7 +610,7 @@ static void test_failures(void **state)
 	/* After a failure all is tried again. */
 	shell("ip route del 10.8.0.0/16; ip addr add 172.16.0.2/24 dev eth0");
 	apply(NETWORK(IFACE(1, "eth0", ADDRS(ADDR("10.0.0.2", 24, ""))),
-		ROUTE("10.9.0.0/16",
+		NET4("10.0.0.0/24", "eth0", "10.0.0.2") "," ROUTE("10.9.0.0/16",
 			",\"gateway\":\"172.16.0.1\",\"interface\":\"eth0\"") "," ROUTE("10.8.0.0/"
 											"16",
 			",\"gateway\":\"10.0.0.1\",\"interface\":\"eth0\"")));
@@ -584,6 +668,7 @@ int main(void)
 		TEST(test_gone),
 		TEST(test_down_and_up),
 		TEST(test_several_ways),
+		TEST(test_prefix_routes),
 		TEST(test_many),
 		TEST(test_failures),
 		TEST(test_ipv6_off),
