@@ -126,6 +126,7 @@ static const struct decode_field address_fields[] = {
 	FIELD("peer", DECODE_CUSTOM, ADDRESS(peer), .custom = decode_ip),
 	FIELD("scope", DECODE_U32, ADDRESS(scope)),
 	FIELD("label", DECODE_STRING, ADDRESS(label)),
+	FIELD("deprecated", DECODE_BOOL, ADDRESS(deprecated)),
 	FIELD_END,
 };
 
@@ -510,7 +511,8 @@ bool net_address_equal(const struct net_address *a, const struct net_address *b)
 {
 	return ip_equal(&a->ip, &b->ip) && ip_equal(&a->broadcast, &b->broadcast) &&
 		ip_equal(&a->peer, &b->peer) && a->prefix_bits == b->prefix_bits &&
-		a->scope == b->scope && text_equal(a->label, b->label);
+		a->scope == b->scope && a->deprecated == b->deprecated &&
+		text_equal(a->label, b->label);
 }
 
 static bool interface_equal(

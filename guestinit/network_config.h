@@ -50,6 +50,7 @@ struct net_address {
 	struct net_ip ip, broadcast, peer;
 	uint32_t prefix_bits, scope;
 	const char *label; /* IPv4 only; NULL is the interface's name */
+	bool deprecated;   /* RFC 4862, 5.5.4: no source of new connections */
 };
 
 struct net_interface {

@@ -267,6 +267,7 @@ int link_address(struct netlink *nl, uint16_t type, int index, const struct net_
 		.ifa_prefixlen = (uint8_t)a->prefix_bits,
 		.ifa_scope = (uint8_t)a->scope,
 		.ifa_index = (uint32_t)index};
+	const struct ifa_cacheinfo deprecated = {.ifa_valid = UINT32_MAX /* for ever */};
 	struct netlink_request r;
 
 	netlink_begin(&r, type, type == RTM_NEWADDR ? NLM_F_CREATE | NLM_F_EXCL : 0, &header,
@@ -277,6 +278,8 @@ int link_address(struct netlink *nl, uint16_t type, int index, const struct net_
 		netlink_put_u32(&r, IFA_FLAGS,
 			(a->ip.family == AF_INET6 ? IFA_F_NODAD : 0) |
 				(prefix_route ? 0 : IFA_F_NOPREFIXROUTE));
+		if (a->deprecated)
+			netlink_put(&r, IFA_CACHEINFO, &deprecated, sizeof(deprecated));
 		put_ip(&r, IFA_BROADCAST, &a->broadcast);
 		if (a->label)
 			netlink_put_text(&r, IFA_LABEL, a->label);

@@ -257,6 +257,8 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 	int ret = json_array_append_new(interface->addresses, json);
 	if (ret == 0 && other && strcmp(local, other) != 0)
 		ret = json_object_set_new(json, "peer", json_string(other));
+	if (ret == 0 && (flags & IFA_F_DEPRECATED))
+		ret = json_object_set_new(json, "deprecated", json_true());
 	if (ret == 0 && family == AF_INET && broadcast)
 		ret = json_object_set_new(json, "broadcast", json_string(broadcast));
 	if (ret == 0 && family == AF_INET && has(&attrs, IFA_LABEL, 2))

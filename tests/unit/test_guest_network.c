@@ -541,6 +541,31 @@ static void test_prefix_routes(void **state)
 		"10.5.0.0/24 dev eth0 proto kernel scope link src 10.5.0.2\n");
 }
 
+/* Deprecated, not any more, deprecated again. */
+static void test_deprecated(void **state)
+{
+#define OLD(is, also)                                                                              \
+	NETWORK(IFACE(1, "eth0",                                                                   \
+			ADDRS(ADDR("fd00::2", 64, ",\"deprecated\":" is) "," ADDR(                 \
+				"fd00::3", 64, ",\"deprecated\":" also))),                         \
+		NET6("fd00::/64", "eth0"))
+#define SOURCE "ip -6 route get fd00::1 | grep -o 'src [^ ]*'"
+
+	(void)state;
+	apply(OLD("true", "false"));
+	expect(ADDRESSES("eth0"),
+		"inet6 fd00::3/64 scope global nodad\n"
+		"inet6 fd00::2/64 scope global nodad deprecated\n");
+	expect("ip addr show dev eth0 | grep -A 1 fd00::2 | tail -n 1 | tr -s ' '",
+		" valid_lft forever preferred_lft 0sec\n");
+	expect(SOURCE, "src fd00::3\n");
+	apply(OLD("false", "true"));
+	expect(SOURCE, "src fd00::2\n");
+	apply(OLD("true", "false"));
+	expect(SOURCE, "src fd00::3\n");
+	expect("ip -6 route | grep -c fd00::/64", "1\n");
+}
+
 /* As many as there may be, and all but one of them away again. */
 static void test_many(void **state)
 {
@@ -669,6 +694,7 @@ int main(void)
 		TEST(test_down_and_up),
 		TEST(test_several_ways),
 		TEST(test_prefix_routes),
+		TEST(test_deprecated),
 		TEST(test_many),
 		TEST(test_failures),
 		TEST(test_ipv6_off),

@@ -143,6 +143,37 @@ static void test_scan(void **state)
 	net_place_leave(&p);
 }
 
+static const json_t *address_of(const struct net_interface *interface, const char *address)
+{
+	for (size_t i = 0; i < json_array_size(interface->addresses); i++) {
+		const json_t *entry = json_array_get(interface->addresses, i);
+		if (strcmp(text_of(entry, "address"), address) == 0)
+			return entry;
+	}
+	fail_msg("no %s", address);
+	return NULL;
+}
+
+static void test_scan_addresses(void **state)
+{
+	struct net_place p;
+	struct net_scan found;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	net_place_enter(&p,
+		NET_PLACE_QUIET "; ip addr add fd00:1::9/64 dev eth0 nodad preferred_lft 0;"
+				"ip addr add 10.1.3.1/24 dev eth0 preferred_lft 0");
+	net_place_scan(&p, &found);
+	const struct net_interface *eth0 = net_place_interface(&found, "eth0");
+	assert_null(json_object_get(address_of(eth0, "10.1.2.3"), "deprecated"));
+	assert_null(json_object_get(address_of(eth0, "fd00:1::2"), "deprecated"));
+	assert_true(json_is_true(json_object_get(address_of(eth0, "10.1.3.1"), "deprecated")));
+	assert_true(json_is_true(json_object_get(address_of(eth0, "fd00:1::9"), "deprecated")));
+	net_scan_fini(&found);
+	net_place_leave(&p);
+}
+
 /* Several ways, one of which leads through what the container does not get. */
 static void test_ways(void **state)
 {
@@ -562,6 +593,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_netns),
 		cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_scan_addresses),
 		cmocka_unit_test(test_ways),
 		cmocka_unit_test(test_message),
 		cmocka_unit_test(test_notes),
