@@ -230,8 +230,11 @@ static int network_run(struct guest *guest, struct network_pass *p)
 int guest_network_apply(struct guest *guest, struct network_config *wanted, struct err *e)
 {
 	struct network *network = &guest->network;
-	struct network_pass p = {
-		.network = network, .old = network->wanted, .wanted = wanted, .e = e};
+	struct network_pass p = {.network = network,
+		.old = network->wanted,
+		.wanted = wanted,
+		.renew_loopback = network->incomplete,
+		.e = e};
 
 	p.proc_fd = guest_proc(guest, e);
 	int ret = p.proc_fd < 0 ? p.proc_fd : network_run(guest, &p);

@@ -234,6 +234,8 @@ static int decode_rules(struct decode *d, const json_t *value, void *out)
 static const struct decode_field network_fields[] = {
 	FIELD("interfaces", DECODE_CUSTOM, offsetof(struct network_config, interfaces),
 		.custom = decode_interfaces),
+	FIELD("loopback", DECODE_CUSTOM, offsetof(struct network_config, loopback),
+		.custom = decode_addresses),
 	FIELD("routes", DECODE_CUSTOM, offsetof(struct network_config, routes),
 		.custom = decode_routes),
 	FIELD("neighbours", DECODE_CUSTOM, offsetof(struct network_config, neighbours),
@@ -269,6 +271,23 @@ static int check_address(struct decode *d, const struct net_address *a)
 	return 0;
 }
 
+/* *n are those of all lists so far. */
+static int check_addresses(
+	struct decode *d, const char *key, const struct net_addresses *addresses, size_t *n)
+{
+	*n += addresses->n;
+	if (*n > NETWORK_ADDRESSES_MAX)
+		return fail_at(d, key, "there are more than %d in all", NETWORK_ADDRESSES_MAX);
+	for (size_t i = 0; i < addresses->n; i++) {
+		size_t old = decode_enter(d, ".%s[%zu]", key, i);
+		int ret = check_address(d, &addresses->v[i]);
+		if (ret < 0)
+			return ret;
+		decode_leave(d, old);
+	}
+	return 0;
+}
+
 static int check_interface(
 	struct decode *d, const struct network_config *config, size_t i, size_t *n_addresses)
 {
@@ -288,18 +307,7 @@ static int check_interface(
 	}
 	if (!interface->has_mac)
 		interface->mac = interface->device;
-	*n_addresses += interface->addresses.n;
-	if (*n_addresses > NETWORK_ADDRESSES_MAX)
-		return fail_at(
-			d, "addresses", "there are more than %d in all", NETWORK_ADDRESSES_MAX);
-	for (size_t k = 0; k < interface->addresses.n; k++) {
-		size_t old = decode_enter(d, ".addresses[%zu]", k);
-		int ret = check_address(d, &interface->addresses.v[k]);
-		if (ret < 0)
-			return ret;
-		decode_leave(d, old);
-	}
-	return 0;
+	return check_addresses(d, "addresses", &interface->addresses, n_addresses);
 }
 
 static int find_interface(
@@ -423,6 +431,8 @@ static int check_network(struct decode *d, const struct network_config *config)
 		ret = check_interface(d, config, i, &n_addresses);
 		decode_leave(d, old);
 	}
+	if (ret == 0)
+		ret = check_addresses(d, "loopback", &config->loopback, &n_addresses);
 	for (size_t i = 0; i < config->routes.n && ret == 0; i++) {
 		size_t old = decode_enter(d, ".routes[%zu]", i);
 		ret = check_route(d, config, &config->routes.v[i]);
@@ -473,12 +483,21 @@ void network_config_free(struct network_config *config)
 	free(config);
 }
 
+static bool addresses_have_ipv6(const struct net_addresses *addresses)
+{
+	for (size_t i = 0; i < addresses->n; i++)
+		if (addresses->v[i].ip.family == AF_INET6)
+			return true;
+	return false;
+}
+
 bool network_config_has_ipv6(const struct network_config *config)
 {
+	if (addresses_have_ipv6(&config->loopback))
+		return true;
 	for (size_t i = 0; i < config->interfaces.n; i++)
-		for (size_t k = 0; k < config->interfaces.v[i].addresses.n; k++)
-			if (config->interfaces.v[i].addresses.v[k].ip.family == AF_INET6)
-				return true;
+		if (addresses_have_ipv6(&config->interfaces.v[i].addresses))
+			return true;
 	for (size_t i = 0; i < config->routes.n; i++)
 		if (config->routes.v[i].destination.ip.family == AF_INET6)
 			return true;

@@ -53,6 +53,11 @@ struct net_address {
 	bool deprecated;   /* RFC 4862, 5.5.4: no source of new connections */
 };
 
+struct net_addresses {
+	struct net_address *v;
+	size_t n;
+};
+
 struct net_interface {
 	struct net_mac device; /* the net device's own address, by which it is found */
 	struct net_mac mac;    /* which the interface has */
@@ -60,7 +65,7 @@ struct net_interface {
 	const char *name;
 	uint32_t mtu; /* 0: leave it */
 	bool down;
-	DECLARE_LIST(net_address) addresses;
+	struct net_addresses addresses;
 };
 
 /* One of several ways to a destination. */
@@ -105,6 +110,7 @@ struct network_config {
 	json_t *json;
 	struct arena arena;
 	DECLARE_LIST(net_interface) interfaces;
+	struct net_addresses loopback; /* beside those that it has of itself */
 	DECLARE_LIST(net_route) routes;
 	DECLARE_LIST(net_neighbour) neighbours;
 	DECLARE_LIST(net_rule) rules;

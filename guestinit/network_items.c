@@ -10,7 +10,9 @@
 
 #include "guestinit/sysfile.h"
 
-#define LOOPBACK_INDEX 1 /* in every network namespace */
+/* In every network namespace. */
+#define LOOPBACK_INDEX 1
+#define LOOPBACK_NAME  "lo"
 
 static bool pass_knows(const struct network_pass *p, const struct net_ip *ip)
 {
@@ -18,19 +20,21 @@ static bool pass_knows(const struct network_pass *p, const struct net_ip *ip)
 }
 
 /* A sysctl, the configuration's or the container's, may have cut an interface off from IPv6. */
-static bool interface_knows(struct network_pass *p, size_t i, const struct net_ip *ip)
+static bool interface_knows(struct network_pass *p, int interface, const struct net_ip *ip)
 {
+	bool loopback = interface == NETWORK_LOOPBACK;
+	int8_t *known = loopback ? &p->ipv6_of_loopback : &p->ipv6_of[interface];
 	char path[128], text[8];
 
 	if (ip->family != AF_INET6)
 		return true;
-	if (p->ipv6_of[i])
-		return p->ipv6_of[i] > 0;
+	if (*known)
+		return *known > 0;
 	snprintf(path, sizeof(path), "sys/net/ipv6/conf/%s/disable_ipv6",
-		p->wanted->interfaces.v[i].name);
+		loopback ? LOOPBACK_NAME : p->wanted->interfaces.v[interface].name);
 	bool has = p->ipv6 &&
 		(sysfile_read(p->proc_fd, path, text, sizeof(text)) <= 0 || text[0] == '0');
-	p->ipv6_of[i] = has ? 1 : -1;
+	*known = has ? 1 : -1;
 	return has;
 }
 
@@ -46,10 +50,44 @@ static bool is_gone(int ret)
 		ret == -ENETDOWN;
 }
 
-static bool has_address(const struct net_interface *interface, const struct net_address *a)
+/* Where addresses are: an interface that there is, or the loopback interface. */
+struct place {
+	const char *name;
+	int interface, index;			  /* the former in wanted's, or NETWORK_LOOPBACK */
+	const struct net_addresses *old, *wanted; /* the former may be NULL */
+	bool *renew;
+};
+
+static struct place place_of(struct network_pass *p, size_t i)
 {
-	for (size_t i = 0; i < interface->addresses.n; i++)
-		if (net_address_equal(&interface->addresses.v[i], a))
+	const struct net_interface *interface = &p->wanted->interfaces.v[i];
+
+	return (struct place){
+		.name = interface->name,
+		.interface = (int)i,
+		.index = p->index[i],
+		.old = p->before[i] < 0 ? NULL : &p->old->interfaces.v[p->before[i]].addresses,
+		.wanted = &interface->addresses,
+		.renew = &p->renew[i],
+	};
+}
+
+static struct place place_of_loopback(struct network_pass *p)
+{
+	return (struct place){
+		.name = LOOPBACK_NAME,
+		.interface = NETWORK_LOOPBACK,
+		.index = LOOPBACK_INDEX,
+		.old = p->old ? &p->old->loopback : NULL,
+		.wanted = &p->wanted->loopback,
+		.renew = &p->renew_loopback,
+	};
+}
+
+static bool has_address(const struct net_addresses *addresses, const struct net_address *a)
+{
+	for (size_t i = 0; i < addresses->n; i++)
+		if (net_address_equal(&addresses->v[i], a))
 			return true;
 	return false;
 }
@@ -158,21 +196,19 @@ static void remove_neighbours(struct network_pass *p)
  * With an address the kernel takes along the secondary ones of its network, and routes that name
  * it or its network: what is wanted of the interface is put back. Secondary ones go first.
  */
-static void remove_addresses(struct network_pass *p, size_t i)
+static void remove_addresses(struct network_pass *p, const struct place *place)
 {
-	const struct net_interface *interface = &p->wanted->interfaces.v[i];
-	const struct net_interface *old = &p->old->interfaces.v[p->before[i]];
 	char text[INET6_ADDRSTRLEN];
 
-	for (size_t k = old->addresses.n; k-- > 0;) {
-		const struct net_address *a = &old->addresses.v[k];
-		if (!pass_knows(p, &a->ip) || has_address(interface, a))
+	for (size_t k = place->old ? place->old->n : 0; k-- > 0;) {
+		const struct net_address *a = &place->old->v[k];
+		if (!pass_knows(p, &a->ip) || has_address(place->wanted, a))
 			continue;
-		int ret = link_address(&p->nl, RTM_DELADDR, p->index[i], a, true);
-		p->renew[i] |= ret == 0;
+		int ret = link_address(&p->nl, RTM_DELADDR, place->index, a, true);
+		*place->renew |= ret == 0;
 		if (ret < 0 && !is_gone(ret))
-			pass_fail(p, interface->name, ret, "can't remove %s/%u",
-				ip_text(&a->ip, text), a->prefix_bits);
+			pass_fail(p, place->name, ret, "can't remove %s/%u", ip_text(&a->ip, text),
+				a->prefix_bits);
 	}
 }
 
@@ -222,9 +258,13 @@ void pass_items_remove(struct network_pass *p)
 	remove_rules(p);
 	remove_routes(p);
 	remove_neighbours(p);
-	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
-		if (p->index[i] && p->before[i] >= 0)
-			remove_addresses(p, i);
+	struct place place = place_of_loopback(p);
+	remove_addresses(p, &place);
+	for (size_t i = 0; i < p->wanted->interfaces.n; i++) {
+		place = place_of(p, i);
+		if (place.index)
+			remove_addresses(p, &place);
+	}
 }
 
 static void mask(struct net_ip *ip, uint32_t bits)
@@ -255,11 +295,12 @@ static struct net_route prefix_route(const struct net_address *a, int interface)
 /*
  * Whether the host has that route, too: it may have been deleted or be another one (CNI's ptp has
  * it go through a gateway), and would stand before those that the host has. Of several addresses
- * in a network, it has the first as its source. While the interface is down, nobody can tell.
+ * in a network, it has the first as its source. While the interface is down, nobody can tell; the
+ * loopback interface's is in the table of local addresses.
  */
 static bool wants_prefix_route(const struct network_pass *p, struct net_route prefix)
 {
-	if (p->wanted->interfaces.v[prefix.interface].down)
+	if (prefix.interface == NETWORK_LOOPBACK || p->wanted->interfaces.v[prefix.interface].down)
 		return true;
 	for (size_t i = 0; i < p->wanted->routes.n; i++) {
 		const struct net_route *r = &p->wanted->routes.v[i];
@@ -271,33 +312,31 @@ static bool wants_prefix_route(const struct network_pass *p, struct net_route pr
 }
 
 static int add_address(
-	struct network_pass *p, int interface, int index, const struct net_address *a)
+	struct network_pass *p, const struct place *place, const struct net_address *a)
 {
-	const struct net_route prefix = prefix_route(a, interface);
+	const struct net_route prefix = prefix_route(a, place->interface);
 	bool wanted = wants_prefix_route(p, prefix);
-	int ret = link_address(&p->nl, RTM_NEWADDR, index, a, wanted);
+	int ret = link_address(&p->nl, RTM_NEWADDR, place->index, a, wanted);
 
 	/* When its link comes up, an address from times when the host had the route brings it back.
 	 */
 	if (ret == -EEXIST && !wanted)
-		(void)!link_route(&p->nl, RTM_DELROUTE, &index, &prefix);
+		(void)!link_route(&p->nl, RTM_DELROUTE, &place->index, &prefix);
 	return ret == -EEXIST ? 0 : ret;
 }
 
-static void add_addresses(struct network_pass *p, size_t i)
+static void add_addresses(struct network_pass *p, const struct place *place)
 {
-	const struct net_interface *interface = &p->wanted->interfaces.v[i];
-	const struct net_interface *old =
-		p->before[i] < 0 ? NULL : &p->old->interfaces.v[p->before[i]];
 	char text[INET6_ADDRSTRLEN];
 
-	for (size_t k = 0; k < interface->addresses.n; k++) {
-		const struct net_address *a = &interface->addresses.v[k];
-		if ((!p->renew[i] && old && has_address(old, a)) || !interface_knows(p, i, &a->ip))
+	for (size_t k = 0; k < place->wanted->n; k++) {
+		const struct net_address *a = &place->wanted->v[k];
+		if ((!*place->renew && place->old && has_address(place->old, a)) ||
+			!interface_knows(p, place->interface, &a->ip))
 			continue;
-		int ret = add_address(p, (int)i, p->index[i], a);
+		int ret = add_address(p, place, a);
 		if (ret < 0)
-			pass_fail(p, interface->name, ret, "can't add %s/%u", ip_text(&a->ip, text),
+			pass_fail(p, place->name, ret, "can't add %s/%u", ip_text(&a->ip, text),
 				a->prefix_bits);
 	}
 }
@@ -308,9 +347,10 @@ static void add_addresses(struct network_pass *p, size_t i)
  */
 static int wanted_index(const struct network_pass *p, int interface, bool *renew)
 {
-	*renew = p->network->incomplete;
+	*renew = p->renew_loopback;
 	if (interface == NETWORK_LOOPBACK)
 		return LOOPBACK_INDEX;
+	*renew = p->network->incomplete;
 	if (interface == NETWORK_NO_INTERFACE)
 		return 0;
 	*renew = p->renew[interface];
@@ -323,8 +363,8 @@ static int way_index(struct network_pass *p, const struct net_route *r, int inte
 {
 	int index = wanted_index(p, interface, renew);
 
-	return interface >= 0 && index >= 0 &&
-			!interface_knows(p, (size_t)interface, &r->destination.ip)
+	return interface != NETWORK_NO_INTERFACE && index >= 0 &&
+			!interface_knows(p, interface, &r->destination.ip)
 		? -1
 		: index;
 }
@@ -467,9 +507,14 @@ static void add_neighbours(struct network_pass *p)
 
 void pass_items_add(struct network_pass *p)
 {
-	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
-		if (p->index[i])
-			add_addresses(p, i);
+	struct place place = place_of_loopback(p);
+
+	add_addresses(p, &place);
+	for (size_t i = 0; i < p->wanted->interfaces.n; i++) {
+		place = place_of(p, i);
+		if (place.index)
+			add_addresses(p, &place);
+	}
 	add_routes(p, false);
 	add_routes(p, true);
 	add_neighbours(p);

@@ -14,10 +14,12 @@ struct network_pass {
 	int proc_fd;
 	bool ipv6;				/* the kernel has it */
 	int8_t ipv6_of[NETWORK_INTERFACES_MAX]; /* so has wanted's: 1 yes, -1 no, 0 not looked up */
+	int8_t ipv6_of_loopback;		/* the same */
 	bool one_way;				/* it knows but one way to an IPv4 destination */
 	int index[NETWORK_INTERFACES_MAX];	/* of wanted's; 0: there is no such device */
 	int before[NETWORK_INTERFACES_MAX];	/* the same interface in old, or -1 */
 	bool renew[NETWORK_INTERFACES_MAX];	/* its addresses and all else must be put (back) */
+	bool renew_loopback;			/* the same of the loopback interface */
 	bool downed[NETWORK_INTERFACES_MAX];	/* it was taken down on the way */
 	struct err *e;
 	unsigned n_failures;

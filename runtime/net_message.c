@@ -24,7 +24,7 @@ static bool has_interface(const json_t *interfaces, const json_t *entry)
 {
 	const char *name = json_string_value(json_object_get(entry, "interface"));
 
-	if (!name)
+	if (!name || strcmp(name, NET_LOOPBACK) == 0)
 		return true;
 	for (size_t i = 0; i < json_array_size(interfaces); i++)
 		if (strcmp(json_string_value(
@@ -86,8 +86,8 @@ static int copy(json_t *out, const json_t *interfaces, const json_t *list, enum 
 json_t *net_message(
 	const struct net_scan *scan, const struct network_device *devices, unsigned n_devices)
 {
-	cleanup_json json_t *message =
-		json_pack("{s:[], s:[], s:[]}", "interfaces", "routes", "neighbours");
+	cleanup_json json_t *message = json_pack("{s:[], s:O, s:[], s:[]}", "interfaces",
+		"loopback", scan->loopback, "routes", "neighbours");
 	json_t *interfaces = json_object_get(message, "interfaces");
 	json_t *routes = json_object_get(message, "routes");
 

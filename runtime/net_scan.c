@@ -34,7 +34,8 @@ struct scanner {
 	struct net_interface *list;
 	struct oddity *oddities;
 	size_t n, n_addresses, n_ways, n_oddities;
-	json_t *routes, *neighbours, *rules;
+	unsigned loopback_index;
+	json_t *loopback, *routes, *neighbours, *rules;
 };
 
 struct attrs {
@@ -177,6 +178,8 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	struct attrs attrs;
 
 	parse(message, sizeof(*link), &attrs);
+	if (link->ifi_flags & IFF_LOOPBACK)
+		s->loopback_index = (unsigned)link->ifi_index;
 	if (!has(&attrs, IFLA_IFNAME, 2) || (link->ifi_flags & IFF_LOOPBACK))
 		return 0;
 	const char *name = mnl_attr_get_str(attrs.at[IFLA_IFNAME]);
@@ -228,11 +231,31 @@ static void mark_oddity(struct scanner *s, const struct ifaddrmsg *address)
 			s->oddities[i].addressed = true;
 }
 
+/* Of those that every loopback interface has. */
+static bool is_loopback(const struct attrs *attrs, unsigned type, int family)
+{
+	if (!address_bytes(family) || !has(attrs, type, address_bytes(family)))
+		return false;
+	const uint8_t *ip = mnl_attr_get_payload(attrs->at[type]);
+	return family == AF_INET ? *ip == IN_LOOPBACKNET
+				 : memcmp(ip, &in6addr_loopback, sizeof(in6addr_loopback)) == 0;
+}
+
+/* Where an address goes; NULL when it is not carried. */
+static json_t *addresses_of(
+	const struct scanner *s, const struct ifaddrmsg *address, const struct attrs *attrs)
+{
+	const struct net_interface *interface = find(s, address->ifa_index);
+
+	if (address->ifa_index != s->loopback_index)
+		return interface ? interface->addresses : NULL;
+	return is_loopback(attrs, IFA_ADDRESS, address->ifa_family) ? NULL : s->loopback;
+}
+
 static int take_address(const struct nlmsghdr *message, void *arg)
 {
 	struct scanner *s = arg;
 	const struct ifaddrmsg *address = mnl_nlmsg_get_payload(message);
-	struct net_interface *interface = find(s, address->ifa_index);
 	char text[3][INET6_ADDRSTRLEN];
 	int family = address->ifa_family;
 	struct attrs attrs;
@@ -240,7 +263,8 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 	parse(message, sizeof(*address), &attrs);
 	mark_oddity(s, address);
 	uint32_t flags = number(&attrs, IFA_FLAGS, address->ifa_flags);
-	if (!interface || !address_bytes(family) || (flags & IFA_F_DADFAILED))
+	json_t *addresses = addresses_of(s, address, &attrs);
+	if (!addresses || !address_bytes(family) || (flags & IFA_F_DADFAILED))
 		return 0;
 	/* With a peer, IFA_ADDRESS is the peer's. */
 	const char *local = text_of(&attrs, IFA_LOCAL, family, text[0]);
@@ -254,7 +278,7 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 		return -E2BIG;
 	json_t *json = json_pack("{s:s, s:i, s:i}", "address", local, "prefix",
 		(int)address->ifa_prefixlen, "scope", (int)address->ifa_scope);
-	int ret = json_array_append_new(interface->addresses, json);
+	int ret = json_array_append_new(addresses, json);
 	if (ret == 0 && other && strcmp(local, other) != 0)
 		ret = json_object_set_new(json, "peer", json_string(other));
 	if (ret == 0 && (flags & IFA_F_DEPRECATED))
@@ -287,14 +311,16 @@ static int take_way(struct scanner *s, const struct attrs *attrs, int family, un
 	unsigned flags, json_t *json)
 {
 	const struct net_interface *interface = find(s, index);
+	bool loopback = index && index == s->loopback_index;
 	char text[INET6_ADDRSTRLEN];
 
-	if (!interface || attrs->at[RTA_ENCAP])
+	if ((!interface && !loopback) || attrs->at[RTA_ENCAP])
 		return -ENOENT;
 	if (s->n_ways++ == NET_ROUTES_MAX)
 		return -E2BIG;
 	const char *gateway = gateway_of(attrs, family, text);
-	int ret = json_object_set_new(json, "interface", json_string(interface->name));
+	int ret = json_object_set_new(
+		json, "interface", json_string(loopback ? NET_LOOPBACK : interface->name));
 	if (ret == 0 && gateway)
 		ret = json_object_set_new(json, "gateway", json_string(gateway));
 	if (ret == 0 && (flags & RTNH_F_ONLINK))
@@ -386,7 +412,8 @@ static int take_route(const struct nlmsghdr *message, void *arg)
 	uint32_t table = number(&attrs, RTA_TABLE, route->rtm_table);
 	bool dead_end = is_dead_end(route->rtm_type) && route->rtm_protocol != RTPROT_KERNEL;
 	if (!address_bytes(family) || table == RT_TABLE_LOCAL || is_selective(route) ||
-		(route->rtm_type != RTN_UNICAST && !dead_end) || (route->rtm_flags & RTM_F_CLONED))
+		(route->rtm_type != RTN_UNICAST && !dead_end) ||
+		(route->rtm_flags & RTM_F_CLONED) || is_loopback(&attrs, RTA_DST, family))
 		return 0;
 	const char *to = text_of(&attrs, RTA_DST, family, text[0]);
 	const char *source = text_of(&attrs, RTA_PREFSRC, family, text[1]);
@@ -506,10 +533,11 @@ static void scanner_clear(struct scanner *s)
 	for (size_t i = 0; i < s->n; i++)
 		json_decref(s->list[i].addresses);
 	s->n = s->n_addresses = s->n_ways = s->n_oddities = 0;
+	json_decref(s->loopback);
 	json_decref(s->routes);
 	json_decref(s->neighbours);
 	json_decref(s->rules);
-	s->routes = s->neighbours = s->rules = NULL;
+	s->loopback = s->routes = s->neighbours = s->rules = NULL;
 }
 
 /* Of those whose parents are kept, or that can't be. */
@@ -546,6 +574,7 @@ static int keep(struct scanner *s, struct net_scan *scan)
 		scan->list[scan->n++] = *interface;
 		json_incref(interface->addresses);
 	}
+	scan->loopback = json_incref(s->loopback);
 	scan->routes = json_incref(s->routes);
 	scan->neighbours = json_incref(s->neighbours);
 	scan->rules = json_incref(s->rules);
@@ -554,10 +583,11 @@ static int keep(struct scanner *s, struct net_scan *scan)
 
 static int look(struct rtnl *rt, struct scanner *s)
 {
+	s->loopback = json_array();
 	s->routes = json_array();
 	s->neighbours = json_array();
 	s->rules = json_array();
-	if (!s->routes || !s->neighbours || !s->rules)
+	if (!s->loopback || !s->routes || !s->neighbours || !s->rules)
 		return -ENOMEM;
 	int ret = list(rt, s, RTM_GETLINK, sizeof(struct ifinfomsg), take_link);
 	if (ret == 0)
@@ -609,6 +639,7 @@ void net_scan_fini(struct net_scan *scan)
 {
 	for (unsigned i = 0; i < scan->n; i++)
 		json_decref(scan->list[i].addresses);
+	json_decref(scan->loopback);
 	json_decref(scan->routes);
 	json_decref(scan->neighbours);
 	json_decref(scan->rules);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What there is in a network namespace that a container's virtual machine is to have as well: its
- * Ethernet interfaces that carry addresses, with addresses, routes, rules and permanent neighbours.
+ * Ethernet interfaces that carry addresses, with addresses, routes, rules and permanent neighbours;
+ * and what the loopback interface has of its own.
  */
 #ifndef RUNTIME_NET_SCAN_H
 #define RUNTIME_NET_SCAN_H
@@ -22,6 +23,9 @@
 #define NET_RULES_MAX	   256
 #define NET_MAC_BYTES	   6
 
+/* What routes through the loopback interface name, in every namespace. */
+#define NET_LOOPBACK "lo"
+
 /* Interfaces of ours are called this and a number, and made by /dev/net/tun. */
 #define NET_TAP_PREFIX "hv"
 
@@ -37,6 +41,7 @@ struct net_interface {
 struct net_scan {
 	struct net_interface list[NET_INTERFACES_MAX]; /* by index */
 	unsigned n;
+	json_t *loopback;	     /* addresses of lo that not every namespace has */
 	json_t *routes, *neighbours, *rules; /* as in NETWORK */
 	json_t *notes; /* texts: interfaces with addresses that are of no use to the container */
 };

@@ -106,6 +106,27 @@ load network
 	pings_out one 10.86.0.3
 }
 
+@test "addresses of the loopback interface, deprecated ones" {
+	veth eth0 1
+	ip -n "$NS-a" addr add 10.9.9.9/32 dev lo
+	ip -n "$NS-a" addr add fd85:1::99/64 dev eth0 nodad preferred_lft 0
+	ip -n "$NS-b" route add 10.9.9.9 via 10.85.1.2
+	ip -n "$NS-b" route add fd09::9 via fd85:1::2
+	join "$NS-a"
+	box one
+	shows one lo 10.9.9.9/32
+	pings 10.9.9.9
+	ex one ip addr show dev eth0 | grep -q 'fd85:1::99/64 .*deprecated'
+	ex one ip route get fd85:1::1 | grep -q 'src fd85:1::2 '
+	ip -n "$NS-a" addr del 10.9.9.9/32 dev lo
+	ip -n "$NS-a" addr add fd09::9/128 dev lo
+	eventually shows one lo fd09::9/128
+	pings fd09::9
+	! shows one lo 10.9.9.9 || false
+	shows one lo 127.0.0.1
+	shows one lo ::1/128
+}
+
 @test "interfaces that come between create and start, and later, and go" {
 	veth eth0 1
 	join "$NS-a"

@@ -566,6 +566,43 @@ static void test_deprecated(void **state)
 	expect("ip -6 route | grep -c fd00::/64", "1\n");
 }
 
+/* What the loopback interface has beside its own. */
+static void test_loopback(void **state)
+{
+#define LO(addresses, routes)                                                                      \
+	"{\"interfaces\":[" IFACE(1, "eth0", "") "],\"loopback\":[" addresses                      \
+						 "],\"routes\":[" routes "]}"
+/* Newer kernels say of ::1 who made it. */
+#define LO_ADDRESSES ADDRESSES("lo") " | sed 's/ proto kernel_lo//'"
+#define OWN	     "inet 127.0.0.1/8 scope host lo\n"
+#define OWN6	     "inet6 ::1/128 scope host\n"
+
+	(void)state;
+	apply(LO(ADDR("10.9.9.9", 32, "") "," ADDR("10.9.8.1", 24, "") "," ADDR(
+			 "10.9.8.2", 24, "") "," ADDR("fd09::9", 64, ""),
+		ROUTE("10.24.0.0/16",
+			",\"interface\":\"lo\",\"scope\":253,\"source\":\"10.9.8.1\"")));
+	expect(LO_ADDRESSES,
+		OWN "inet 10.9.9.9/32 scope global lo\ninet 10.9.8.1/24 scope global lo\ninet "
+		    "10.9.8.2/24 scope global secondary lo\n"
+		    "inet6 fd09::9/64 scope global nodad\n" OWN6);
+	/* Its whole network is local. */
+	expect("ip route get 10.9.8.77 | grep -o '^local'", "local\n");
+	expect("ip route show 10.24.0.0/16", "10.24.0.0/16 dev lo scope link src 10.9.8.1\n");
+	/* One takes others along, which are put back. */
+	apply(LO(ADDR("10.9.8.2", 24, ""),
+		ROUTE("10.24.0.0/16", ",\"interface\":\"lo\",\"scope\":253")));
+	expect(LO_ADDRESSES, OWN "inet 10.9.8.2/24 scope global lo\n" OWN6);
+	expect("ip route show 10.24.0.0/16", "10.24.0.0/16 dev lo scope link\n");
+	apply("{}");
+	expect(LO_ADDRESSES, OWN OWN6);
+	expect("ip -4 route; ip -o link show up dev lo | wc -l", "1\n");
+	/* Not where IPv6 is switched off. */
+	shell("echo 1 >/proc/sys/net/ipv6/conf/lo/disable_ipv6");
+	apply(LO(ADDR("fd09::9", 64, ""), ROUTE("fd08::/64", ",\"interface\":\"lo\"")));
+	expect(LO_ADDRESSES, OWN);
+}
+
 /* As many as there may be, and all but one of them away again. */
 static void test_many(void **state)
 {
@@ -695,6 +732,7 @@ int main(void)
 		TEST(test_several_ways),
 		TEST(test_prefix_routes),
 		TEST(test_deprecated),
+		TEST(test_loopback),
 		TEST(test_many),
 		TEST(test_failures),
 		TEST(test_ipv6_off),

@@ -75,6 +75,8 @@ static void test_bad_interfaces(void **state)
 		"network.interfaces[1].device: is that of interfaces[0]");
 	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(2, "a", "")),
 		"network.interfaces[1].name: is that of interfaces[0]");
+	expect_refusal("{\"loopback\":[{\"address\":\"10.9.9.9\",\"prefix\":33}]}",
+		"network.loopback[0].prefix: 33 is out of range");
 	EXPECT_BAD_ADDRESS(
 		"\"address\":\"10.0.0\",\"prefix\":8", "address: must be an IPv4 or IPv6 address");
 	EXPECT_BAD_ADDRESS("\"address\":\"10.0.0.1\",\"prefix\":33", "prefix: 33 is out of range");

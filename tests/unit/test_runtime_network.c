@@ -170,6 +170,25 @@ static void test_scan_addresses(void **state)
 	assert_null(json_object_get(address_of(eth0, "fd00:1::2"), "deprecated"));
 	assert_true(json_is_true(json_object_get(address_of(eth0, "10.1.3.1"), "deprecated")));
 	assert_true(json_is_true(json_object_get(address_of(eth0, "fd00:1::9"), "deprecated")));
+	assert_int_equal(json_array_size(found.loopback), 0);
+	net_scan_fini(&found);
+	/* Of lo, what not every namespace has. */
+	net_place_run(&p,
+		"ip link set lo up; ip addr add 127.0.0.9/8 dev lo; ip addr add 10.9.9.9/32 dev lo;"
+		"ip addr add fd00:9::9/64 dev lo");
+	net_place_scan(&p, &found);
+	assert_int_equal(json_array_size(found.loopback), 2);
+	assert_string_equal(text_of(json_array_get(found.loopback, 0), "address"), "10.9.9.9");
+	assert_string_equal(text_of(json_array_get(found.loopback, 1), "address"), "fd00:9::9");
+	for (size_t i = 0; i < json_array_size(found.routes); i++)
+		assert_string_not_equal(
+			text_of(json_array_get(found.routes, i), "destination"), "::1/128");
+	struct network_device device = {.interface = net_place_interface(&found, "eth0")->index};
+	cleanup_json json_t *message = net_message(&found, &device, 1);
+	assert_true(json_equal(json_object_get(message, "loopback"), found.loopback));
+	assert_string_equal(
+		text_of(route_to(json_object_get(message, "routes"), "fd00:9::/64"), "interface"),
+		"lo");
 	net_scan_fini(&found);
 	net_place_leave(&p);
 }
@@ -188,11 +207,13 @@ static void test_ways(void **state)
 		VETH
 		"; ip link add eth1 type veth peer name out1; ip link set out1 up; ip link set "
 		"eth1 up;"
+		"ip link add br0 type bridge; ip link add out2 type veth peer name port;"
+		"ip link set port master br0 up; ip link set out2 up;"
 		"ip addr add 10.2.0.2/24 dev eth1;"
-		"ip route add 10.20.0.0/16 nexthop via 10.1.2.7 weight 3 nexthop dev lo "
+		"ip route add 10.20.0.0/16 nexthop via 10.1.2.7 weight 3 nexthop dev port "
 		"nexthop via 10.2.0.7 dev eth1;"
 		"ip route add 10.21.0.0/16 via inet6 fe80::1 dev eth0 mtu 1400 advmss 1300;"
-		"ip route add 10.22.0.0/16 nexthop via 10.77.0.1 dev eth1 onlink nexthop dev lo;"
+		"ip route add 10.22.0.0/16 nexthop via 10.77.0.1 dev eth1 onlink nexthop dev port;"
 		"ip route add blackhole 10.23.0.0/16; ip route add 10.24.0.0/16 dev lo;"
 		"ip route add 10.24.1.0/24 tos 0x10 via 10.1.2.7;"
 		"ip -6 route add default from fd00:1::/64 via fd00:1::7 metric 7;"
@@ -209,10 +230,15 @@ static void test_ways(void **state)
 	assert_int_equal(json_integer_value(json_object_get(route, "mtu")), 1400);
 	assert_int_equal(json_integer_value(json_object_get(route, "advmss")), 1300);
 	assert_null(json_object_get(route_to(found.routes, "10.23.0.0/16"), "interface"));
+	assert_string_equal(text_of(route_to(found.routes, "10.24.0.0/16"), "interface"), "lo");
 	for (size_t i = 0; i < json_array_size(found.routes); i++) {
 		const json_t *other = json_array_get(found.routes, i);
-		/* Neither what leads elsewhere nor what is for some packets only. */
-		assert_true(strncmp(text_of(other, "destination"), "10.24.", 6) != 0);
+		/* What is for some packets only. */
+		for (int third = 1; third <= 3; third++) {
+			char destination[32];
+			snprintf(destination, sizeof(destination), "10.24.%d.0/24", third);
+			assert_string_not_equal(text_of(other, "destination"), destination);
+		}
 		assert_int_not_equal(json_integer_value(json_object_get(other, "metric")), 7);
 	}
 	/* Only eth0 is the container's. */
