@@ -98,6 +98,7 @@ int net_user_choose(struct net_user *user, struct err *e)
 			"--network=user: there is no default route here, neither for IPv4 nor for "
 			"IPv6: passt has nowhere to connect to (--network=none gives the container "
 			"a loopback interface alone)");
+	net_user_read_resolvers(user, "/etc/resolv.conf");
 	for (unsigned i = 0; i < user->n_ports; i++) {
 		const struct net_user_port *port = &user->ports[i];
 		if (port->family == (user->ipv4 ? AF_INET6 : AF_INET) &&
@@ -110,9 +111,32 @@ int net_user_choose(struct net_user *user, struct err *e)
 	return 0;
 }
 
+void net_user_read_resolvers(struct net_user *user, const char *path)
+{
+	char line[512], address[INET6_ADDRSTRLEN];
+	uint8_t bytes[16];
+	FILE *file = fopen(path, "re");
+
+	user->resolver4 = user->resolver6 = false;
+	while (file && fgets(line, sizeof(line), file)) {
+		/* Behind % is the interface of a link-local one. */
+		if (sscanf(line, "nameserver %45[0-9a-fA-F:.]", address) != 1)
+			continue;
+		user->resolver4 |= inet_pton(AF_INET, address, bytes) == 1;
+		user->resolver6 |= inet_pton(AF_INET6, address, bytes) == 1;
+	}
+	if (file)
+		fclose(file);
+}
+
 const char *net_user_resolv(const struct net_user *user)
 {
-	return user->ipv4 ? "nameserver " RESOLVER "\n" : "nameserver " RESOLVER6 "\n";
+	bool four = user->ipv4 && user->resolver4, six = user->ipv6 && user->resolver6;
+
+	if (four && six)
+		return "nameserver " RESOLVER "\nnameserver " RESOLVER6 "\n";
+	return four || (user->ipv4 && !six) ? "nameserver " RESOLVER "\n"
+					    : "nameserver " RESOLVER6 "\n";
 }
 
 static int bad_port(const char *text, struct err *e)

@@ -28,8 +28,9 @@ struct net_user_port {
 struct net_user {
 	struct net_user_port ports[NET_USER_PORTS_MAX];
 	unsigned n_ports;
-	uint8_t mac[6];	 /* of the guest's net device */
-	bool ipv4, ipv6; /* what the guest is given */
+	uint8_t mac[6];		   /* of the guest's net device */
+	bool ipv4, ipv6;	   /* what the guest is given */
+	bool resolver4, resolver6; /* families of the caller's resolvers */
 };
 
 /*
@@ -39,7 +40,13 @@ struct net_user {
  */
 int net_user_choose(struct net_user *user, struct err *e) must_check;
 
-/* The guest's /etc/resolv.conf: passt passes questions on to the caller's resolver. */
+/* Sets resolver4 and resolver6 by a resolv.conf(5); net_user_choose does it by the caller's. */
+void net_user_read_resolvers(struct net_user *user, const char *path);
+
+/*
+ * The guest's /etc/resolv.conf: passt passes questions on to the first of the caller's resolvers
+ * that is of the same family, so one of a family without any is not named.
+ */
 const char *net_user_resolv(const struct net_user *user);
 
 /*

@@ -536,14 +536,16 @@ on_host() {
 	grep -qF 10.85.1.2 "$OUT"
 }
 
-# hvrun itself, its caller's network being that of the namespace. CONF: its configuration.
+# hvrun itself, its caller's network being that of the namespace. CONF: its configuration. RESOLV: its resolv.conf.
 user_run() {
+	local -a resolv=()
+	[ -z "${RESOLV:-}" ] || resolv=(unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$RESOLV")
 	status=0
-	at a timeout --foreground -s KILL "${HVRUN_PATIENCE:-300}" "$HVRUN" --root "$STATE" ${CONF:+--config "$CONF"} run --network=user "$@" --accel "$HVRUN_ACCEL" \
+	at a ${resolv[@]+"${resolv[@]}"} timeout --foreground -s KILL "${HVRUN_PATIENCE:-300}" "$HVRUN" --root "$STATE" ${CONF:+--config "$CONF"} run --network=user "$@" --accel "$HVRUN_ACCEL" \
 		--bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
 }
 
-@test "--network=user: connections out, published ports in, names; IPv4, IPv6" {
+@test "--network=user: connections out, published ports in; IPv4, IPv6" {
 	BEFORE=$(leftovers)
 	config '.linux.namespaces |= map(select(.type != "network"))'
 	user_run
@@ -553,11 +555,10 @@ user_run() {
 	mkdir "$BATS_TEST_TMPDIR/www"
 	echo from outside >"$BATS_TEST_TMPDIR/www/file"
 	serve b 6000 "$BATS_TEST_TMPDIR/www"
-	args bash -c "cat /etc/resolv.conf; ip -6 route show default; $GET" 10.85.1.1 6000 /file
+	args bash -c "ip -6 route show default; $GET" 10.85.1.1 6000 /file
 	user_run
 	expect_status 0
-	expect_out "nameserver 10.0.2.3
-from outside"
+	expect_out "from outside"
 	ip -n "$NS-a" -6 route add default via fd85:1::1
 	for address in 10.85.1.1 fd85:1::1; do
 		args bash -c "$GET" "$address" 6000 /file
@@ -602,6 +603,42 @@ from outside"
 	user_run
 	expect_refusal 'needs passt \(Debian: passt\): /no/passt: no such file'
 	nothing_left
+}
+
+@test "--network=user: names, by the caller's resolver of either family" {
+	local resolver
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	settled() { ! at a ip addr show up0 | grep -q tentative; }
+	eventually settled
+	cat >"$BATS_TEST_TMPDIR/resolver.py" <<-'END'
+		# resolver.py ADDRESS: every name has the address 192.0.2.53, and none of IPv6
+		import socket, sys
+		s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+		s.bind((sys.argv[1], 53))
+		print("ready", flush=True)
+		while True:
+		    query, whom = s.recvfrom(512)
+		    end = query.index(b"\0", 12) + 5
+		    found = query[end - 4:end - 2] == b"\0\1"
+		    answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x35" if found else b""
+		    s.sendto(query[:2] + b"\x81\x80\0\1\0" + bytes([found]) + b"\0\0\0\0" + query[12:end] + answer, whom)
+	END
+	args getent ahostsv4 some.name
+	# Each alone: what asks the other one first waits for long.
+	for resolver in 127.0.0.1 ::1; do
+		echo "nameserver $resolver" >"$BATS_TEST_TMPDIR/resolv.conf"
+		at a python3 "$BATS_TEST_TMPDIR/resolver.py" "$resolver" >"$BATS_TEST_TMPDIR/ready" 3>&- &
+		PIDS+=($!)
+		eventually grep -q ready "$BATS_TEST_TMPDIR/ready"
+		RESOLV=$BATS_TEST_TMPDIR/resolv.conf user_run
+		expect_status 0
+		grep -q '^192.0.2.53 ' "$OUT" || fail "$resolver: $(cat "$OUT" "$ERR")"
+		kill -KILL "${PIDS[-1]}"
+		: >"$BATS_TEST_TMPDIR/ready"
+	done
 }
 
 @test "--network=user: published UDP ports, IPv4 and IPv6" {

@@ -562,6 +562,46 @@ static void test_user(void **state)
 	free(user);
 }
 
+/* What passt has a resolver for is named, and one in any case. */
+static void test_user_resolv(void **state)
+{
+#define FOUR "nameserver 10.0.2.3\n"
+#define SIX  "nameserver fd00:10:0:2::3\n"
+	static const struct {
+		const char *host;
+		bool ipv4, ipv6;
+		const char *guest;
+	} cases[] = {
+		{"search example.org\nnameserver 192.0.2.1\n", true, true, FOUR},
+		{"nameserver 2001:db8::1\n", true, true, SIX},
+		{"nameserver fe80::1%eth0\nnameserver\t127.0.0.53", true, true, FOUR SIX},
+		{"nameserver ::1\nnameserver 127.0.0.1\n", false, true, SIX},
+		{"nameserver ::1\n", true, false, FOUR},
+		{"# nameserver ::1\nnameserver none\n", true, true, FOUR},
+		{"", false, true, SIX},
+	};
+	char path[] = "/tmp/hvrun-resolv-XXXXXX";
+	struct net_user *user = calloc(1, sizeof(*user));
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(user && fd >= 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t len = strlen(cases[i].host);
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(pwrite(fd, cases[i].host, len, 0), len);
+		user->ipv4 = cases[i].ipv4;
+		user->ipv6 = cases[i].ipv6;
+		net_user_read_resolvers(user, path);
+		assert_string_equal(net_user_resolv(user), cases[i].guest);
+	}
+	close(fd);
+	unlink(path);
+	net_user_read_resolvers(user, path);
+	assert_false(user->resolver4 || user->resolver6);
+	free(user);
+}
+
 /* As a caller in that namespace. */
 static int choose(const struct net_place *p, struct net_user *user)
 {
@@ -627,6 +667,7 @@ int main(void)
 		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_net_devices),
 		cmocka_unit_test(test_user),
+		cmocka_unit_test(test_user_resolv),
 		cmocka_unit_test(test_user_families),
 	};
 
