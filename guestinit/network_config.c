@@ -145,6 +145,7 @@ static const struct decode_field interface_fields[] = {
 	FIELD("mac", DECODE_CUSTOM, 0, .custom = decode_own_mac),
 	FIELD("mtu", DECODE_U32, INTERFACE(mtu)),
 	FIELD("up", DECODE_CUSTOM, INTERFACE(down), .custom = decode_up),
+	FIELD("noarp", DECODE_BOOL, INTERFACE(noarp)),
 	FIELD("addresses", DECODE_CUSTOM, INTERFACE(addresses), .custom = decode_addresses),
 	FIELD_END,
 };

@@ -63,8 +63,8 @@ struct net_interface {
 	struct net_mac mac;    /* which the interface has */
 	bool has_mac;
 	const char *name;
-	uint32_t mtu; /* 0: leave it */
-	bool down;
+	uint32_t mtu;	  /* 0: leave it */
+	bool down, noarp; /* the latter: IFF_NOARP */
 	struct net_addresses addresses;
 };
 

@@ -149,19 +149,26 @@ static int link_change_mac(struct network_pass *p, size_t i)
 }
 
 /* What the link has now, as far as the host knows: what it wanted before, or what there is. */
-static int link_before(struct network_pass *p, size_t i, struct net_mac *mac, uint32_t *mtu)
+static int link_before(struct network_pass *p, size_t i, struct link_info *info)
 {
-	struct link_info info;
+	if (!link_is_known(p, i))
+		return link_get(&p->nl, p->index[i], info);
+	const struct net_interface *old = &p->old->interfaces.v[p->before[i]];
+	*info = (struct link_info){
+		.mac = old->mac, .mtu = old->mtu, .flags = old->noarp ? IFF_NOARP : 0};
+	return 0;
+}
 
-	if (link_is_known(p, i)) {
-		*mac = p->old->interfaces.v[p->before[i]].mac;
-		*mtu = p->old->interfaces.v[p->before[i]].mtu;
-		return 0;
-	}
-	int ret = link_get(&p->nl, p->index[i], &info);
-	*mac = info.mac;
-	*mtu = info.mtu;
-	return ret;
+/* The kernel forgets all neighbours, permanent ones as well. */
+static void link_change_noarp(struct network_pass *p, size_t i)
+{
+	const struct net_interface *interface = &p->wanted->interfaces.v[i];
+	int ret = link_set_noarp(&p->nl, p->index[i], interface->noarp);
+
+	p->renew[i] = true;
+	if (ret < 0)
+		pass_fail(p, interface->name, ret, "can't switch ARP %s",
+			interface->noarp ? "off" : "on");
 }
 
 static void link_change_state(struct network_pass *p, size_t i)
@@ -183,25 +190,26 @@ static void link_change_state(struct network_pass *p, size_t i)
 static void link_set(struct network_pass *p, size_t i)
 {
 	const struct net_interface *interface = &p->wanted->interfaces.v[i];
-	struct net_mac mac;
-	uint32_t mtu;
-	int ret = link_before(p, i, &mac, &mtu);
+	struct link_info before;
+	int ret = link_before(p, i, &before);
 
 	if (ret < 0) {
 		pass_fail(p, interface->name, ret, "can't find the net device");
 		return;
 	}
-	if (!net_mac_equal(&mac, &interface->mac)) {
+	if (!net_mac_equal(&before.mac, &interface->mac)) {
 		ret = link_change_mac(p, i);
 		if (ret < 0)
 			pass_fail(p, interface->name, ret, "can't have this link address");
 	}
-	if (interface->mtu && interface->mtu != mtu) {
+	if (interface->mtu && interface->mtu != before.mtu) {
 		ret = link_set_mtu(&p->nl, p->index[i], interface->mtu);
 		if (ret < 0)
 			pass_fail(
 				p, interface->name, ret, "can't have an MTU of %u", interface->mtu);
 	}
+	if (interface->noarp != !!(before.flags & IFF_NOARP))
+		link_change_noarp(p, i);
 	if (!link_is_known(p, i)) {
 		ret = link_still_ipv6(p, interface->name);
 		if (ret < 0)

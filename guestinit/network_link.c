@@ -141,16 +141,26 @@ int link_rename(struct netlink *nl, int index, const char *name)
 	return netlink_talk(nl, &r, NULL, NULL);
 }
 
-int link_set_up(struct netlink *nl, int index, bool up)
+static int link_set_flag(struct netlink *nl, int index, unsigned flag, bool on)
 {
 	const struct ifinfomsg change = {.ifi_family = AF_UNSPEC,
 		.ifi_index = index,
-		.ifi_flags = up ? IFF_UP : 0,
-		.ifi_change = IFF_UP};
+		.ifi_flags = on ? flag : 0,
+		.ifi_change = flag};
 	struct netlink_request r;
 
 	netlink_begin(&r, RTM_SETLINK, 0, &change, sizeof(change));
 	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_set_up(struct netlink *nl, int index, bool up)
+{
+	return link_set_flag(nl, index, IFF_UP, up);
+}
+
+int link_set_noarp(struct netlink *nl, int index, bool noarp)
+{
+	return link_set_flag(nl, index, IFF_NOARP, noarp);
 }
 
 int link_set_mac(struct netlink *nl, int index, const struct net_mac *mac)

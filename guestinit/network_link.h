@@ -48,6 +48,7 @@ int link_find(struct netlink *nl, const char *name) must_check;
 
 int link_rename(struct netlink *nl, int index, const char *name) must_check;
 int link_set_up(struct netlink *nl, int index, bool up) must_check;
+int link_set_noarp(struct netlink *nl, int index, bool noarp) must_check;
 int link_set_mac(struct netlink *nl, int index, const struct net_mac *mac) must_check;
 int link_set_mtu(struct netlink *nl, int index, uint32_t mtu) must_check;
 

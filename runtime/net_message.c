@@ -14,9 +14,9 @@ static json_t *interface_json(
 
 	net_mac_format(interface->mac, mac);
 	net_mac_format(device->mac, own);
-	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:O}", "device", own, "name", interface->name,
-		"mac", mac, "mtu", (int)interface->mtu, "up", (int)interface->up, "addresses",
-		interface->addresses);
+	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:O}", "device", own, "name",
+		interface->name, "mac", mac, "mtu", (int)interface->mtu, "up", (int)interface->up,
+		"noarp", (int)interface->noarp, "addresses", interface->addresses);
 }
 
 /* Whether what an entry goes through is there; what goes through nothing always is. */

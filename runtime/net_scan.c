@@ -192,6 +192,7 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 		.index = (unsigned)link->ifi_index,
 		.mtu = number(&attrs, IFLA_MTU, 1500),
 		.up = link->ifi_flags & IFF_UP,
+		.noarp = link->ifi_flags & IFF_NOARP,
 		.addresses = json_array(),
 	};
 	snprintf(interface->name, sizeof(interface->name), "%s", name);

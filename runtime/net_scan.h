@@ -35,6 +35,7 @@ struct net_interface {
 	uint8_t mac[NET_MAC_BYTES];
 	unsigned mtu;
 	bool up;
+	bool noarp;	   /* IFF_NOARP: nobody is asked for link addresses (ipvlan in mode L3) */
 	json_t *addresses; /* as in NETWORK of docs/protocol.md */
 };
 

@@ -127,6 +127,23 @@ load network
 	shows one lo ::1/128
 }
 
+@test "interfaces without ARP" {
+	veth eth0 1
+	# As with ipvlan's mode L3: nobody answers, frames go to the address that both have.
+	for side in a:eth0 b:p1; do
+		ip -n "$NS-${side%:*}" link set "${side#*:}" address 02:85:00:00:00:01 arp off
+	done
+	join "$NS-a"
+	box one
+	shows one eth0 NOARP
+	pings 10.85.1.2
+	ex one busybox ping -c 1 -w 5 10.85.1.1
+	# Followed later.
+	ip -n "$NS-a" link set eth0 arp on
+	asks() { ! shows one eth0 NOARP; }
+	eventually asks
+}
+
 @test "interfaces that come between create and start, and later, and go" {
 	veth eth0 1
 	join "$NS-a"

@@ -603,6 +603,31 @@ static void test_loopback(void **state)
 	expect(LO_ADDRESSES, OWN);
 }
 
+static void test_noarp(void **state)
+{
+#define NOARP(is)                                                                                  \
+	"{\"interfaces\":[" IFACE(1, "eth0",                                                       \
+		",\"noarp\":" is ADDRS(                                                            \
+			ADDR("10.0.0.2", 24, ""))) "],\"routes\":[" NET4("10.0.0.0/24", "eth0",    \
+		"10.0.0.2") "]," NEIGHBOUR "}"
+#define NEIGHBOUR                                                                                  \
+	"\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"02:11:22:33:44:55\",\"interface\":"   \
+	"\"eth0\"}]"
+#define SHOW_NOARP "ip link show dev eth0 | grep -c NOARP; ip neigh show nud permanent | wc -l"
+
+	(void)state;
+	apply(NOARP("true"));
+	expect(SHOW_NOARP, "1\n1\n");
+	apply(NOARP("false"));
+	expect(SHOW_NOARP, "0\n1\n");
+	apply(NOARP("true"));
+	expect(SHOW_NOARP, "1\n1\n");
+	/* The net device as another interface, for which it is not said. */
+	apply("{}");
+	apply(ONE(""));
+	expect(SHOW_NOARP, "0\n0\n");
+}
+
 /* As many as there may be, and all but one of them away again. */
 static void test_many(void **state)
 {
@@ -733,6 +758,7 @@ int main(void)
 		TEST(test_prefix_routes),
 		TEST(test_deprecated),
 		TEST(test_loopback),
+		TEST(test_noarp),
 		TEST(test_many),
 		TEST(test_failures),
 		TEST(test_ipv6_off),

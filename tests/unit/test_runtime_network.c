@@ -171,11 +171,12 @@ static void test_scan_addresses(void **state)
 	assert_true(json_is_true(json_object_get(address_of(eth0, "10.1.3.1"), "deprecated")));
 	assert_true(json_is_true(json_object_get(address_of(eth0, "fd00:1::9"), "deprecated")));
 	assert_int_equal(json_array_size(found.loopback), 0);
+	assert_false(eth0->noarp);
 	net_scan_fini(&found);
 	/* Of lo, what not every namespace has. */
 	net_place_run(&p,
 		"ip link set lo up; ip addr add 127.0.0.9/8 dev lo; ip addr add 10.9.9.9/32 dev lo;"
-		"ip addr add fd00:9::9/64 dev lo");
+		"ip addr add fd00:9::9/64 dev lo; ip link set eth0 arp off");
 	net_place_scan(&p, &found);
 	assert_int_equal(json_array_size(found.loopback), 2);
 	assert_string_equal(text_of(json_array_get(found.loopback, 0), "address"), "10.9.9.9");
@@ -186,6 +187,8 @@ static void test_scan_addresses(void **state)
 	struct network_device device = {.interface = net_place_interface(&found, "eth0")->index};
 	cleanup_json json_t *message = net_message(&found, &device, 1);
 	assert_true(json_equal(json_object_get(message, "loopback"), found.loopback));
+	assert_true(json_is_true(json_object_get(
+		json_array_get(json_object_get(message, "interfaces"), 0), "noarp")));
 	assert_string_equal(
 		text_of(route_to(json_object_get(message, "routes"), "fd00:9::/64"), "interface"),
 		"lo");
