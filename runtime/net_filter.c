@@ -28,6 +28,10 @@
 #define AT_IP4_SOURCE 12
 #define AT_IP6_SOURCE 8
 
+#define PORT_DHCP4_CLIENT    68
+#define PORT_DHCP6_CLIENT    546
+#define ROUTER_ADVERTISEMENT 134
+
 enum priority { PRIORITY_ARP, PRIORITY_IP4, PRIORITY_IP6, PRIORITY_REST };
 
 /* The keys lie behind the head, in its flexible array. */
@@ -35,6 +39,15 @@ union u32 {
 	struct tc_u32_sel head;
 	char bytes[sizeof(struct tc_u32_sel) + KEYS_MAX * sizeof(struct tc_u32_key)];
 };
+
+/* The bits of a word at an offset. */
+static void match_bits(union u32 *u, int offset, uint32_t value, uint32_t mask)
+{
+	if (u->head.nkeys == KEYS_MAX)
+		return;
+	u->head.keys[u->head.nkeys++] =
+		(struct tc_u32_key){.off = offset, .val = htonl(value), .mask = htonl(mask)};
+}
 
 /* Bytes at an offset, `len` of them, as keys of one word each. */
 static void match(union u32 *u, int offset, const void *bytes, size_t len)
@@ -70,33 +83,54 @@ static struct nlmsghdr *begin(
 	return message;
 }
 
-/* What matches goes out on `to`. */
-static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
-	uint16_t protocol, union u32 *u)
+/* Where what matches goes, and what becomes of it here. */
+struct outlet {
+	unsigned from, to;
+	int eaction, action; /* of mirred */
+	uint32_t mark;
+};
+
+static void put_mirred(struct nlmsghdr *message, uint16_t type, const struct outlet *o)
 {
 	const struct tc_mirred mirred = {
-		.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = to};
-	char buf[RTNL_BYTES];
-	struct nlmsghdr *message = begin(buf, from, priority, protocol, "u32");
-
-	if (!u->head.nkeys) { /* all */
-		u->head.nkeys = 1;
-		u->head.keys[0] = (struct tc_u32_key){.off = 0};
-	}
-	u->head.flags = TC_U32_TERMINAL;
-	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
-	struct nlattr *act = mnl_attr_nest_start(message, TCA_U32_ACT);
+		.action = o->action, .eaction = o->eaction, .ifindex = o->to};
+	struct nlattr *act = mnl_attr_nest_start(message, type);
 	struct nlattr *one = mnl_attr_nest_start(message, 1);
+
 	mnl_attr_put_strz(message, TCA_ACT_KIND, "mirred");
 	struct nlattr *inner = mnl_attr_nest_start(message, TCA_ACT_OPTIONS);
 	mnl_attr_put(message, TCA_MIRRED_PARMS, sizeof(mirred), &mirred);
 	mnl_attr_nest_end(message, inner);
 	mnl_attr_nest_end(message, one);
 	mnl_attr_nest_end(message, act);
+}
+
+static int add_u32(struct rtnl *rt, const struct outlet *o, enum priority priority,
+	uint16_t protocol, union u32 *u)
+{
+	char buf[RTNL_BYTES];
+	struct nlmsghdr *message = begin(buf, o->from, priority, protocol, "u32");
+
+	if (!u->head.nkeys)
+		match_bits(u, 0, 0, 0); /* all */
+	u->head.flags = TC_U32_TERMINAL;
+	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+	if (o->mark)
+		mnl_attr_put_u32(message, TCA_U32_CLASSID, o->mark);
+	put_mirred(message, TCA_U32_ACT, o);
 	mnl_attr_put(
 		message, TCA_U32_SEL, sizeof(u->head) + u->head.nkeys * sizeof(u->head.keys[0]), u);
 	mnl_attr_nest_end(message, options);
 	return rtnl_ack(rt, message);
+}
+
+/* What matches goes out on `to`. */
+static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
+	uint16_t protocol, union u32 *u)
+{
+	const struct outlet o = {from, to, TCA_EGRESS_REDIR, TC_ACT_STOLEN, 0};
+
+	return add_u32(rt, &o, priority, protocol, u);
 }
 
 int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to)
@@ -104,6 +138,50 @@ int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to)
 	union u32 all = {0};
 
 	return redirect(rt, from, to, PRIORITY_REST, ETH_P_ALL, &all);
+}
+
+/* What matches goes out on `to`, and is seen here as well. */
+static int copy(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
+	uint16_t protocol, union u32 *u)
+{
+	const struct outlet o = {from, to, TCA_EGRESS_MIRROR, TC_ACT_OK, 0};
+
+	return add_u32(rt, &o, priority, protocol, u);
+}
+
+/*
+ * A packet socket hears of each frame before any filter does if it is for all protocols. Those of
+ * DHCP clients are for IP alone, and hear of what the filters leave.
+ */
+static int copy_leases(struct rtnl *rt, unsigned from, unsigned to)
+{
+	union u32 advertisement = {0}, dhcp4 = {0}, dhcp6 = {0};
+
+	match_bits(&advertisement, 4, IPPROTO_ICMPV6 << 8, 0xff00);
+	match_bits(&advertisement, 40, (uint32_t)ROUTER_ADVERTISEMENT << 24, 0xff000000);
+	match_bits(&dhcp6, 4, IPPROTO_UDP << 8, 0xff00);
+	match_bits(&dhcp6, 40, PORT_DHCP6_CLIENT, 0xffff);
+	/* No options, and no fragment but the first. */
+	match_bits(&dhcp4, 0, 0x45000000, 0xff000000);
+	match_bits(&dhcp4, 4, 0, 0x1fff);
+	match_bits(&dhcp4, 8, IPPROTO_UDP << 16, 0xff0000);
+	match_bits(&dhcp4, 20, PORT_DHCP4_CLIENT, 0xffff);
+	int ret = copy(rt, from, to, PRIORITY_IP6, ETH_P_IPV6, &advertisement);
+	if (ret == 0)
+		ret = copy(rt, from, to, PRIORITY_IP6, ETH_P_IPV6, &dhcp6);
+	if (ret == 0)
+		ret = copy(rt, from, to, PRIORITY_IP4, ETH_P_IP, &dhcp4);
+	return ret;
+}
+
+int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool mark)
+{
+	const struct outlet o = {
+		interface, tap, TCA_EGRESS_REDIR, TC_ACT_STOLEN, mark ? NET_FILTER_MARK : 0};
+	union u32 all = {0};
+
+	int ret = copy_leases(rt, interface, tap);
+	return ret < 0 ? ret : add_u32(rt, &o, PRIORITY_REST, ETH_P_ALL, &all);
 }
 
 /* A program of two instructions: return TC_ACT_SHOT. Kernels lack act_gact more often than this. */

@@ -4,6 +4,7 @@
 #define RUNTIME_NET_FILTER_H
 
 #include <linux/pkt_sched.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "runtime/net_scan.h"
@@ -11,9 +12,18 @@
 
 #define NET_FILTER_PARENT     TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
 #define NET_FILTER_PRIORITIES 4 /* ARP, IPv4, IPv6, the rest */
+#define NET_FILTER_MARK	      TC_H_MAKE(0x68760000, 1)
 
 /* All that comes in on `from` goes out on `to`. 0 or -errno. */
 int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to) must_check;
+
+/*
+ * The same from an interface to a tap; but the namespace's own stack sees what it keeps the
+ * interface's addresses and routes by: router advertisements, and what is for DHCP clients. (The
+ * tap gets that, too: what the guest makes of it is its own affair.) mark: the filter bears
+ * NET_FILTER_MARK as its class, which means nothing to the kernel. 0 or -errno.
+ */
+int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool mark) must_check;
 
 /*
  * What comes in on the tap goes out on the interface if it says that it is from there: its MAC, in

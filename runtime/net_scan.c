@@ -193,6 +193,7 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 		.mtu = number(&attrs, IFLA_MTU, 1500),
 		.up = link->ifi_flags & IFF_UP,
 		.noarp = link->ifi_flags & IFF_NOARP,
+		.all_multicast = link->ifi_flags & IFF_ALLMULTI,
 		.addresses = json_array(),
 	};
 	snprintf(interface->name, sizeof(interface->name), "%s", name);

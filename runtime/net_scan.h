@@ -35,14 +35,15 @@ struct net_interface {
 	uint8_t mac[NET_MAC_BYTES];
 	unsigned mtu;
 	bool up;
-	bool noarp;	   /* IFF_NOARP: nobody is asked for link addresses (ipvlan in mode L3) */
-	json_t *addresses; /* as in NETWORK of docs/protocol.md */
+	bool noarp;	    /* IFF_NOARP: nobody is asked for link addresses (ipvlan in mode L3) */
+	bool all_multicast; /* as somebody has set it */
+	json_t *addresses;  /* as in NETWORK of docs/protocol.md */
 };
 
 struct net_scan {
 	struct net_interface list[NET_INTERFACES_MAX]; /* by index */
 	unsigned n;
-	json_t *loopback;	     /* addresses of lo that not every namespace has */
+	json_t *loopback;		     /* addresses of lo that not every namespace has */
 	json_t *routes, *neighbours, *rules; /* as in NETWORK */
 	json_t *notes; /* texts: interfaces with addresses that are of no use to the container */
 };

@@ -44,10 +44,11 @@ static int add_ingress(struct rtnl *rt, unsigned index)
 struct found {
 	unsigned index, target;
 	unsigned ours, others;
+	bool redirects; /* not copies only */
+	bool marked;
 };
 
-/* The device of one mirred action, 0. */
-static unsigned action_target(const struct nlattr *action)
+static void take_action(const struct nlattr *action, struct found *found)
 {
 	const struct nlattr *inner, *parms;
 
@@ -56,30 +57,28 @@ static unsigned action_target(const struct nlattr *action)
 			continue;
 		mnl_attr_for_each_nested (parms, inner) {
 			const struct tc_mirred *mirred = mnl_attr_get_payload(parms);
-			if (mnl_attr_get_type(parms) == TCA_MIRRED_PARMS &&
-				mnl_attr_get_payload_len(parms) >= sizeof(*mirred))
-				return mirred->ifindex;
+			if (mnl_attr_get_type(parms) != TCA_MIRRED_PARMS ||
+				mnl_attr_get_payload_len(parms) < sizeof(*mirred))
+				continue;
+			found->target = mirred->ifindex;
+			found->redirects |= mirred->eaction == TCA_EGRESS_REDIR;
 		}
 	}
-	return 0;
 }
 
-/* The device of a mirred action among the options of a u32 filter, 0. */
-static unsigned mirred_target(const struct nlattr *options)
+static void take_u32(const struct nlattr *options, struct found *found)
 {
-	const struct nlattr *act, *one;
-	unsigned target = 0;
+	const struct nlattr *attr, *one;
 
-	mnl_attr_for_each_nested (act, options) {
-		if (mnl_attr_get_type(act) != TCA_U32_ACT)
+	mnl_attr_for_each_nested (attr, options) {
+		if (mnl_attr_get_type(attr) == TCA_U32_CLASSID &&
+			mnl_attr_get_payload_len(attr) >= sizeof(uint32_t))
+			found->marked |= mnl_attr_get_u32(attr) == NET_FILTER_MARK;
+		if (mnl_attr_get_type(attr) != TCA_U32_ACT)
 			continue;
-		mnl_attr_for_each_nested (one, act) {
-			target = action_target(one);
-			if (target)
-				return target;
-		}
+		mnl_attr_for_each_nested (one, attr)
+			take_action(one, found);
 	}
-	return 0;
 }
 
 static int take_filter(const struct nlmsghdr *message, void *arg)
@@ -88,6 +87,7 @@ static int take_filter(const struct nlmsghdr *message, void *arg)
 	const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
 	unsigned priority = TC_H_MAJ(tc->tcm_info) >> 16;
 	const struct nlattr *attr;
+	bool u32 = false;
 
 	if ((unsigned)tc->tcm_ifindex != found->index)
 		return 0;
@@ -96,9 +96,14 @@ static int take_filter(const struct nlmsghdr *message, void *arg)
 		return 0;
 	}
 	found->ours++;
-	mnl_attr_for_each (attr, message, sizeof(*tc))
-		if (mnl_attr_get_type(attr) == TCA_OPTIONS && mirred_target(attr))
-			found->target = mirred_target(attr);
+	/* Its kind comes before its options. */
+	mnl_attr_for_each (attr, message, sizeof(*tc)) {
+		if (mnl_attr_get_type(attr) == TCA_KIND)
+			u32 = strncmp(mnl_attr_get_str(attr), "u32",
+				      mnl_attr_get_payload_len(attr)) == 0;
+		if (mnl_attr_get_type(attr) == TCA_OPTIONS && u32)
+			take_u32(attr, found);
+	}
 	return 0;
 }
 
@@ -129,6 +134,21 @@ static bool exists(struct rtnl *rt, unsigned index)
 	return rtnl_ack(rt, message) != -ENODEV;
 }
 
+/*
+ * A filter of the device or its parent (a VLAN's, a macvlan's) would keep groups from the guest
+ * that only the guest has joined. That of an interface that had it set before is left alone.
+ */
+static int set_all_multicast(struct rtnl *rt, unsigned index, bool on)
+{
+	char buf[RTNL_BYTES];
+	struct ifinfomsg *link;
+	struct nlmsghdr *message = rtnl_link_begin(buf, index, &link);
+
+	link->ifi_change = IFF_ALLMULTI;
+	link->ifi_flags = on ? IFF_ALLMULTI : 0;
+	return rtnl_ack(rt, message);
+}
+
 /* The qdisc goes too, unless somebody else has filters on it or made it (then it is clsact). */
 static int clear(struct rtnl *rt, unsigned index)
 {
@@ -147,10 +167,20 @@ static int clear(struct rtnl *rt, unsigned index)
 
 static int clear_interface(struct rtnl *rt, unsigned index)
 {
-	int ret = net_rate_remove(rt, index);
-	int next = clear(rt, index);
+	struct found found;
 
+	int ret = net_rate_remove(rt, index);
+	if (find_filters(rt, index, &found) == 0 && found.marked) {
+		int off = set_all_multicast(rt, index, false);
+		ret = ret < 0 ? ret : off;
+	}
+	int next = clear(rt, index);
 	return ret < 0 ? ret : next;
+}
+
+static bool leads_to(const struct found *found, unsigned target)
+{
+	return found->redirects && found->target == target;
 }
 
 int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
@@ -170,7 +200,9 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 			interface->name);
 	/* A wire that is there stays: only what the tap lets through is made anew, while it is
 	 * down. */
-	bool joined = ret == 0 && found.ours && found.target == wire->tap;
+	bool joined = ret == 0 && leads_to(&found, wire->tap);
+	/* Whose it is that all groups are received must be known when it is undone. */
+	bool mark = !interface->all_multicast || found.marked;
 	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
 		ret = rtnl_link_set(rt, wire->tap, 0, false);
 	if (ret == 0 && !joined)
@@ -189,7 +221,9 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	if (ret == 0 && !joined)
 		ret = add_ingress(rt, interface->index);
 	if (ret == 0 && !joined)
-		ret = net_filter_redirect(rt, interface->index, wire->tap);
+		ret = net_filter_deliver(rt, interface->index, wire->tap, mark);
+	if (ret == 0 && !joined && mark)
+		ret = set_all_multicast(rt, interface->index, true);
 	if (ret < 0) {
 		int undo = clear_interface(rt, interface->index);
 		return err_sys(e, -ret, "%s: joining it to the virtual machine%s%s",

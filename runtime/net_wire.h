@@ -2,8 +2,10 @@
 /*
  * The wire between an interface and a tap: whatever comes in on one goes out on the other, by
  * ingress filters of the kernel's traffic control (u32 and mirred, which every kernel with
- * traffic control has). The interface keeps its name, addresses and owner, and sees nothing of what
- * it receives any more. Guards on what the guest sends, and rates, are made of the same stuff.
+ * traffic control has). The interface keeps its name, addresses and owner, receives all groups'
+ * frames, for the guest may be in any, and sees nothing of what it receives any more, but for that
+ * by which addresses and routes are given (net_filter_deliver). Guards on what the guest sends, and
+ * rates, are made of the same stuff.
  *
  * What is made here is known by its priority (NET_WIRE_PRIORITY and the next three) and by its
  * handle, so it can be taken away without a record.
@@ -22,14 +24,15 @@
 
 struct net_wire {
 	const struct net_interface *interface;
-	unsigned tap;		/* its index */
-	bool guard;		/* the guest may send as the interface only: its MAC and addresses */
+	unsigned tap; /* its index */
+	bool guard;   /* the guest may send as the interface only: its MAC and addresses */
 	uint64_t rx_bytes, tx_bytes; /* a second, as the guest sees them; 0: no limit */
 };
 
 /*
- * Joins the two and brings the tap up, with the interface's MTU, in place of what joined either to something before. 0, or -errno with e: -EBUSY
- * when the interface is joined to a tap that still exists, another virtual machine's.
+ * Joins the two and brings the tap up, with the interface's MTU, in place of what joined either to
+ * something before. 0, or -errno with e: -EBUSY when the interface is joined to a tap that still
+ * exists, another virtual machine's.
  */
 int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e) must_check;
 

@@ -326,13 +326,8 @@ make_one() {
 	eventually pings 10.85.1.2
 }
 
-@test "multicast both ways, loopback, a firewall of the container's own" {
-	local file
-	# iptables over nf_tables, as Debian has it; its libraries may be missing in the root file system.
-	for file in /usr/sbin/xtables-nft-multi $(ldd /usr/sbin/xtables-nft-multi | awk '$3 ~ /nftnl|mnl|xtables/ { print $3 }'); do
-		bind "$(realpath "$file")" "$file" rbind,ro
-	done
-	bind /usr/lib/x86_64-linux-gnu/xtables /usr/lib/x86_64-linux-gnu/xtables rbind,ro
+# A program of both sides, in the container as /group.py.
+group_program() {
 	cat >"$BATS_TEST_TMPDIR/group.py" <<-'END'
 		# group.py send|receive ADDRESS: a datagram by the group 239.85.0.1, from or at the interface with the address
 		import socket, sys, time
@@ -349,6 +344,16 @@ make_one() {
 		print(s.recv(100).decode())
 	END
 	bind "$BATS_TEST_TMPDIR/group.py" /group.py rbind,ro
+}
+
+@test "multicast both ways, loopback, a firewall of the container's own" {
+	local file
+	# iptables over nf_tables, as Debian has it; its libraries may be missing in the root file system.
+	for file in /usr/sbin/xtables-nft-multi $(ldd /usr/sbin/xtables-nft-multi | awk '$3 ~ /nftnl|mnl|xtables/ { print $3 }'); do
+		bind "$(realpath "$file")" "$file" rbind,ro
+	done
+	bind /usr/lib/x86_64-linux-gnu/xtables /usr/lib/x86_64-linux-gnu/xtables rbind,ro
+	group_program
 	veth eth0 1
 	join "$NS-a"
 	box one
@@ -375,6 +380,89 @@ make_one() {
 	inside() { [ "$(ex one bash -c "$GET" 10.85.1.1 6000 /file)" = inside ]; }
 	eventually inside
 	[ "$(ex one xtables-nft-multi iptables -S OUTPUT | wc -l)" = 2 ]
+}
+
+@test "a macvlan: groups that only the guest is in; as before afterwards" {
+	ip -n "$NS-b" link add l0 type veth peer name l1
+	ip -n "$NS-b" link set l0 up
+	ip -n "$NS-b" link set l1 up
+	ip -n "$NS-b" addr add 10.85.1.1/24 dev l1
+	ip -n "$NS-b" link add link l0 name eth0 netns "$NS-a" type macvlan mode bridge
+	ip -n "$NS-a" addr add 10.85.1.2/24 dev eth0
+	ip -n "$NS-a" link set eth0 up
+	group_program
+	join "$NS-a"
+	box one
+	pings 10.85.1.2
+	at b python3 "$BATS_TEST_TMPDIR/group.py" send 10.85.1.1 3>&- &
+	PIDS+=($!)
+	[ "$(ex one timeout 20 python3 /group.py receive 10.85.1.2)" = 'to the group' ]
+	hv delete --force one
+	! ip -n "$NS-a" link show dev eth0 | grep -q ALLMULTI || fail "all groups are still received"
+}
+
+@test "what keeps an interface's addresses reaches the namespace's own stack: router advertisements, DHCP" {
+	local kind
+	cat >"$BATS_TEST_TMPDIR/router.py" <<-'END'
+		# A router at p1, with the prefix fd86::/64, an hour.
+		import socket, struct, time
+		s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+		s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+		prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 3600, 3600, 0) + socket.inet_pton(socket.AF_INET6, "fd86::")
+		while True:
+		    s.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 3600, 0, 0) + prefix,
+		             ("ff02::1", 0, 0, socket.if_nametoindex("p1")))
+		    time.sleep(0.2)
+	END
+	cat >"$BATS_TEST_TMPDIR/lease.py" <<-'END'
+		# lease.py KIND: what comes to the client's port, by a packet socket for IP, as DHCP clients have it, or by UDP
+		import socket, sys
+		if sys.argv[1] == "packet":
+		    s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+		    s.bind(("eth0", 0x0800))
+		else:
+		    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+		    s.bind(("::", int(sys.argv[1])))
+		print("listens", flush=True)
+		s.settimeout(60)
+		while True:
+		    data = s.recv(2000)
+		    if data[-5:-1] == b"port":
+		        print(data[-5:].decode(), flush=True)
+		        if data.endswith(b"!"):
+		            break
+	END
+	cat >"$BATS_TEST_TMPDIR/server.py" <<-'END'
+		import socket, time
+		s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+		while True:
+		    s.sendto(b"port?", ("::ffff:10.85.1.2", 69))
+		    s.sendto(b"port!", ("::ffff:10.85.1.2", 68))
+		    s.sendto(b"port!", ("fd85:1::2", 546))
+		    time.sleep(0.2)
+	END
+	bind "$BATS_TEST_TMPDIR/lease.py" /lease.py rbind,ro
+	grant CAP_NET_BIND_SERVICE
+	veth eth0 1
+	at a sysctl -qw net.ipv6.conf.eth0.accept_ra=2
+	join "$NS-a"
+	box one
+	at b python3 "$BATS_TEST_TMPDIR/router.py" 3>&- &
+	PIDS+=($!)
+	inside() { shows one eth0 'inet6 fd86:'; }
+	eventually inside
+	ip -n "$NS-a" addr show dev eth0 | grep -q 'inet6 fd86:'
+	routed() { ex one ip -6 route show default | grep -q 'via fe80:.* dev eth0'; }
+	eventually routed
+	at b python3 "$BATS_TEST_TMPDIR/server.py" 3>&- &
+	PIDS+=($!)
+	for kind in packet 68 546; do
+		[ "$(at a python3 "$BATS_TEST_TMPDIR/lease.py" "$kind")" = "$(printf 'listens\nport!')" ] || fail "$kind"
+	done
+	# The guest has what it would have anyway.
+	for kind in 68 546; do
+		[ "$(ex one python3 /lease.py "$kind")" = "$(printf 'listens\nport!')" ] || fail "$kind inside"
+	done
 }
 
 @test "a namespace whose name is deleted under a running container" {

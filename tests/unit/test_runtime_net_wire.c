@@ -245,6 +245,42 @@ static void test_guard(void **state)
 	end(&w);
 }
 
+/* All groups are received while there is a wire, and as before afterwards. */
+static void test_all_multicast(void **state)
+{
+	struct wired w;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	for (int before = 0; before < 2; before++) {
+		begin(&w, NET_PLACE_QUIET, 1);
+		if (before)
+			net_place_run(&w.place, "ip link set eth0 allmulticast on");
+		net_scan_fini(&w.found);
+		net_place_scan(&w.place, &w.found);
+		w.wire.interface = net_place_interface(&w.found, "eth0");
+		for (int twice = 0; twice < 2; twice++) {
+			join(&w);
+			assert_non_null(
+				strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
+		}
+		/* Another comes along before the first has been cleared away. */
+		net_tap_close(&w.tap);
+		net_place_tap(&w.place, &w.tap, 1);
+		net_scan_fini(&w.found);
+		net_place_scan(&w.place, &w.found);
+		w.wire.interface = net_place_interface(&w.found, "eth0");
+		w.wire.tap = w.tap.index;
+		join(&w);
+		assert_non_null(strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
+		assert_int_equal(
+			net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+		bool after = strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI");
+		assert_int_equal(after, before);
+		end(&w);
+	}
+}
+
 static void test_rate(void **state)
 {
 	struct wired w;
@@ -269,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_callers_filters),
 		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_all_multicast),
 		cmocka_unit_test(test_rate),
 	};
 
