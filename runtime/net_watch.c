@@ -41,9 +41,9 @@ struct watch {
 
 static int subscribe(int events)
 {
-	static const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_IFADDR,
-		RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
-		RTNLGRP_IPV6_RULE};
+	static const unsigned groups[] = {RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_TC,
+		RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_ROUTE,
+		RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE};
 	struct sockaddr_nl own = {.nl_family = AF_NETLINK};
 
 	if (bind(events, (struct sockaddr *)&own, sizeof(own)) < 0)
@@ -107,6 +107,8 @@ static void look(struct watch *w)
 		if (strcmp(w->said, e.text) != 0)
 			log_warn("network: %s", e.text);
 		snprintf(w->said, sizeof(w->said), "%s", e.text);
+		/* What an attempt changes and takes back is no reason for the next. */
+		(void)drain(w->events);
 		later(w);
 	} else if (todo) {
 		w->asked = steal_ptr(&todo);

@@ -249,6 +249,19 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	return 0;
 }
 
+int net_wire_is_cut(struct rtnl *rt, unsigned interface, unsigned tap)
+{
+	struct found here, there;
+
+	int ret = find_filters(rt, interface, &here);
+	if (ret == 0)
+		ret = find_filters(rt, tap, &there);
+	if (ret < 0)
+		return ret;
+	return !(leads_to(&here, tap) && leads_to(&there, interface)) && exists(rt, interface) &&
+		exists(rt, tap);
+}
+
 int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap)
 {
 	struct found found;

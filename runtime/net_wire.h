@@ -37,6 +37,13 @@ struct net_wire {
 int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e) must_check;
 
 /*
+ * Whether what joined them is not there any more, or not whole, in one way or the other, as after
+ * `tc qdisc del` or when the interface was elsewhere in between. Not when one of them is gone. 1,
+ * 0, or -errno.
+ */
+int net_wire_is_cut(struct rtnl *rt, unsigned interface, unsigned tap) must_check;
+
+/*
  * Takes away what joins the interface to the tap, each of which may be gone. With what joins the
  * interface to anything else that exists nothing is done. 0 or -errno.
  */

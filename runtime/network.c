@@ -215,12 +215,22 @@ static int add_new(
 	return ret;
 }
 
-/* MTU, and what the guard lets pass. */
+/* MTU, what the guard lets pass, and the wire itself, which others can cut. */
 static int follow(struct network *net, struct rtnl *rt, const struct net_interface *interface,
 	const struct network_device *device, const json_t *before, struct err *e)
 {
 	const json_t *was = entry_of(before, device), *is = entry_of(net->now, device);
 
+	int cut = net_wire_is_cut(rt, interface->index, device->tap);
+	if (cut < 0)
+		return err_sys(e, -cut, "%s: looking at its filters", interface->name);
+	if (cut) {
+		int ret = join(net, rt, interface, device, e);
+		if (ret == 0)
+			log_info("network: %s: is joined to the virtual machine again",
+				interface->name);
+		return ret;
+	}
 	if (!was || !is)
 		return 0;
 	if (!json_equal(json_object_get(was, "mtu"), json_object_get(is, "mtu"))) {

@@ -465,6 +465,42 @@ group_program() {
 	done
 }
 
+@test "a wire that somebody has cut is made again, guard and rates and all" {
+	local watcher
+	BEFORE=$(leftovers)
+	ip netns add "$NS-c"
+	veth eth0 1
+	join "$NS-a"
+	allow net.antiSpoof true net.rxBytesPerSecond 1000000 net.txBytesPerSecond 2000000
+	HVC=hvc box one
+	eventually pings 10.85.1.2
+	# The kernel numbers them as they come.
+	wires() { for side in eth0 hv0; do at a tc filter show dev "$side" ingress; done | grep -oE 'match .*|mirred .*|bytecode .*'; }
+	whole=$(wires)
+	for side in eth0 hv0; do
+		at a tc qdisc del dev "$side" ingress
+		again() { [ "$(wires)" = "$whole" ] && pings 10.85.1.2; }
+		eventually again
+	done
+	# It was elsewhere, and is back before the watcher has looked.
+	watcher=$(grep -lzxF -- "BATS_TEST_TMPDIR=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3 |
+		while read -r pid; do ! grep -qsx hvrun-network "/proc/$pid/comm" || echo "$pid"; done)
+	kill -STOP "$watcher"
+	index=$(ip -n "$NS-a" -j link show eth0 | jq ".[0].ifindex")
+	ip -n "$NS-a" link set eth0 netns "$NS-c"
+	ip -n "$NS-c" link set eth0 netns "$NS-a"
+	ip -n "$NS-a" addr replace 10.85.1.2/24 brd + dev eth0
+	ip -n "$NS-a" addr replace fd85:1::2/64 dev eth0 nodad
+	ip -n "$NS-a" link set eth0 up
+	[ "$(ip -n "$NS-a" -j link show eth0 | jq '.[0].ifindex')" = "$index" ]
+	kill -CONT "$watcher"
+	eventually again
+	at a tc qdisc show dev hv0 | grep -q 'tbf .*rate 8Mbit'
+	at a tc qdisc show dev eth0 | grep -q 'tbf .*rate 16Mbit'
+	hv delete --force one
+	nothing_left
+}
+
 @test "a namespace whose name is deleted under a running container" {
 	veth eth0 1
 	join "$NS-a"

@@ -281,6 +281,35 @@ static void test_all_multicast(void **state)
 	}
 }
 
+static void test_cut(void **state)
+{
+	static const char *const cuts[] = {"tc qdisc del dev eth0 ingress",
+		"tc qdisc del dev hv0 ingress",
+		/* The others remain. */
+		"tc filter del dev eth0 ingress prio 26745"};
+	struct wired w;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	for (int guard = 0; guard < 2; guard++) {
+		begin(&w, NET_PLACE_QUIET, 1);
+		w.wire.guard = guard;
+		unsigned interface = w.wire.interface->index;
+		for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+			join(&w);
+			assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 0);
+			net_place_run(&w.place, cuts[i]);
+			assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 1);
+		}
+		/* Nothing to be mended. */
+		net_tap_close(&w.tap);
+		assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 0);
+		assert_int_equal(net_wire_part_all(&w.place.rt, NULL, 0), 0);
+		assert_null(strstr(net_place_run(&w.place, "tc qdisc show"), "ingress"));
+		end(&w);
+	}
+}
+
 static void test_rate(void **state)
 {
 	struct wired w;
@@ -306,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_callers_filters),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_all_multicast),
+		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_rate),
 	};
 
