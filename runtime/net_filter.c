@@ -6,18 +6,15 @@
 #include "runtime/net_filter.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <linux/bpf.h>
+#include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <linux/rtnetlink.h>
 #include <linux/tc_act/tc_mirred.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "base/fd.h"
 #include "base/json.h"
+#include "runtime/net_guard_ip6.h"
 #include "runtime/net_wire.h"
 
 #define KEYS_MAX 8
@@ -26,7 +23,6 @@
 #define AT_SOURCE_MAC (-8)
 #define AT_ARP_SENDER 8 /* six bytes of MAC, four of IPv4 address */
 #define AT_IP4_SOURCE 12
-#define AT_IP6_SOURCE 8
 
 #define PORT_DHCP4_CLIENT    68
 #define PORT_DHCP6_CLIENT    546
@@ -184,83 +180,85 @@ int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool m
 	return ret < 0 ? ret : add_u32(rt, &o, PRIORITY_REST, ETH_P_ALL, &all);
 }
 
-/* A program of two instructions: return TC_ACT_SHOT. Kernels lack act_gact more often than this. */
-static int drop_program(void)
-{
-	static const struct bpf_insn code[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = TC_ACT_SHOT},
-		{.code = BPF_JMP | BPF_EXIT},
-	};
-	union bpf_attr attr = {
-		.prog_type = BPF_PROG_TYPE_SCHED_CLS,
-		.insn_cnt = sizeof(code) / sizeof(code[0]),
-		.insns = (uint64_t)(uintptr_t)code,
-		.license = (uint64_t)(uintptr_t) "",
-	};
-	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int drop_rest(struct rtnl *rt, unsigned index)
+/* The frames to which the program does not say 0; with an outlet of none, what it says is done. */
+static int add_bpf(struct rtnl *rt, unsigned from, const struct outlet *o, enum priority priority,
+	uint16_t protocol, const struct sock_filter *code, unsigned n)
 {
 	char buf[RTNL_BYTES];
-	cleanup_close int program = drop_program();
-
-	if (program < 0)
-		return program;
-	struct nlmsghdr *message = begin(buf, index, PRIORITY_REST, ETH_P_ALL, "bpf");
+	struct nlmsghdr *message = begin(buf, from, priority, protocol, "bpf");
 	struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
-	mnl_attr_put_u32(message, TCA_BPF_FD, (uint32_t)program);
-	mnl_attr_put_strz(message, TCA_BPF_NAME, "hvrun-drop");
-	mnl_attr_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+
+	mnl_attr_put_u16(message, TCA_BPF_OPS_LEN, (uint16_t)n);
+	mnl_attr_put(message, TCA_BPF_OPS, n * sizeof(*code), code);
+	if (o)
+		put_mirred(message, TCA_BPF_ACT, o);
+	else
+		mnl_attr_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
 	mnl_attr_nest_end(message, options);
 	return rtnl_ack(rt, message);
 }
 
-/* May say that it is `address`, by IP and by ARP. */
-static int allow(struct rtnl *rt, unsigned tap, const struct net_interface *interface, int family,
-	const void *address)
+/* Kernels lack act_gact more often than this. */
+static int drop_rest(struct rtnl *rt, unsigned index)
 {
+	static const struct sock_filter drop = {BPF_RET | BPF_K, 0, 0, TC_ACT_SHOT};
+
+	return add_bpf(rt, index, NULL, PRIORITY_REST, ETH_P_ALL, &drop, 1);
+}
+
+/* May say that it is `address`, by IP and by ARP. */
+static int allow_ip4(struct rtnl *rt, unsigned tap, const struct net_interface *interface,
+	const uint8_t address[4])
+{
+	static const uint8_t none[4];
 	union u32 ip = {0}, arp = {0};
 	uint8_t sender[NET_MAC_BYTES + 4];
-	unsigned to = interface->index;
 
 	match(&ip, AT_SOURCE_MAC, interface->mac, NET_MAC_BYTES);
-	if (family == AF_INET6) {
-		match(&ip, AT_IP6_SOURCE, address, 16);
-		return redirect(rt, tap, to, PRIORITY_IP6, ETH_P_IPV6, &ip);
-	}
 	match(&ip, AT_IP4_SOURCE, address, 4);
 	memcpy(sender, interface->mac, NET_MAC_BYTES);
 	memcpy(sender + NET_MAC_BYTES, address, 4);
 	match(&arp, AT_SOURCE_MAC, interface->mac, NET_MAC_BYTES);
 	match(&arp, AT_ARP_SENDER, sender, sizeof(sender));
-	static const uint8_t none[4];
-	int ret = redirect(rt, tap, to, PRIORITY_ARP, ETH_P_ARP, &arp);
+	int ret = redirect(rt, tap, interface->index, PRIORITY_ARP, ETH_P_ARP, &arp);
 	if (ret == 0 && memcmp(address, none, sizeof(none)) != 0)
-		ret = redirect(rt, tap, to, PRIORITY_IP4, ETH_P_IP, &ip);
+		ret = redirect(rt, tap, interface->index, PRIORITY_IP4, ETH_P_IP, &ip);
 	return ret;
+}
+
+static int allow_ip6(struct rtnl *rt, unsigned tap, const struct net_interface *interface,
+	const uint8_t (*addresses)[16], size_t n)
+{
+	const struct outlet o = {tap, interface->index, TCA_EGRESS_REDIR, TC_ACT_STOLEN, 0};
+	struct net_guard_ip6 guard;
+
+	net_guard_ip6(&guard, interface->mac, addresses, n);
+	return add_bpf(rt, tap, &o, PRIORITY_IP6, ETH_P_IPV6, guard.code, guard.n);
 }
 
 int net_filter_guard(struct rtnl *rt, unsigned tap, const struct net_interface *interface)
 {
-	static const uint8_t none[16];
+	static const uint8_t none[4];
+	uint8_t addresses[NET_GUARD_IP6_ADDRESSES][16];
+	size_t n = 0;
 
 	int ret = drop_rest(rt, tap);
 	if (ret == 0)
-		ret = allow(rt, tap, interface, AF_INET, none);
-	if (ret == 0)
-		ret = allow(rt, tap, interface, AF_INET6, none);
+		ret = allow_ip4(rt, tap, interface, none);
 	for (size_t i = 0; ret == 0 && i < json_array_size(interface->addresses); i++) {
 		const json_t *entry = json_array_get(interface->addresses, i);
 		const char *text = json_string_value(json_object_get(entry, "address"));
-		uint8_t address[16];
-		int family = text && strchr(text, ':') ? AF_INET6 : AF_INET;
-		if (text && inet_pton(family, text, address) == 1)
-			ret = allow(rt, tap, interface, family, address);
+		uint8_t address[4];
+		if (text && inet_pton(AF_INET, text, address) == 1)
+			ret = allow_ip4(rt, tap, interface, address);
+		if (!text || inet_pton(AF_INET6, text, addresses[n]) != 1 ||
+			++n < NET_GUARD_IP6_ADDRESSES)
+			continue;
+		ret = allow_ip6(rt, tap, interface, (const uint8_t(*)[16])addresses, n);
+		n = 0;
 	}
-	return ret;
+	/* Also without an address: groups may be joined. */
+	return ret < 0 ? ret : allow_ip6(rt, tap, interface, (const uint8_t(*)[16])addresses, n);
 }
 
 int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n)

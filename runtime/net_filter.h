@@ -27,8 +27,8 @@ int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool m
 
 /*
  * What comes in on the tap goes out on the interface if it says that it is from there: its MAC, in
- * the frame and in ARP, and one of its addresses, or none yet, in ARP and IPv6 (what a host sends
- * that looks for others with its address). All else is dropped. 0 or -errno.
+ * the frame and in ARP, and one of its addresses, or none yet, in ARP; for IPv6 see
+ * net_guard_ip6.h. All else is dropped. 0 or -errno.
  */
 int net_filter_guard(
 	struct rtnl *rt, unsigned tap, const struct net_interface *interface) must_check;

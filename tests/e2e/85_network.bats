@@ -881,6 +881,59 @@ user_run() {
 	no_qdiscs
 }
 
+@test "what the guest may not say of IPv6 neighbours and routers" {
+	cat >"$BATS_TEST_TMPDIR/say.py" <<-'END'
+		# say.py SOURCE na|ra TARGET: an advertisement to all nodes
+		import socket, struct, sys
+		mac = open("/sys/class/net/eth0/address").read().strip()
+		mac = bytes.fromhex(mac.replace(":", ""))
+		source, target = (socket.inet_pton(socket.AF_INET6, a) for a in (sys.argv[1], sys.argv[3]))
+		group = socket.inet_pton(socket.AF_INET6, "ff02::1")
+		if sys.argv[2] == "ra":
+		    body = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + b"\x01\x01" + mac
+		else:
+		    body = struct.pack("!BBHI", 136, 0, 0, 0x20000000) + target + b"\x02\x01" + mac
+		whole = source + group + struct.pack("!II", len(body), 58) + body
+		sum = sum(struct.unpack("!%dH" % (len(whole) // 2), whole))
+		while sum >> 16:
+		    sum = (sum & 0xffff) + (sum >> 16)
+		body = body[:2] + struct.pack("!H", ~sum & 0xffff) + body[4:]
+		s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+		s.bind(("eth0", 0))
+		s.send(b"\x33\x33\0\0\0\x01" + mac + b"\x86\xdd" + struct.pack("!IHBB", 6 << 28, len(body), 58, 255) + source + group + body)
+	END
+	bind "$BATS_TEST_TMPDIR/say.py" /say.py rbind,ro
+	veth eth0 1
+	at b sysctl -qw net.ipv6.conf.p1.accept_ra=2
+	join "$NS-a"
+	settled() { ! ip -n "$NS-a" addr show dev eth0 | grep -q tentative; }
+	eventually settled
+	local=$(ip -n "$NS-a" -j addr show dev eth0 | jq -r '.[0].addr_info[] | select(.scope == "link").local')
+	mac=$(ip -n "$NS-a" -j link show eth0 | jq -r '.[0].address')
+	allow net.antiSpoof true
+	HVC=hvc box one
+	eventually pings fd85:1::2
+	believes() { [ "$(ip -n "$NS-b" -j neigh show "$1" | jq -r '.[0].lladdr')" = "$2" ]; }
+	ip -n "$NS-b" neigh replace fd85:1::9 lladdr 02:00:00:00:00:09 dev p1 nud stale
+	ex one python3 /say.py "$local" na fd85:1::9
+	ex one python3 /say.py fd85:1::2 na fd85:1::9
+	ex one python3 /say.py fd85:1::9 na fd85:1::9
+	ex one python3 /say.py "$local" ra ::
+	# What it may: its own, which arrives after those would have.
+	ip -n "$NS-b" neigh replace fd85:1::2 lladdr 02:00:00:00:00:09 dev p1 nud stale
+	ex one python3 /say.py fd85:1::2 na fd85:1::2
+	own() { believes fd85:1::2 "$mac"; }
+	eventually own
+	believes fd85:1::9 02:00:00:00:00:09
+	[ -z "$(ip -n "$NS-b" -6 route show default)" ]
+	# Neighbours are found, by global and by link-local addresses.
+	ip -n "$NS-b" neigh flush dev p1
+	pings fd85:1::2
+	at b busybox ping -6 -c 1 -w 5 "$local%p1"
+	ex one ip neigh flush dev eth0
+	pings_out one fd85:1::1
+}
+
 @test "no thread of the monitor is where the host's files are" {
 	local pid task tasks
 	veth eth0 1

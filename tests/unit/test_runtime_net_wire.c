@@ -87,6 +87,8 @@ static void inject(const struct net_tap *tap, const uint8_t *from, uint16_t type
 	memcpy(frame.to, receiver, sizeof(receiver));
 	memcpy(frame.from, from, 6);
 	frame.rest[0] = type == 0x800 ? 0x45 : type == 0x86dd ? 0x60 : 0;
+	if (type == 0x86dd)
+		frame.rest[6] = 59; /* nothing is behind the header */
 	memcpy(frame.rest + at, source, source_len);
 	assert_int_equal(write(tap->queues[0], &frame, sizeof(frame)), sizeof(frame));
 }
@@ -245,6 +247,140 @@ static void test_guard(void **state)
 	end(&w);
 }
 
+#define SEND_BYTES 128
+
+/* An IPv6 packet as if from the guest. */
+static void send_ip6(const struct net_tap *tap, uint8_t next_header, const uint8_t *source,
+	const uint8_t *payload, size_t n)
+{
+	uint8_t frame[10 + 14 + 40 + SEND_BYTES] = {0};
+	uint8_t *ip = frame + 24;
+
+	memcpy(frame + 10, receiver, 6);
+	memcpy(frame + 16, "\x02\x11\x22\x33\x44\x55", 6);
+	frame[22] = 0x86;
+	frame[23] = 0xdd;
+	ip[0] = 0x60;
+	ip[5] = (uint8_t)n;
+	ip[6] = next_header;
+	memcpy(ip + 8, source, 16);
+	ip[24] = 0xff;
+	memcpy(ip + 40, payload, n);
+	assert_int_equal(write(tap->queues[0], frame, 64 + n), 64 + n);
+}
+
+/* Under the guard each packet passes or not; an ARP request behind it tells that it had its turn.
+ */
+static void try_ip6(struct wired *w, int out, size_t i, bool passes, uint8_t next_header,
+	const uint8_t *source, const uint8_t *payload, size_t n)
+{
+	static const uint8_t arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 3};
+
+	send_ip6(&w->tap, next_header, source, payload, n);
+	inject(&w->tap, arp, 0x806, 8, arp, sizeof(arp));
+	if (passes)
+		expect_frame(out, 0x86dd, i);
+	expect_frame(out, 0x806, i);
+}
+
+#define HOP_OF(kind)	      (kind), 0, 5, 2, 0, 0, 1, 0
+#define FRAGMENT_OF(kind, at) (kind), 0, (at), 1, 0, 0, 0, 7
+#define OWN_6		      0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2
+#define OTHER_6		      0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3
+#define LINK_6		      0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9
+#define TYPE(type)	      (type), 0, 0, 0, 0, 0, 0, 0
+
+static void test_guard_ip6(void **state)
+{
+	static const uint8_t own[16] = {OWN_6}, other[16] = {OTHER_6}, local[16] = {LINK_6},
+			     last[16] = {0xfd, 0, 0, 2, [15] = 40}, none[16];
+	static const struct {
+		bool passes;
+		uint8_t next_header;
+		const uint8_t *source;
+		uint8_t n, payload[64];
+	} cases[] = {
+		/* Anything of its own, from each of its addresses, and nothing of another's. */
+		{true, 17, own, 8, {0}},
+		{true, 17, last, 8, {0}},
+		{true, 59, own, 0, {0}},
+		{true, 58, local, 8, {TYPE(128)}},
+		{false, 17, other, 8, {0}},
+		{false, 17, none, 8, {0}},
+		{false, 58, none, 8, {TYPE(128)}},
+		{false, 58, own, 0, {0}},
+		/* Neighbour discovery. */
+		{true, 58, own, 24, {TYPE(135), OTHER_6}},
+		{true, 58, local, 24, {TYPE(135), OTHER_6}},
+		{true, 58, none, 24, {TYPE(135), OWN_6}},
+		{false, 58, none, 24, {TYPE(135), OTHER_6}},
+		{false, 58, other, 24, {TYPE(135), OWN_6}},
+		{true, 58, own, 24, {TYPE(136), OWN_6}},
+		{true, 58, local, 24, {TYPE(136), LINK_6}},
+		{false, 58, own, 24, {TYPE(136), OTHER_6}},
+		{false, 58, local, 24, {TYPE(136), OTHER_6}},
+		{false, 58, other, 24, {TYPE(136), OTHER_6}},
+		{false, 58, none, 24, {TYPE(136), OWN_6}},
+		{false, 58, local, 16, {TYPE(134)}},
+		{false, 58, own, 40, {TYPE(137), OTHER_6, OTHER_6}},
+		{true, 58, local, 8, {TYPE(133)}},
+		{true, 58, none, 8, {TYPE(133)}},
+		/* Groups. */
+		{true, 0, local, 16, {HOP_OF(58), TYPE(143)}},
+		{true, 0, none, 16, {HOP_OF(58), TYPE(143)}},
+		{true, 0, none, 16, {HOP_OF(58), TYPE(131)}},
+		{true, 0, none, 16, {HOP_OF(58), TYPE(132)}},
+		{false, 0, other, 16, {HOP_OF(58), TYPE(143)}},
+		/* What is behind extension headers. */
+		{true, 0, own, 16, {HOP_OF(58), TYPE(128)}},
+		{false, 0, local, 24, {HOP_OF(58), TYPE(134)}},
+		{false, 0, own, 32, {HOP_OF(58), TYPE(136), OTHER_6}},
+		{false, 60, local, 24, {58, 1, 1, 12, [16] = 134}},
+		{true, 60, local, 24, {58, 1, 1, 12, [16] = 128}},
+		{false, 43, local, 16, {HOP_OF(58), TYPE(134)}},
+		{false, 44, local, 16, {FRAGMENT_OF(58, 0), TYPE(134)}},
+		{true, 44, own, 16, {FRAGMENT_OF(58, 0), TYPE(128)}},
+		{true, 44, own, 16, {FRAGMENT_OF(17, 0), TYPE(134)}},
+		{true, 44, own, 16, {FRAGMENT_OF(58, 1), TYPE(134)}},
+		{false, 44, other, 16, {FRAGMENT_OF(58, 1), TYPE(134)}},
+		{false, 44, own, 8, {FRAGMENT_OF(58, 0)}},
+		{false, 60, local, 40, {HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(58), TYPE(134)}},
+		{true, 60, own, 40, {HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(17), TYPE(0)}},
+		{false, 60, own, 48,
+			{HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(17), TYPE(0)}},
+		{false, 60, own, 8, {58, 255, 1, 4}},
+	};
+	struct wired w;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	/* So many addresses that they take several programs. */
+	begin(&w,
+		NET_PLACE_QUIET "; ip addr add fe80::9/64 dev eth0 nodad; for i in $(seq 1 40); do"
+				" ip addr add fd00:2::$(printf %x $i)/64 dev eth0 nodad; done",
+		1);
+	w.wire.guard = true;
+	join(&w);
+	cleanup_close int out = listen_out(&w.place);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		try_ip6(&w, out, i, cases[i].passes, cases[i].next_header, cases[i].source,
+			cases[i].payload, cases[i].n);
+	expect_no_frame(out);
+	/* Filters of that size are seen, so that they can be taken away. */
+	assert_int_equal(net_wire_is_cut(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+	end(&w);
+	/* Without addresses: what a host sends that is about to have one. */
+	begin(&w, NET_PLACE_QUIET "; ip -6 addr flush dev eth0", 1);
+	w.wire.guard = true;
+	join(&w);
+	cleanup_close int quiet = listen_out(&w.place);
+	try_ip6(&w, quiet, 0, true, 0, none, (const uint8_t[]){HOP_OF(58), TYPE(143)}, 16);
+	try_ip6(&w, quiet, 1, false, 58, none, (const uint8_t[]){TYPE(135), OWN_6}, 24);
+	try_ip6(&w, quiet, 2, false, 17, own, none, 8);
+	expect_no_frame(quiet);
+	end(&w);
+}
+
 /* All groups are received while there is a wire, and as before afterwards. */
 static void test_all_multicast(void **state)
 {
@@ -334,6 +470,7 @@ int main(void)
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_callers_filters),
 		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_guard_ip6),
 		cmocka_unit_test(test_all_multicast),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_rate),
