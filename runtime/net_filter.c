@@ -120,20 +120,18 @@ static int add_u32(struct rtnl *rt, const struct outlet *o, enum priority priori
 	return rtnl_ack(rt, message);
 }
 
-/* What matches goes out on `to`. */
-static int redirect(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
-	uint16_t protocol, union u32 *u)
+static struct outlet redirection(unsigned from, unsigned to, bool mark)
 {
-	const struct outlet o = {from, to, TCA_EGRESS_REDIR, TC_ACT_STOLEN, 0};
-
-	return add_u32(rt, &o, priority, protocol, u);
+	return (struct outlet){
+		from, to, TCA_EGRESS_REDIR, TC_ACT_STOLEN, mark ? NET_FILTER_MARK : 0};
 }
 
-int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to)
+int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to, bool mark)
 {
+	const struct outlet o = redirection(from, to, mark);
 	union u32 all = {0};
 
-	return redirect(rt, from, to, PRIORITY_REST, ETH_P_ALL, &all);
+	return add_u32(rt, &o, PRIORITY_REST, ETH_P_ALL, &all);
 }
 
 /* What matches goes out on `to`, and is seen here as well. */
@@ -172,12 +170,9 @@ static int copy_leases(struct rtnl *rt, unsigned from, unsigned to)
 
 int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool mark)
 {
-	const struct outlet o = {
-		interface, tap, TCA_EGRESS_REDIR, TC_ACT_STOLEN, mark ? NET_FILTER_MARK : 0};
-	union u32 all = {0};
-
 	int ret = copy_leases(rt, interface, tap);
-	return ret < 0 ? ret : add_u32(rt, &o, PRIORITY_REST, ETH_P_ALL, &all);
+
+	return ret < 0 ? ret : net_filter_redirect(rt, interface, tap, mark);
 }
 
 /* The frames to which the program does not say 0; with an outlet of none, what it says is done. */
@@ -207,58 +202,60 @@ static int drop_rest(struct rtnl *rt, unsigned index)
 }
 
 /* May say that it is `address`, by IP and by ARP. */
-static int allow_ip4(struct rtnl *rt, unsigned tap, const struct net_interface *interface,
-	const uint8_t address[4])
+static int allow_ip4(
+	struct rtnl *rt, const struct outlet *o, const uint8_t *mac, const uint8_t address[4])
 {
 	static const uint8_t none[4];
 	union u32 ip = {0}, arp = {0};
 	uint8_t sender[NET_MAC_BYTES + 4];
 
-	match(&ip, AT_SOURCE_MAC, interface->mac, NET_MAC_BYTES);
+	match(&ip, AT_SOURCE_MAC, mac, NET_MAC_BYTES);
 	match(&ip, AT_IP4_SOURCE, address, 4);
-	memcpy(sender, interface->mac, NET_MAC_BYTES);
+	memcpy(sender, mac, NET_MAC_BYTES);
 	memcpy(sender + NET_MAC_BYTES, address, 4);
-	match(&arp, AT_SOURCE_MAC, interface->mac, NET_MAC_BYTES);
+	match(&arp, AT_SOURCE_MAC, mac, NET_MAC_BYTES);
 	match(&arp, AT_ARP_SENDER, sender, sizeof(sender));
-	int ret = redirect(rt, tap, interface->index, PRIORITY_ARP, ETH_P_ARP, &arp);
+	int ret = add_u32(rt, o, PRIORITY_ARP, ETH_P_ARP, &arp);
 	if (ret == 0 && memcmp(address, none, sizeof(none)) != 0)
-		ret = redirect(rt, tap, interface->index, PRIORITY_IP4, ETH_P_IP, &ip);
+		ret = add_u32(rt, o, PRIORITY_IP4, ETH_P_IP, &ip);
 	return ret;
 }
 
-static int allow_ip6(struct rtnl *rt, unsigned tap, const struct net_interface *interface,
+static int allow_ip6(struct rtnl *rt, const struct outlet *o, const uint8_t *mac,
 	const uint8_t (*addresses)[16], size_t n)
 {
-	const struct outlet o = {tap, interface->index, TCA_EGRESS_REDIR, TC_ACT_STOLEN, 0};
 	struct net_guard_ip6 guard;
 
-	net_guard_ip6(&guard, interface->mac, addresses, n);
-	return add_bpf(rt, tap, &o, PRIORITY_IP6, ETH_P_IPV6, guard.code, guard.n);
+	net_guard_ip6(&guard, mac, addresses, n);
+	return add_bpf(rt, o->from, o, PRIORITY_IP6, ETH_P_IPV6, guard.code, guard.n);
 }
 
-int net_filter_guard(struct rtnl *rt, unsigned tap, const struct net_interface *interface)
+int net_filter_guard(
+	struct rtnl *rt, unsigned tap, const struct net_interface *interface, bool mark)
 {
 	static const uint8_t none[4];
+	const struct outlet o = redirection(tap, interface->index, mark);
+	const uint8_t *mac = interface->mac;
 	uint8_t addresses[NET_GUARD_IP6_ADDRESSES][16];
 	size_t n = 0;
 
 	int ret = drop_rest(rt, tap);
 	if (ret == 0)
-		ret = allow_ip4(rt, tap, interface, none);
+		ret = allow_ip4(rt, &o, mac, none);
 	for (size_t i = 0; ret == 0 && i < json_array_size(interface->addresses); i++) {
 		const json_t *entry = json_array_get(interface->addresses, i);
 		const char *text = json_string_value(json_object_get(entry, "address"));
 		uint8_t address[4];
 		if (text && inet_pton(AF_INET, text, address) == 1)
-			ret = allow_ip4(rt, tap, interface, address);
+			ret = allow_ip4(rt, &o, mac, address);
 		if (!text || inet_pton(AF_INET6, text, addresses[n]) != 1 ||
 			++n < NET_GUARD_IP6_ADDRESSES)
 			continue;
-		ret = allow_ip6(rt, tap, interface, (const uint8_t(*)[16])addresses, n);
+		ret = allow_ip6(rt, &o, mac, (const uint8_t(*)[16])addresses, n);
 		n = 0;
 	}
 	/* Also without an address: groups may be joined. */
-	return ret < 0 ? ret : allow_ip6(rt, tap, interface, (const uint8_t(*)[16])addresses, n);
+	return ret < 0 ? ret : allow_ip6(rt, &o, mac, (const uint8_t(*)[16])addresses, n);
 }
 
 int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n)

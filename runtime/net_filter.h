@@ -14,14 +14,16 @@
 #define NET_FILTER_PRIORITIES 4 /* ARP, IPv4, IPv6, the rest */
 #define NET_FILTER_MARK	      TC_H_MAKE(0x68760000, 1)
 
-/* All that comes in on `from` goes out on `to`. 0 or -errno. */
-int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to) must_check;
+/*
+ * All that comes in on `from` goes out on `to`. mark: a filter bears NET_FILTER_MARK as its class,
+ * which means nothing to the kernel; likewise below. 0 or -errno.
+ */
+int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to, bool mark) must_check;
 
 /*
  * The same from an interface to a tap; but the namespace's own stack sees what it keeps the
  * interface's addresses and routes by: router advertisements, and what is for DHCP clients. (The
- * tap gets that, too: what the guest makes of it is its own affair.) mark: the filter bears
- * NET_FILTER_MARK as its class, which means nothing to the kernel. 0 or -errno.
+ * tap gets that, too: what the guest makes of it is its own affair.) 0 or -errno.
  */
 int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool mark) must_check;
 
@@ -31,7 +33,7 @@ int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool m
  * net_guard_ip6.h. All else is dropped. 0 or -errno.
  */
 int net_filter_guard(
-	struct rtnl *rt, unsigned tap, const struct net_interface *interface) must_check;
+	struct rtnl *rt, unsigned tap, const struct net_interface *interface, bool mark) must_check;
 
 /* Removes the filters of NET_WIRE_PRIORITY + n. -ENOENT or -EINVAL when there are none. */
 int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n) must_check;

@@ -76,8 +76,9 @@ static void take_u32(const struct nlattr *options, struct found *found)
 			found->marked |= mnl_attr_get_u32(attr) == NET_FILTER_MARK;
 		if (mnl_attr_get_type(attr) != TCA_U32_ACT)
 			continue;
-		mnl_attr_for_each_nested (one, attr)
+		mnl_attr_for_each_nested (one, attr) {
 			take_action(one, found);
+		}
 	}
 }
 
@@ -186,7 +187,7 @@ static bool leads_to(const struct found *found, unsigned target)
 int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 {
 	const struct net_interface *interface = wire->interface;
-	struct found found;
+	struct found found, there;
 
 	int ret = find_filters(rt, interface->index, &found);
 	if (ret == 0 && found.ours && found.target && found.target != wire->tap &&
@@ -201,8 +202,10 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	/* A wire that is there stays: only what the tap lets through is made anew, while it is
 	 * down. */
 	bool joined = ret == 0 && leads_to(&found, wire->tap);
-	/* Whose it is that all groups are received must be known when it is undone. */
-	bool mark = !interface->all_multicast || found.marked;
+	/* Whose it is that all groups are received must be known when it is undone, also when one
+	 * side's filters were taken away in between. */
+	bool mark = !interface->all_multicast || found.marked ||
+		(find_filters(rt, wire->tap, &there) == 0 && there.marked);
 	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
 		ret = rtnl_link_set(rt, wire->tap, 0, false);
 	if (ret == 0 && !joined)
@@ -214,8 +217,8 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	if (ret == 0)
 		ret = add_ingress(rt, wire->tap);
 	if (ret == 0)
-		ret = wire->guard ? net_filter_guard(rt, wire->tap, interface)
-				  : net_filter_redirect(rt, wire->tap, interface->index);
+		ret = wire->guard ? net_filter_guard(rt, wire->tap, interface, mark)
+				  : net_filter_redirect(rt, wire->tap, interface->index, mark);
 	if (ret == 0)
 		ret = rtnl_link_set(rt, wire->tap, interface->mtu, true);
 	if (ret == 0 && !joined)
@@ -251,7 +254,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 
 int net_wire_is_cut(struct rtnl *rt, unsigned interface, unsigned tap)
 {
-	struct found here, there;
+	struct found here, there = {.index = tap};
 
 	int ret = find_filters(rt, interface, &here);
 	if (ret == 0)

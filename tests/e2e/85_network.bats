@@ -474,6 +474,7 @@ group_program() {
 	allow net.antiSpoof true net.rxBytesPerSecond 1000000 net.txBytesPerSecond 2000000
 	HVC=hvc box one
 	eventually pings 10.85.1.2
+	ip -n "$NS-a" link show dev eth0 | grep -q ALLMULTI
 	# The kernel numbers them as they come.
 	wires() { for side in eth0 hv0; do at a tc filter show dev "$side" ingress; done | grep -oE 'match .*|mirred .*|bytecode .*'; }
 	whole=$(wires)
@@ -499,6 +500,7 @@ group_program() {
 	at a tc qdisc show dev eth0 | grep -q 'tbf .*rate 16Mbit'
 	hv delete --force one
 	nothing_left
+	! ip -n "$NS-a" link show dev eth0 | grep -q ALLMULTI || fail "all groups are still received"
 }
 
 @test "a namespace whose name is deleted under a running container" {

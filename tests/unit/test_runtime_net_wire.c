@@ -253,11 +253,12 @@ static void test_guard(void **state)
 static void send_ip6(const struct net_tap *tap, uint8_t next_header, const uint8_t *source,
 	const uint8_t *payload, size_t n)
 {
+	static const uint8_t mac[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55};
 	uint8_t frame[10 + 14 + 40 + SEND_BYTES] = {0};
 	uint8_t *ip = frame + 24;
 
 	memcpy(frame + 10, receiver, 6);
-	memcpy(frame + 16, "\x02\x11\x22\x33\x44\x55", 6);
+	memcpy(frame + 16, mac, sizeof(mac));
 	frame[22] = 0x86;
 	frame[23] = 0xdd;
 	ip[0] = 0x60;
@@ -276,6 +277,7 @@ static void try_ip6(struct wired *w, int out, size_t i, bool passes, uint8_t nex
 {
 	static const uint8_t arp[] = {2, 0x11, 0x22, 0x33, 0x44, 0x55, 10, 1, 2, 3};
 
+	assert_in_range(n, 0, SEND_BYTES);
 	send_ip6(&w->tap, next_header, source, payload, n);
 	inject(&w->tap, arp, 0x806, 8, arp, sizeof(arp));
 	if (passes)
@@ -295,60 +297,59 @@ static void test_guard_ip6(void **state)
 	static const uint8_t own[16] = {OWN_6}, other[16] = {OTHER_6}, local[16] = {LINK_6},
 			     last[16] = {0xfd, 0, 0, 2, [15] = 40}, none[16];
 	static const struct {
-		bool passes;
-		uint8_t next_header;
 		const uint8_t *source;
-		uint8_t n, payload[64];
+		bool passes;
+		uint8_t next_header, n, payload[64];
 	} cases[] = {
 		/* Anything of its own, from each of its addresses, and nothing of another's. */
-		{true, 17, own, 8, {0}},
-		{true, 17, last, 8, {0}},
-		{true, 59, own, 0, {0}},
-		{true, 58, local, 8, {TYPE(128)}},
-		{false, 17, other, 8, {0}},
-		{false, 17, none, 8, {0}},
-		{false, 58, none, 8, {TYPE(128)}},
-		{false, 58, own, 0, {0}},
+		{own, true, 17, 8, {0}},
+		{last, true, 17, 8, {0}},
+		{own, true, 59, 0, {0}},
+		{local, true, 58, 8, {TYPE(128)}},
+		{other, false, 17, 8, {0}},
+		{none, false, 17, 8, {0}},
+		{none, false, 58, 8, {TYPE(128)}},
+		{own, false, 58, 0, {0}},
 		/* Neighbour discovery. */
-		{true, 58, own, 24, {TYPE(135), OTHER_6}},
-		{true, 58, local, 24, {TYPE(135), OTHER_6}},
-		{true, 58, none, 24, {TYPE(135), OWN_6}},
-		{false, 58, none, 24, {TYPE(135), OTHER_6}},
-		{false, 58, other, 24, {TYPE(135), OWN_6}},
-		{true, 58, own, 24, {TYPE(136), OWN_6}},
-		{true, 58, local, 24, {TYPE(136), LINK_6}},
-		{false, 58, own, 24, {TYPE(136), OTHER_6}},
-		{false, 58, local, 24, {TYPE(136), OTHER_6}},
-		{false, 58, other, 24, {TYPE(136), OTHER_6}},
-		{false, 58, none, 24, {TYPE(136), OWN_6}},
-		{false, 58, local, 16, {TYPE(134)}},
-		{false, 58, own, 40, {TYPE(137), OTHER_6, OTHER_6}},
-		{true, 58, local, 8, {TYPE(133)}},
-		{true, 58, none, 8, {TYPE(133)}},
+		{own, true, 58, 24, {TYPE(135), OTHER_6}},
+		{local, true, 58, 24, {TYPE(135), OTHER_6}},
+		{none, true, 58, 24, {TYPE(135), OWN_6}},
+		{none, false, 58, 24, {TYPE(135), OTHER_6}},
+		{other, false, 58, 24, {TYPE(135), OWN_6}},
+		{own, true, 58, 24, {TYPE(136), OWN_6}},
+		{local, true, 58, 24, {TYPE(136), LINK_6}},
+		{own, false, 58, 24, {TYPE(136), OTHER_6}},
+		{local, false, 58, 24, {TYPE(136), OTHER_6}},
+		{other, false, 58, 24, {TYPE(136), OTHER_6}},
+		{none, false, 58, 24, {TYPE(136), OWN_6}},
+		{local, false, 58, 16, {TYPE(134)}},
+		{own, false, 58, 40, {TYPE(137), OTHER_6, OTHER_6}},
+		{local, true, 58, 8, {TYPE(133)}},
+		{none, true, 58, 8, {TYPE(133)}},
 		/* Groups. */
-		{true, 0, local, 16, {HOP_OF(58), TYPE(143)}},
-		{true, 0, none, 16, {HOP_OF(58), TYPE(143)}},
-		{true, 0, none, 16, {HOP_OF(58), TYPE(131)}},
-		{true, 0, none, 16, {HOP_OF(58), TYPE(132)}},
-		{false, 0, other, 16, {HOP_OF(58), TYPE(143)}},
+		{local, true, 0, 16, {HOP_OF(58), TYPE(143)}},
+		{none, true, 0, 16, {HOP_OF(58), TYPE(143)}},
+		{none, true, 0, 16, {HOP_OF(58), TYPE(131)}},
+		{none, true, 0, 16, {HOP_OF(58), TYPE(132)}},
+		{other, false, 0, 16, {HOP_OF(58), TYPE(143)}},
 		/* What is behind extension headers. */
-		{true, 0, own, 16, {HOP_OF(58), TYPE(128)}},
-		{false, 0, local, 24, {HOP_OF(58), TYPE(134)}},
-		{false, 0, own, 32, {HOP_OF(58), TYPE(136), OTHER_6}},
-		{false, 60, local, 24, {58, 1, 1, 12, [16] = 134}},
-		{true, 60, local, 24, {58, 1, 1, 12, [16] = 128}},
-		{false, 43, local, 16, {HOP_OF(58), TYPE(134)}},
-		{false, 44, local, 16, {FRAGMENT_OF(58, 0), TYPE(134)}},
-		{true, 44, own, 16, {FRAGMENT_OF(58, 0), TYPE(128)}},
-		{true, 44, own, 16, {FRAGMENT_OF(17, 0), TYPE(134)}},
-		{true, 44, own, 16, {FRAGMENT_OF(58, 1), TYPE(134)}},
-		{false, 44, other, 16, {FRAGMENT_OF(58, 1), TYPE(134)}},
-		{false, 44, own, 8, {FRAGMENT_OF(58, 0)}},
-		{false, 60, local, 40, {HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(58), TYPE(134)}},
-		{true, 60, own, 40, {HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(17), TYPE(0)}},
-		{false, 60, own, 48,
+		{own, true, 0, 16, {HOP_OF(58), TYPE(128)}},
+		{local, false, 0, 24, {HOP_OF(58), TYPE(134)}},
+		{own, false, 0, 32, {HOP_OF(58), TYPE(136), OTHER_6}},
+		{local, false, 60, 24, {58, 1, 1, 12, [16] = 134}},
+		{local, true, 60, 24, {58, 1, 1, 12, [16] = 128}},
+		{local, false, 43, 16, {HOP_OF(58), TYPE(134)}},
+		{local, false, 44, 16, {FRAGMENT_OF(58, 0), TYPE(134)}},
+		{own, true, 44, 16, {FRAGMENT_OF(58, 0), TYPE(128)}},
+		{own, true, 44, 16, {FRAGMENT_OF(17, 0), TYPE(134)}},
+		{own, true, 44, 16, {FRAGMENT_OF(58, 1), TYPE(134)}},
+		{other, false, 44, 16, {FRAGMENT_OF(58, 1), TYPE(134)}},
+		{own, false, 44, 8, {FRAGMENT_OF(58, 0)}},
+		{local, false, 60, 40, {HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(58), TYPE(134)}},
+		{own, true, 60, 40, {HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(17), TYPE(0)}},
+		{own, false, 60, 48,
 			{HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(60), HOP_OF(17), TYPE(0)}},
-		{false, 60, own, 8, {58, 255, 1, 4}},
+		{own, false, 60, 8, {58, 255, 1, 4}},
 	};
 	struct wired w;
 
@@ -432,11 +433,18 @@ static void test_cut(void **state)
 		w.wire.guard = guard;
 		unsigned interface = w.wire.interface->index;
 		for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+			net_scan_fini(&w.found);
+			net_place_scan(&w.place, &w.found);
+			w.wire.interface = net_place_interface(&w.found, "eth0");
 			join(&w);
 			assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 0);
 			net_place_run(&w.place, cuts[i]);
 			assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 1);
 		}
+		join(&w);
+		assert_int_equal(net_wire_part(&w.place.rt, interface, w.tap.index), 0);
+		assert_null(strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
+		join(&w);
 		/* Nothing to be mended. */
 		net_tap_close(&w.tap);
 		assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 0);
