@@ -44,18 +44,27 @@ static int connect_to(const char *fds, int path_fd)
 	return steal_fd(&sock);
 }
 
-static int serve_one(int sock, const struct plan *plan, const char *fds)
+static int serve_one(int sock, int (*connect_index)(void *arg, unsigned index), void *arg)
 {
 	unsigned index, none = 0;
 	ssize_t n = fd_recv_packet(sock, &index, sizeof(index), NULL, &none);
 
 	if (n <= 0)
 		return n < 0 ? (int)n : -EPIPE;
-	if (n != sizeof(index) || index >= plan->n_sockets)
+	if (n != sizeof(index))
 		return -EPROTO;
-	cleanup_close int fd = connect_to(fds, plan->sockets[index].fd);
+	cleanup_close int fd = connect_index(arg, index);
+	if (fd == -EPROTO)
+		return fd;
 	int code = fd < 0 ? -fd : 0;
 	return fd_send_packet(sock, &code, sizeof(code), &fd, fd < 0 ? 0 : 1);
+}
+
+int relay_helper_serve(int sock, int (*connect_index)(void *arg, unsigned index), void *arg)
+{
+	while (serve_one(sock, connect_index, arg) == 0)
+		;
+	return 0;
 }
 
 /* Only what connecting to the plan's sockets takes; *fds is where descriptors are found then. */
@@ -94,54 +103,76 @@ static int confine(struct plan *plan, int sock, const char **fds, struct err *e)
 	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
 }
 
-static _Noreturn void help(struct plan *plan, int sock, pid_t parent)
+struct sockets {
+	const struct plan *plan;
+	const char *fds;
+};
+
+static int connect_socket(void *arg, unsigned index)
 {
-	const char *fds = NULL;
+	const struct sockets *sockets = arg;
+
+	return index < sockets->plan->n_sockets
+		? connect_to(sockets->fds, sockets->plan->sockets[index].fd)
+		: -EPROTO;
+}
+
+static int help_sockets(struct plan *plan, int sock, struct err *e)
+{
+	struct sockets sockets = {.plan = plan};
+
+	int ret = confine(plan, sock, &sockets.fds, e);
+	return ret < 0 ? ret : relay_helper_serve(sock, connect_socket, &sockets);
+}
+
+static _Noreturn void help(const struct relay_role *role, struct plan *plan, int sock, pid_t parent)
+{
 	struct err e;
 	sigset_t blocked;
-	int ret;
 
 	/* It ends with its socket, and not by what a terminal sends to the group. */
 	sigfillset(&blocked);
 	sigdelset(&blocked, SIGSYS);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	prctl(PR_SET_NAME, "hvrun-relay");
+	prctl(PR_SET_NAME, role->name);
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(1);
-	ret = confine(plan, sock, &fds, &e);
-	if (ret < 0) {
-		log_warn("helper for Unix sockets: %s", e.text);
-		_exit(1);
-	}
-	while (serve_one(sock, plan, fds) == 0)
-		;
-	_exit(0);
+	int ret = role->run(plan, sock, &e);
+	if (ret < 0)
+		log_warn("%s: %s", role->what, e.text);
+	_exit(ret < 0);
 }
 
-int relay_helper_start(struct plan *plan, int *sock, struct err *e)
+int relay_helper_fork(const struct relay_role *role, struct plan *plan, int *sock, struct err *e)
 {
 	pid_t parent = getpid();
 	int pair[2];
 
-	*sock = -1;
-	if (!plan->n_sockets)
-		return 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return err_sys(e, errno, "helper for Unix sockets: socketpair");
+		return err_sys(e, errno, "%s: socketpair", role->what);
 	pid_t pid = fork();
 	if (pid == 0)
-		help(plan, pair[1], parent);
+		help(role, plan, pair[1], parent);
 	int code = errno;
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);
-		return err_sys(e, code, "helper for Unix sockets: fork");
+		return err_sys(e, code, "%s: fork", role->what);
 	}
 	/* None but the helper may reach them. */
 	for (unsigned i = 0; i < plan->n_sockets; i++)
 		fd_closep(&plan->sockets[i].fd);
 	*sock = pair[0];
 	return 0;
+}
+
+int relay_helper_start(struct plan *plan, int *sock, struct err *e)
+{
+	static const struct relay_role role = {
+		.what = "helper for Unix sockets", .name = "hvrun-relay", .run = help_sockets};
+
+	*sock = -1;
+	return plan->n_sockets ? relay_helper_fork(&role, plan, sock, e) : 0;
 }
 
 int relay_helper_connect(int sock, unsigned index)

@@ -27,4 +27,22 @@ int relay_helper_start(struct plan *plan, int *sock, struct err *e) must_check;
  */
 int relay_helper_connect(int sock, unsigned index) must_check;
 
+/* A process that connects to something for the monitor: for messages, by name, what it does. */
+struct relay_role {
+	const char *what, *name;
+	/* Confines itself and serves; 0 at the end of sock, or -errno with e. */
+	int (*run)(struct plan *plan, int sock, struct err *e);
+};
+
+/* Starts one; *sock is the monitor's connection with it, as above. 0, or -errno with e. */
+int relay_helper_fork(
+	const struct relay_role *role, struct plan *plan, int *sock, struct err *e) must_check;
+
+/*
+ * Answers relay_helper_connect with what connect_index makes: a descriptor, which is closed then,
+ * or -errno, of which -EPROTO ends it. 0 when the monitor's end is gone.
+ */
+int relay_helper_serve(
+	int sock, int (*connect_index)(void *arg, unsigned index), void *arg) must_check;
+
 #endif
