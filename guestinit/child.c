@@ -205,6 +205,8 @@ _Noreturn void child_become(const struct child *ch, int ret, struct err *e)
 	}
 	if (ret == 0 && !c->start)
 		ret = report_ask(report_fd, CHILD_CREATED, e);
+	else if (ret == 0 && c->resolver)
+		ret = report_ask(report_fd, CHILD_NEED_RESOLVER, e);
 	if (ret == 0 && c->start_hooks.n)
 		ret = start_hooks_run(&hooks, c, e);
 	if (ret == 0) {

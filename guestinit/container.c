@@ -18,6 +18,7 @@
 #include "guestinit/guest.h"
 #include "guestinit/launch.h"
 #include "guestinit/report.h"
+#include "guestinit/resolver.h"
 #include "guestinit/sockets.h"
 #include "guestinit/syscalls.h"
 
@@ -61,6 +62,7 @@ void guest_container_free(struct container *c)
 		guest_exec_free(c->execs);
 	loop_timer_fini(&c->patience);
 	sockets_close(c);
+	guest_resolver_close(c);
 	guest_streams_close(&c->streams);
 	if (c->cgroup_fd >= 0) {
 		if (c->pid)
@@ -147,6 +149,10 @@ static void container_report(struct container *c, const struct child_report *rep
 		ret = launch_set_limits(c, &e);
 		container_answer(c, ret, &e);
 		break;
+	case CHILD_NEED_RESOLVER:
+		guest_resolver_start(c);
+		container_answer(c, 0, &e);
+		break;
 	case CHILD_TERMINAL:
 		ret = guest_streams_take_terminal(&c->streams, fd);
 		if (ret < 0)
@@ -215,6 +221,7 @@ static void container_reaped(struct container *c, int status)
 	if (c->report_fd >= 0)
 		container_end_reports(c);
 	c->pid = 0;
+	guest_resolver_close(c);
 	if (!(c->create->os.clone_flags & CLONE_NEWPID))
 		guest_cgroup_kill_wait(c->cgroup_fd);
 	thrash_fini(&c->thrash);
@@ -269,6 +276,7 @@ int guest_container_start(struct container *c)
 	if (!c->created || c->starting || c->report_fd < 0)
 		return -EINVAL;
 	c->starting = true;
+	guest_resolver_start(c);
 	return report_answer(c->report_fd);
 }
 

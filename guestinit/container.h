@@ -16,6 +16,7 @@
 
 struct exec;
 struct guest;
+struct resolver;
 struct socket_listener;
 
 struct container {
@@ -43,8 +44,9 @@ struct container {
 	unsigned patience_ticks;    /* how often that has expired */
 	bool killed;		    /* the host wanted its end */
 	struct socket_listener *sockets;
-	bool has_network;   /* it is in the network that guest->network is about */
-	bool network_later; /* it will be, once its user namespace is ready */
+	struct resolver *resolver; /* NULL: none */
+	bool has_network;	   /* it is in the network that guest->network is about */
+	bool network_later;	   /* it will be, once its user namespace is ready */
 };
 
 /*

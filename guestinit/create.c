@@ -212,6 +212,7 @@ static const struct decode_field message_fields[] = {
 	FIELD("config", DECODE_CUSTOM, 0, .required = true, .custom = create_config),
 	FIELD("hooks", DECODE_OBJECT, 0, .fields = hooks_fields),
 	FIELD("state", DECODE_CUSTOM, offsetof(struct create, state), .custom = create_state),
+	FIELD("resolver", DECODE_PORT, offsetof(struct create, resolver)),
 	FIELD("network", DECODE_CUSTOM, offsetof(struct create, network), .custom = create_network),
 	FIELD_END,
 };

@@ -230,6 +230,7 @@ struct create {
 	const json_t *state;		    /* the OCI state for hooks, or NULL */
 	DECLARE_LIST(cfg_mount) mounts;
 	struct cfg_linux os;
+	uint32_t resolver;		/* the host's vsock port of it, 0: none */
 	struct network_config *network; /* NULL when the message has none, or it was taken */
 };
 

@@ -12,12 +12,13 @@
 #include "base/err.h"
 
 enum child_report_kind {
-	CHILD_NEED_OUTSIDE, /* what only guestinit can do to its namespaces; waits for an answer */
-	CHILD_NEED_LIMITS,  /* waits for an answer */
-	CHILD_TERMINAL,	    /* carries the master's descriptor */
-	CHILD_CREATED,	    /* all is done but the start: waits for an answer */
-	CHILD_EXEC,	    /* about to become the program; then the socket ends */
-	CHILD_FAILED,	    /* code and text; the last */
+	CHILD_NEED_OUTSIDE,  /* what only guestinit can do to its namespaces; waits for an answer */
+	CHILD_NEED_LIMITS,   /* waits for an answer */
+	CHILD_NEED_RESOLVER, /* just before the start; waits for an answer */
+	CHILD_TERMINAL,	     /* carries the master's descriptor */
+	CHILD_CREATED,	     /* all is done but the start: waits for an answer */
+	CHILD_EXEC,	     /* about to become the program; then the socket ends */
+	CHILD_FAILED,	     /* code and text; the last */
 };
 
 /* One packet. The answer to a report that waits is one packet of any content. */

@@ -23,7 +23,6 @@
 #include "guestinit/ns.h"
 #include "guestinit/relay.h"
 
-#define SOCKETS_BACKLOG	  128
 #define SOCKETS_LINKS_MAX 128 /* of a listener; more wait in its queue */
 
 /* A connection: the container's end is client, the host's is vsock. Each relay has its own copy. */
@@ -284,18 +283,40 @@ static int listener_bind(struct socket_listener *l, const struct cfg_mount *m, s
 	return tree < 0 ? err_sys(e, errno, "socket: can't make a mount of it") : tree;
 }
 
-int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e)
+/* From here on, sockets_close frees it. */
+static struct socket_listener *listener_new(struct container *c, uint32_t port)
 {
 	struct socket_listener *l = calloc(1, sizeof(*l));
 
 	if (!l)
-		return err_set(e, ENOMEM, "out of memory");
+		return NULL;
 	l->container = c;
-	l->port = m->socket;
+	l->port = port;
 	l->source = (struct loop_source){.fd = -1, .ready = listener_ready};
 	l->fd = -1;
 	l->next = c->sockets;
-	c->sockets = l; /* from here on, sockets_close frees it */
+	c->sockets = l;
+	return l;
+}
+
+int sockets_serve(struct container *c, int fd, uint32_t port)
+{
+	struct socket_listener *l = listener_new(c, port);
+
+	if (!l) {
+		close(fd);
+		return -ENOMEM;
+	}
+	l->fd = fd;
+	return loop_add(&c->guest->loop, &l->source, fd, EPOLLIN);
+}
+
+int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e)
+{
+	struct socket_listener *l = listener_new(c, m->socket);
+
+	if (!l)
+		return err_set(e, ENOMEM, "out of memory");
 	cleanup_close int tree = listener_bind(l, m, e);
 	if (tree < 0)
 		return tree;

@@ -17,6 +17,11 @@ struct container;
 /* Listens for the mount m; a detached tree of the socket to bind in the container, or -errno. */
 int sockets_listen(struct container *c, const struct cfg_mount *m, struct err *e) must_check;
 
+#define SOCKETS_BACKLOG 128
+
+/* Relays what the listening socket fd, which is taken, accepts to the host's port; or -errno. */
+int sockets_serve(struct container *c, int fd, uint32_t port) must_check;
+
 /* A non-blocking socket that connects to the host's vsock port; or -errno. */
 int sockets_connect_host(uint32_t port) must_check;
 
