@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "runtime/console.h"
+#include "runtime/launch_resolver.h"
 #include "runtime/monitor.h"
 #include "runtime/support.h"
 
@@ -274,5 +275,7 @@ int launch_prepare(struct launch *l, struct err *e)
 		ret = open_streams(l, e);
 	if (ret == 0)
 		ret = launch_network_prepare(l, e);
+	if (ret == 0)
+		launch_resolver_open(l);
 	return ret;
 }

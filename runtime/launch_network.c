@@ -14,13 +14,12 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/resolv.h"
 #include "runtime/launch.h"
 #include "runtime/net_devices.h"
 #include "runtime/net_watch.h"
 #include "runtime/netns.h"
 #include "runtime/spawn.h"
-
-#define RESOLV_CONF "/etc/resolv.conf"
 
 /* What a tap can carry: an interface's MTU may grow, and a spare's is not known yet. */
 #define DEVICE_MTU 65521

@@ -57,6 +57,7 @@ void launch_init(struct launch *l, struct context *context, const struct launch_
 		.listen = -1,
 		.keep = {-1, -1},
 		.oom = -1,
+		.resolver = -1,
 	};
 }
 
@@ -180,7 +181,7 @@ static int start_vmm(struct launch *l, int socket, int control, int fs_log, stru
 {
 	const struct streams_of_program streams = {
 		l->null, l->null, l->log >= 0 ? l->log : STDERR_FILENO};
-	int fds[16 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
+	int fds[17 + 1 + MODULES_MAX + PLAN_DISKS_MAX + PLAN_SOCKETS_MAX + MSG_PRESERVED_MAX +
 		NET_INTERFACES_MAX * NET_QUEUES_MAX];
 	size_t n = 0;
 
@@ -196,7 +197,7 @@ static int start_vmm(struct launch *l, int socket, int control, int fs_log, stru
 		return file;
 	const int single[] = {socket, control, l->create_file, file, l->kernel.fd, l->streams.in,
 		l->streams.out, l->streams.err, l->streams.terminal, l->plan.listen,
-		l->plan.keep[0], l->plan.keep[1], l->plan.oom, l->network.stream,
+		l->plan.keep[0], l->plan.keep[1], l->plan.oom, l->plan.resolver, l->network.stream,
 		l->context->report.fd, fs_log};
 	memcpy(fds, single, sizeof(single));
 	n = sizeof(single) / sizeof(single[0]);
@@ -320,6 +321,7 @@ static void close_files(struct launch *l)
 	preserve_close(&l->preserve);
 	fd_closep(&l->plan.listen);
 	fd_closep(&l->plan.oom);
+	fd_closep(&l->plan.resolver);
 	fd_closep(&l->resolv);
 	fd_closep(&l->bundle);
 	fd_closep(&l->null);

@@ -29,6 +29,9 @@
 #define PORT_STDERR    1027
 #define PORT_PRESERVED 1028 /* and upwards */
 
+/* Of the resolver in the namespace's loopback. */
+#define PORT_RESOLVER 2047
+
 /* Of relayed Unix sockets: this and the number of the export. */
 #define PORT_SOCKETS 2048
 
@@ -258,7 +261,10 @@ int plan_container_file(struct plan *plan, struct err *e)
 		"id", plan->id, "start", (int)plan->start, "realtimeNs",
 		(json_int_t)now.tv_sec * 1000000000 + now.tv_nsec, "root", root, "stdio", stdio,
 		"devices", disks, "config", guest);
-	if (!plan->message || add_hooks(plan, plan->message) < 0)
+	if (!plan->message || add_hooks(plan, plan->message) < 0 ||
+		(plan->resolver >= 0 &&
+			json_object_set_new(
+				plan->message, "resolver", json_integer(PORT_RESOLVER)) < 0))
 		return err_sys(e, ENOMEM, "create message");
 	cleanup_close int fd = fd_memfile("hvrun-create", "", 0);
 	if (fd < 0)
@@ -344,6 +350,9 @@ static int add_options(const struct plan *plan, json_t *json)
 		ret |= json_object_set_new(json, "listen", json_pack("{s:i}", "fd", plan->listen));
 	if (plan->oom >= 0)
 		ret |= json_object_set_new(json, "oom", json_pack("{s:i}", "fd", plan->oom));
+	if (plan->resolver >= 0)
+		ret |= json_object_set_new(json, "resolver",
+			json_pack("{s:i, s:i}", "port", PORT_RESOLVER, "fd", plan->resolver));
 	json_t *keep = json_array();
 	for (size_t i = 0; i < sizeof(plan->keep) / sizeof(plan->keep[0]); i++)
 		if (plan->keep[i] >= 0)

@@ -62,7 +62,7 @@ struct plan {
 	bool console;	 /* the terminal is one of --console-socket, the monitor's own */
 	json_t *hooks;	 /* of the configuration; NULL */
 	/* Descriptors that the programs inherit, -1: none; the monitor just holds those of keep. */
-	int listen, keep[2], oom;
+	int listen, keep[2], oom, resolver;
 	const struct report *report; /* whose file the monitor writes to, once it is on its own */
 	uint32_t uid_base;	     /* of the monitor's user; 0: this one */
 	int vmm_fs_socket, vmm_fs_log, vmm_control, fs_vmm_socket, fs_control, container;

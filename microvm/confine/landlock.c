@@ -25,6 +25,15 @@ int landlock_create(const struct landlock_rules *rules)
 	return (int)syscall(SYS_landlock_create_ruleset, rules, sizeof(*rules), 0);
 }
 
+int landlock_allow_connect(int ruleset, uint16_t port)
+{
+	const struct {
+		uint64_t allowed_access, port;
+	} rule = {.allowed_access = LANDLOCK_NET_CONNECT, .port = port};
+
+	return (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PORT, &rule, 0);
+}
+
 int landlock_restrict(int ruleset)
 {
 	return (int)syscall(SYS_landlock_restrict_self, ruleset, 0);

@@ -60,8 +60,8 @@ static int become(uid_t uid, struct err *e)
 	return getppid() == parent ? 0 : err_set(e, ESRCH, "hvrun has ended meanwhile");
 }
 
-/* Handles everything and allows nothing. What is open stays usable. */
-static void forbid_files(void)
+/* Handles everything, and allows nothing but the port (0: none). What is open stays usable. */
+static void forbid_files(uint16_t port)
 {
 	struct landlock_rules rules = {.handled_access_fs = LANDLOCK_FS_FIRST};
 	long version = landlock_version();
@@ -78,11 +78,12 @@ static void forbid_files(void)
 		rules.handled_access_fs |= LANDLOCK_FS_IOCTL_DEV;
 	landlock_no_sockets(&rules, version);
 	cleanup_close int fd = landlock_create(&rules);
-	if (fd < 0 || landlock_restrict(fd) < 0)
+	if (fd < 0 || (port && version >= 4 && landlock_allow_connect(fd, port) < 0) ||
+		landlock_restrict(fd) < 0)
 		log_debug("Landlock: %s", strerror(errno));
 }
 
-int privileges_drop(uid_t uid, uint64_t keep, struct err *e)
+int privileges_drop_but_tcp(uid_t uid, uint64_t keep, uint16_t port, struct err *e)
 {
 	const struct rlimit none = {0, 0};
 	struct __user_cap_data_struct had[2];
@@ -103,6 +104,11 @@ int privileges_drop(uid_t uid, uint64_t keep, struct err *e)
 		return err_sys(e, errno, "not dumpable");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "no_new_privs");
-	forbid_files();
+	forbid_files(port);
 	return 0;
+}
+
+int privileges_drop(uid_t uid, uint64_t keep, struct err *e)
+{
+	return privileges_drop_but_tcp(uid, keep, 0, e);
 }

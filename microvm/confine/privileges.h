@@ -22,4 +22,7 @@
  */
 int privileges_drop(uid_t uid, uint64_t keep, struct err *e) must_check;
 
+/* The same, with connections to this TCP port still allowed. */
+int privileges_drop_but_tcp(uid_t uid, uint64_t keep, uint16_t port, struct err *e) must_check;
+
 #endif

@@ -23,6 +23,7 @@ static const char *const kinds[THREAD_KINDS] = {
 	[THREAD_DISK] = "a thread of a disk",
 	[THREAD_NET] = "a thread of a network device",
 	[THREAD_RELAY] = "the helper for Unix sockets",
+	[THREAD_RESOLVER] = "the helper for the resolver",
 };
 
 struct line {

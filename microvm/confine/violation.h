@@ -10,7 +10,15 @@
 #include "base/err.h"
 
 /* The kinds of threads of the monitor; for struct filter's denied. */
-enum thread_kind { THREAD_MAIN, THREAD_VCPU, THREAD_DISK, THREAD_NET, THREAD_RELAY, THREAD_KINDS };
+enum thread_kind {
+	THREAD_MAIN,
+	THREAD_VCPU,
+	THREAD_DISK,
+	THREAD_NET,
+	THREAD_RELAY,
+	THREAD_RESOLVER,
+	THREAD_KINDS
+};
 
 #define DENIED(thread_kind) (SECCOMP_RET_TRAP | (uint32_t)(thread_kind))
 

@@ -21,6 +21,7 @@
 #include "microvm/devices/stream_fd.h"
 #include "microvm/kvm/vm.h"
 #include "microvm/vmm/relay_helper.h"
+#include "microvm/vmm/resolver.h"
 
 /*
  * What the main thread calls with either engine, until the process ends. What vsock's streams and
@@ -150,4 +151,5 @@ void confine_print(FILE *out)
 	filter_print(out, &disk_filter, "");
 	filter_print(out, &net_filter, "");
 	filter_print(out, &relay_filter, "");
+	filter_print(out, &resolver_filter, "");
 }

@@ -25,6 +25,7 @@
 #include "microvm/vmm/plan.h"
 #include "microvm/vmm/relay_helper.h"
 #include "microvm/vmm/relay_socket.h"
+#include "microvm/vmm/resolver.h"
 #include "microvm/vmm/root.h"
 #include "microvm/vmm/session.h"
 #include "microvm/vmm/signals.h"
@@ -38,6 +39,7 @@ struct monitor {
 	struct session session;
 	struct relay_sockets relays;
 	int relay_helper;
+	struct resolver resolver;
 	struct clients *clients; /* NULL: none */
 	struct signals signals;
 	struct oom oom;
@@ -371,6 +373,8 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 	/* With all that hvrun's user has, and before it has a guest's memory. */
 	if (!ret)
 		ret = relay_helper_start(&m->plan, &m->relay_helper, e);
+	if (!ret)
+		ret = resolver_start(&m->resolver, &m->plan, e);
 	/* While it is the only thread: those of devices and vCPUs will share it. */
 	if (!ret && !m->plan.emulation)
 		ret = own_root(m, e);
@@ -380,6 +384,8 @@ static int set_up(struct monitor *m, int plan_fd, struct err *e)
 	if (!ret)
 		ret = relay_sockets_init(&m->relays, m->machine.vsock, &m->plan, m->relay_helper,
 			on_relay_closed, m, e);
+	if (!ret)
+		ret = resolver_listen(&m->resolver, m->machine.vsock, &m->plan, e);
 	return ret ? ret : start(m, e);
 }
 
@@ -396,6 +402,7 @@ static void tear_down(struct monitor *m)
 	last_words_fini(&m->words);
 	fd_closep(&m->tty_fd);
 	fd_closep(&m->relay_helper);
+	fd_closep(&m->resolver.helper);
 	plan_fini(&m->plan);
 	if (m->console_ready)
 		console_log_fini(&m->console);
@@ -426,6 +433,7 @@ static int run(int plan_fd)
 	m->exit_code = SESSION_EXIT_VM;
 	last_words_init(&m->words);
 	m->signals.source.fd = m->control.sock.fd = m->tty_fd = m->relay_helper = -1;
+	m->resolver.helper = -1;
 	if (set_up(m, plan_fd, &e) < 0) {
 		report_failure(m, &e);
 	} else {

@@ -23,6 +23,7 @@
 #define MEMORY_MAX_BYTES   (UINT64_C(1) << 44)
 #define HUGE_PAGE_BYTES	   (UINT64_C(2) << 20)
 #define BOOT_TIMEOUT_MAX_S 86400
+#define RESOLVER_PORT	   2047
 #define SOCKET_PORT_MIN	   2048
 #define SOCKET_PORT_MAX	   4095
 #define UID_BASE_MAX	   (INT32_MAX - PID_MAX)
@@ -184,6 +185,22 @@ static int read_sockets(struct plan *plan, struct plan_object *top)
 	return 0;
 }
 
+static int read_resolver(struct plan *plan, struct plan_object *top)
+{
+	struct plan_object o = {0};
+	json_int_t port = 0;
+
+	if (!json_object_get(plan->json, "resolver"))
+		return 0;
+	int ret = plan_take_object(top, "resolver", "resolver.", &o);
+	if (!ret)
+		ret = plan_take_integer(&o, "port", RESOLVER_PORT, RESOLVER_PORT, &port);
+	if (!ret)
+		ret = plan_take_fd(&o, "fd", &plan->resolver_fd);
+	plan->resolver_port = (uint32_t)port;
+	return ret ? ret : plan_finish(&o);
+}
+
 static int read_keep(struct plan *plan, struct plan_object *top)
 {
 	const json_t *list = plan_take(top, "keep", false);
@@ -318,7 +335,7 @@ static void plan_init(struct plan *plan)
 	memset(plan, 0, sizeof(*plan));
 	plan->kernel_fd = plan->fs_fd = plan->fs_log_fd = plan->control_fd = plan->container_fd =
 		-1;
-	plan->listen_fd = plan->oom_fd = plan->report_fd = -1;
+	plan->listen_fd = plan->oom_fd = plan->report_fd = plan->resolver_fd = -1;
 	plan->lifeline = true;
 	plan->in_fd = plan->out_fd = plan->err_fd = plan->terminal_fd = -1;
 	for (unsigned i = 0; i < PLAN_DISKS_MAX; i++)
@@ -369,6 +386,8 @@ int plan_parse(struct plan *plan, const char *text, size_t len_bytes, struct err
 	if (!ret)
 		ret = read_sockets(plan, &top);
 	if (!ret)
+		ret = read_resolver(plan, &top);
+	if (!ret)
 		ret = read_keep(plan, &top);
 	if (!ret)
 		ret = read_fd_object(&top, "container", "container.", &plan->container_fd);
@@ -393,7 +412,7 @@ static void visit_all(struct plan *plan, void (*visit)(int *fd, void *arg), void
 {
 	int *const single[] = {&plan->kernel_fd, &plan->fs_fd, &plan->fs_log_fd, &plan->control_fd,
 		&plan->in_fd, &plan->out_fd, &plan->err_fd, &plan->terminal_fd, &plan->container_fd,
-		&plan->listen_fd, &plan->oom_fd, &plan->report_fd};
+		&plan->listen_fd, &plan->oom_fd, &plan->report_fd, &plan->resolver_fd};
 
 	for (unsigned i = 0; i < sizeof(single) / sizeof(single[0]); i++)
 		visit(single[i], arg);

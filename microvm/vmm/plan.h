@@ -75,6 +75,8 @@ struct plan {
 	bool forward_signals;
 	struct plan_socket sockets[PLAN_SOCKETS_MAX];
 	unsigned n_sockets;
+	uint32_t resolver_port;	 /* of the host's side of vsock; see resolver.h */
+	int resolver_fd;	 /* the container's resolv.conf, -1: none */
 	int keep[PLAN_KEEP_MAX]; /* open until the end, nothing else */
 	unsigned n_keep;
 	int in_fd, out_fd, err_fd; /* -1 in a terminal session */

@@ -248,6 +248,7 @@ static void fill(struct box *box)
 		.listen = -1,
 		.keep = {-1, -1},
 		.oom = -1,
+		.resolver = -1,
 		.vmm_fs_socket = 20,
 		.vmm_control = 21,
 		.fs_vmm_socket = 22,
@@ -313,6 +314,35 @@ static void test_terminal_message(void **state)
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "stdio.terminal")), 7);
+	destroy(&box);
+}
+
+/* Host and guest agree on a port of vsock; where there is nothing to relay neither has one. */
+static void test_resolver(void **state)
+{
+	struct box box = {0};
+	struct err e;
+
+	(void)state;
+	make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'}");
+	open_exports(&box);
+	fill(&box);
+	box.plan.resolver = 40;
+	cleanup_close int fd = plan_container_file(&box.plan, &e);
+	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
+	struct create *create = create_decode(message, &e);
+	if (!create)
+		fail_msg("%s", e.text);
+	cleanup_close int vmm = plan_vmm_file(&box.plan, &e);
+	cleanup_json json_t *json = read_json(vmm, 0);
+	assert_int_equal(json_integer_value(oci_lookup(json, "resolver.fd")), 40);
+	assert_int_equal(json_integer_value(oci_lookup(json, "resolver.port")), create->resolver);
+	assert_true(create->resolver > 1024);
+	create_free(create);
+	box.plan.resolver = -1;
+	cleanup_close int without = plan_vmm_file(&box.plan, &e);
+	cleanup_json json_t *other = read_json(without, 0);
+	assert_null(json_object_get(other, "resolver"));
 	destroy(&box);
 }
 
@@ -585,6 +615,7 @@ int main(void)
 		cmocka_unit_test(test_create_message),
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_terminal_message),
+		cmocka_unit_test(test_resolver),
 		cmocka_unit_test(test_network),
 		cmocka_unit_test(test_plans),
 	};

@@ -135,7 +135,7 @@ static void test_detached(void **state)
 			"'uidBase':1879048192,"
 			"'report':{'fd':216,'json':true},'preserved':[{'fd':215,'in':true,'out':"
 			"false}],"
-			"'sockets':[{'port':2048,'fd':211}],",
+			"'sockets':[{'port':2048,'fd':211}],'resolver':{'port':2047,'fd':217},",
 			&e),
 		0);
 	assert_false(plan.lifeline);
@@ -146,6 +146,8 @@ static void test_detached(void **state)
 	assert_int_equal(plan.n_sockets, 1);
 	assert_int_equal(plan.sockets[0].port, 2048);
 	assert_int_equal(plan.sockets[0].fd, 211);
+	assert_int_equal(plan.resolver_port, 2047);
+	assert_int_equal(plan.resolver_fd, 217);
 	assert_int_equal(plan.n_keep, 2);
 	assert_int_equal(plan.report_fd, 216);
 	assert_true(plan.report_json);
@@ -266,6 +268,8 @@ static void test_faults(void **state)
 		{"'debug':false", "'sockets':{}", "plan: sockets: must be a list"},
 		{"'debug':false", "'sockets':[{'port':1024,'fd':210}]",
 			"plan: sockets[].port: must"},
+		{"'debug':false", "'resolver':{'port':2048,'fd':210}", "plan: resolver.port: must"},
+		{"'debug':false", "'resolver':{'port':2047}", "plan: resolver.fd is missing"},
 		{"'debug':false", "'sockets':[{'port':2048}]", "plan: sockets[].fd is missing"},
 		{"'debug':false", "'net':{}", "plan: net: must be a list of at most 8"},
 		{"'debug':false", "'net':[1]", "plan: net: must be a list of objects"},
