@@ -180,12 +180,16 @@ ctr_run() {
 
 DOCKERD=$COMPAT_WORK/dockerd
 
+# dockerd_start [COMMAND...]: dockerd without networks of its own, or with them, by a command that keeps them from the
+# host's.
 dockerd_start() {
+	local -a none=(--bridge none --iptables=false --ip6tables=false)
+	[ $# -eq 0 ] || none=()
 	mkdir -p "$DOCKERD"
 	echo '{}' >"$DOCKERD/config.json"
-	dockerd --config-file "$DOCKERD/config.json" --data-root "$DOCKERD/data" --exec-root "$DOCKERD/exec" \
+	"$@" dockerd --config-file "$DOCKERD/config.json" --data-root "$DOCKERD/data" --exec-root "$DOCKERD/exec" \
 		--pidfile "$DOCKERD/dockerd.pid" --host "unix://$DOCKERD/sock" --containerd "$CONTAINERD/sock" \
-		--bridge none --iptables=false --ip6tables=false --cgroup-parent "/$NAME" \
+		${none[@]+"${none[@]}"} --cgroup-parent "/$NAME" \
 		--add-runtime "compat=$COMPAT_RUNTIME" >>"$DOCKERD/log" 2>&1 3>&- 4>&- &
 	echo $! >"$DOCKERD/pid"
 	eventually dock version
