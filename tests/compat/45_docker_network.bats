@@ -15,7 +15,6 @@ setup_file() {
 		return 0
 	fi
 	tar -C "$COMPAT_WORK/rootfs" -c . | dock import --change 'CMD ["/bin/sh"]' --change 'ENV PATH=/bin' - box >/dev/null
-	dock network create one >/dev/null
 }
 
 setup() {
@@ -42,6 +41,7 @@ fetch() {
 
 @test "docker network create: containers find each other by name, also after start, and the host one by --publish" {
 	local ip
+	expect 0 dock network create one
 	dock_on_one --name web --publish 5080:80 --detach box sh -c '
 		echo served >/srv/data/index.html; exec httpd -f -p 80 -h /srv/data'
 	ip=$(dock inspect --format '{{.NetworkSettings.Networks.one.IPAddress}}' web)

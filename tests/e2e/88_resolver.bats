@@ -42,10 +42,15 @@ conf() {
 	bind "$CONF" /etc/resolv.conf
 }
 
-# helpers COUNT: so many processes of hvrun's for a resolver are there
+# The processes of hvrun's that are there for a resolver.
+pids() {
+	grep -lzxF -- "BATS_RUN_TMPDIR=$BATS_RUN_TMPDIR" $(grep -lx hvrun-resolver /proc/[0-9]*/comm |
+		sed 's/comm$/environ/') /dev/null 2>/dev/null | cut -d/ -f3
+}
+
+# helpers COUNT: so many are there
 helpers() {
-	[ "$(grep -lzxF -- "BATS_RUN_TMPDIR=$BATS_RUN_TMPDIR" $(grep -lx hvrun-resolver /proc/[0-9]*/comm | sed 's/comm$/environ/') /dev/null 2>/dev/null |
-		wc -l)" -eq "$1" ]
+	[ "$(pids | wc -l)" -eq "$1" ]
 }
 
 @test "a resolver in the namespace's loopback: by UDP, too much for it, by TCP, and nothing else there" {
@@ -72,6 +77,12 @@ helpers() {
 		print connect(S, sockaddr_in($_->[1], inet_aton($_->[0]))) ? "reached\n" : "$!\n" }' >"$OUT"
 	[ "$(cat "$OUT")" = $'Connection refused\nConnection refused' ]
 	helpers 1
+	# It has standard streams and the monitor; the file was read. No privileges, no files, and a list of calls.
+	local pid
+	pid=$(pids)
+	[ "$(ls "/proc/$pid/fd" | wc -l)" -eq 4 ]
+	[ "$(grep -cE '^(CapEff:.0+|NoNewPrivs:.1|Seccomp:.2)$' "/proc/$pid/status")" -eq 3 ]
+	[ ! -e "/proc/$pid/root/etc" ]
 	hv delete --force asks
 	eventually helpers 0
 	nothing_left
