@@ -159,9 +159,6 @@ int relay_helper_fork(const struct relay_role *role, struct plan *plan, int *soc
 		close(pair[0]);
 		return err_sys(e, code, "%s: fork", role->what);
 	}
-	/* None but the helper may reach them. */
-	for (unsigned i = 0; i < plan->n_sockets; i++)
-		fd_closep(&plan->sockets[i].fd);
 	*sock = pair[0];
 	return 0;
 }
@@ -172,7 +169,11 @@ int relay_helper_start(struct plan *plan, int *sock, struct err *e)
 		.what = "helper for Unix sockets", .name = "hvrun-relay", .run = help_sockets};
 
 	*sock = -1;
-	return plan->n_sockets ? relay_helper_fork(&role, plan, sock, e) : 0;
+	int ret = plan->n_sockets ? relay_helper_fork(&role, plan, sock, e) : 0;
+	/* None but the helper may reach them. */
+	for (unsigned i = 0; i < plan->n_sockets; i++)
+		fd_closep(&plan->sockets[i].fd);
+	return ret;
 }
 
 int relay_helper_connect(int sock, unsigned index)
