@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+# User-mode networking: passt.
+load lib
+load network
+
+# hvrun itself, its caller's network being that of the namespace. CONF: its configuration. RESOLV: its resolv.conf.
+user_run() {
+	local -a resolv=()
+	[ -z "${RESOLV:-}" ] || resolv=(unshare --mount sh -c 'mount --bind "$0" /etc/resolv.conf && exec "$@"' "$RESOLV")
+	status=0
+	at a ${resolv[@]+"${resolv[@]}"} timeout --foreground -s KILL "${HVRUN_PATIENCE:-300}" "$HVRUN" --root "$STATE" ${CONF:+--config "$CONF"} run --network=user "$@" --accel "$HVRUN_ACCEL" \
+		--bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
+}
+
+@test "--network=user: connections out, published ports in; IPv4, IPv6" {
+	BEFORE=$(leftovers)
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	user_run
+	expect_refusal '--network=user: there is no default route here, neither for IPv4 nor for IPv6'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	mkdir "$BATS_TEST_TMPDIR/www"
+	echo from outside >"$BATS_TEST_TMPDIR/www/file"
+	serve b 6000 "$BATS_TEST_TMPDIR/www"
+	args bash -c "ip -6 route show default; $GET" 10.85.1.1 6000 /file
+	user_run
+	expect_status 0
+	expect_out "from outside"
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	for address in 10.85.1.1 fd85:1::1; do
+		args bash -c "$GET" "$address" 6000 /file
+		user_run
+		expect_status 0
+		expect_out "from outside"
+	done
+	BOXES+=(user)
+	args busybox httpd -f -p 80 -h /etc
+	user_run --detach --publish 8080:80
+	expect_status 0
+	# got SIDE ADDRESS
+	got() { [ "$(at "$1" timeout 5 bash -c "$GET" "$2" 8080 /debian_version)" = "$(cat "$FIXTURES/rootfs/etc/debian_version")" ]; }
+	eventually got b 10.85.1.2
+	got b fd85:1::2
+	got a 127.0.0.1
+	got a ::1
+	# One end takes the other along.
+	passt=$(jq .passt.pid "$STATE/user/state.json")
+	alive "$passt"
+	kill -KILL "$(jq .monitor.pid "$STATE/user/state.json")"
+	ended() { ! alive "$passt"; }
+	eventually ended
+	hv delete --force user
+	# One address alone.
+	user_run --detach --publish '[fd85:1::2]:8080:80'
+	expect_status 0
+	eventually got b fd85:1::2
+	! got b 10.85.1.2 || false
+	hv delete --force user
+	# What can't be had is said.
+	serve a 8080 /
+	user_run --publish 8080:80
+	expect_refusal '--network=user: port 8080 \(TCP, IPv[46]\) of this host is taken: publish another one'
+	user_run --publish 10.85.1.2:8080:80
+	expect_refusal '--network=user: passt: .*8080'
+	ip -n "$NS-a" -6 route del default
+	user_run --publish '[::1]:8081:80'
+	expect_refusal '--network=user: ::1/8081:80 is published for IPv6, for which there is no default route here'
+	CONF=$BATS_TEST_TMPDIR/hvrun.json
+	echo '{"passt": "/no/passt"}' >"$CONF"
+	user_run
+	expect_refusal 'needs passt \(Debian: passt\): /no/passt: no such file'
+	nothing_left
+}
+
+@test "--network=user: names, by the caller's resolver of either family" {
+	local resolver
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	settled() { ! at a ip addr show up0 | grep -q tentative; }
+	eventually settled
+	cat >"$BATS_TEST_TMPDIR/resolver.py" <<-'END'
+		# resolver.py ADDRESS: every name has the address 192.0.2.53, and none of IPv6
+		import socket, sys
+		s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+		s.bind((sys.argv[1], 53))
+		print("ready", flush=True)
+		while True:
+		    query, whom = s.recvfrom(512)
+		    end = query.index(b"\0", 12) + 5
+		    found = query[end - 4:end - 2] == b"\0\1"
+		    answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x35" if found else b""
+		    s.sendto(query[:2] + b"\x81\x80\0\1\0" + bytes([found]) + b"\0\0\0\0" + query[12:end] + answer, whom)
+	END
+	args getent ahostsv4 some.name
+	# Each alone: what asks the other one first waits for long.
+	for resolver in 127.0.0.1 ::1; do
+		echo "nameserver $resolver" >"$BATS_TEST_TMPDIR/resolv.conf"
+		at a python3 "$BATS_TEST_TMPDIR/resolver.py" "$resolver" >"$BATS_TEST_TMPDIR/ready" 3>&- &
+		PIDS+=($!)
+		eventually grep -q ready "$BATS_TEST_TMPDIR/ready"
+		RESOLV=$BATS_TEST_TMPDIR/resolv.conf user_run
+		expect_status 0
+		grep -q '^192.0.2.53 ' "$OUT" || fail "$resolver: $(cat "$OUT" "$ERR")"
+		kill -KILL "${PIDS[-1]}"
+		: >"$BATS_TEST_TMPDIR/ready"
+	done
+}
+
+@test "--network=user: published UDP ports, IPv4 and IPv6" {
+	BEFORE=$(leftovers)
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	# Before, passt does without IPv6.
+	settled() { ! at a ip addr show up0 | grep -q tentative; }
+	eventually settled
+	args perl -MSocket -e 'socket(S, AF_INET6, SOCK_DGRAM, 0); bind(S, sockaddr_in6(53, Socket::IN6ADDR_ANY)) or die;
+		send(S, "answer to $text", 0, $from) while defined($from = recv(S, $text, 100, 0))'
+	BOXES+=(user)
+	user_run --detach --publish 5300:53/udp
+	expect_status 0
+	# asked SIDE ADDRESS
+	asked() {
+		[ "$(at "$1" timeout 2 bash -c 'exec 3<>"/dev/udp/$0/5300"; echo question >&3; head -n 1 <&3' "$2")" = 'answer to question' ]
+	}
+	eventually asked b 10.85.1.2
+	eventually asked b fd85:1::2
+	hv delete --force user
+	user_run --detach --publish '[fd85:1::2]:5300:53/udp'
+	expect_status 0
+	eventually asked b fd85:1::2
+	! asked b 10.85.1.2 || false
+	hv delete --force user
+	nothing_left
+}
+
+@test "--network=user: rates" {
+	local start
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	CONF=$BATS_TEST_TMPDIR/hvrun.json
+	echo '{"rxBytesPerSecond": 100000, "txBytesPerSecond": 50000}' >"$CONF"
+	mkdir "$BATS_TEST_TMPDIR/www"
+	head -c 300000 /dev/zero >"$BATS_TEST_TMPDIR/www/in"
+	head -c 150000 /dev/zero >"$BATS_TEST_TMPDIR/www/out"
+	serve b 6000 "$BATS_TEST_TMPDIR/www"
+	bind "$BATS_TEST_TMPDIR/www" /www rbind,ro
+	args bash -c "start=\${EPOCHREALTIME/./}; $GET | wc -c; echo \$(((\${EPOCHREALTIME/./} - start) / 1000))" 10.85.1.1 6000 /in
+	user_run
+	if [ "$HVRUN_ACCEL" = emulation ]; then
+		expect_refusal '--network=user: rxBytesPerSecond and txBytesPerSecond: neither passt nor QEMU keeps to a rate'
+		return
+	fi
+	# Three seconds, but for what may go ahead. More they may be.
+	expect_status 0
+	[ "$(head -n 1 "$OUT")" -eq 300000 ]
+	[ "$(tail -n 1 "$OUT")" -ge 2500 ]
+	BOXES+=(user)
+	args busybox httpd -f -p 80 -h /www
+	user_run --detach --publish 8080:80
+	expect_status 0
+	up() { at b timeout 5 bash -c "$GET" 10.85.1.2 8080 /none; }
+	eventually up
+	start=${EPOCHREALTIME/./}
+	[ "$(at b bash -c "$GET" 10.85.1.2 8080 /out | wc -c)" -eq 150000 ]
+	[ $((${EPOCHREALTIME/./} - start)) -ge 2500000 ]
+}
