@@ -175,16 +175,21 @@ hv() {
 	expect_err 'does not exist'
 }
 
+# hangs KIND: its first hook, alone of all, does, and has a second for it. The others may be slow.
+hangs() {
+	rm -f "$HOOKS"/hang-*
+	touch "$HOOKS/hang-$1"
+	config '.hooks |= with_entries(.value[0] |= del(.timeout)) | .hooks[$kind][0].timeout = 1' --arg kind "$1"
+}
+
 @test "hooks: a timeout is kept, and what hangs is killed" {
 	make_hooks
-	config '.hooks |= with_entries(.value[0].timeout = 1)'
-	touch "$HOOKS/hang-createRuntime"
+	hangs createRuntime
 	create
 	expect_status 1
 	expect_refusal 'error running createRuntime hook #0: hook ran past specified timeout of 1.0s'
 	wait_gone 300 "$(cat "$HOOKS/hung")"
-	rm "$HOOKS/hang-createRuntime"
-	touch "$HOOKS/hang-startContainer"
+	hangs startContainer
 	create
 	expect_status 0
 	try start "$ID"
@@ -192,8 +197,7 @@ hv() {
 	expect_err 'error running startContainer hook #0: .*timeout of 1.0s'
 	try delete --force "$ID"
 	expect_status 0
-	rm "$HOOKS/hang-startContainer"
-	touch "$HOOKS/hang-poststop"
+	hangs poststop
 	create
 	expect_status 0
 	try delete --force "$ID"
