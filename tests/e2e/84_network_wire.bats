@@ -34,7 +34,7 @@ group_program() {
 	veth eth0 1
 	join "$NS-a"
 	box one
-	at b python3 "$BATS_TEST_TMPDIR/group.py" send 10.85.1.1 3>&- &
+	nsenter "--net=/run/netns/$NS-b" python3 "$BATS_TEST_TMPDIR/group.py" send 10.85.1.1 3>&- &
 	PIDS+=($!)
 	[ "$(ex one python3 /group.py receive 10.85.1.2)" = 'to the group' ]
 	kill "${PIDS[0]}"
@@ -71,7 +71,7 @@ group_program() {
 	join "$NS-a"
 	box one
 	pings 10.85.1.2
-	at b python3 "$BATS_TEST_TMPDIR/group.py" send 10.85.1.1 3>&- &
+	nsenter "--net=/run/netns/$NS-b" python3 "$BATS_TEST_TMPDIR/group.py" send 10.85.1.1 3>&- &
 	PIDS+=($!)
 	[ "$(ex one timeout 20 python3 /group.py receive 10.85.1.2)" = 'to the group' ]
 	hv delete --force one
@@ -124,14 +124,14 @@ group_program() {
 	at a sysctl -qw net.ipv6.conf.eth0.accept_ra=2
 	join "$NS-a"
 	box one
-	at b python3 "$BATS_TEST_TMPDIR/router.py" 3>&- &
+	nsenter "--net=/run/netns/$NS-b" python3 "$BATS_TEST_TMPDIR/router.py" 3>&- &
 	PIDS+=($!)
 	inside() { shows one eth0 'inet6 fd86:'; }
 	eventually inside
 	ip -n "$NS-a" addr show dev eth0 | grep -q 'inet6 fd86:'
 	routed() { ex one ip -6 route show default | grep -q 'via fe80:.* dev eth0'; }
 	eventually routed
-	at b python3 "$BATS_TEST_TMPDIR/server.py" 3>&- &
+	nsenter "--net=/run/netns/$NS-b" python3 "$BATS_TEST_TMPDIR/server.py" 3>&- &
 	PIDS+=($!)
 	for kind in packet 68 546; do
 		[ "$(at a python3 "$BATS_TEST_TMPDIR/lease.py" "$kind")" = "$(printf 'listens\nport!')" ] || fail "$kind"

@@ -97,7 +97,7 @@ user_run() {
 	# Each alone: what asks the other one first waits for long.
 	for resolver in 127.0.0.1 ::1; do
 		echo "nameserver $resolver" >"$BATS_TEST_TMPDIR/resolv.conf"
-		at a python3 "$BATS_TEST_TMPDIR/resolver.py" "$resolver" >"$BATS_TEST_TMPDIR/ready" 3>&- &
+		nsenter "--net=/run/netns/$NS-a" python3 "$BATS_TEST_TMPDIR/resolver.py" "$resolver" >"$BATS_TEST_TMPDIR/ready" 3>&- &
 		PIDS+=($!)
 		eventually grep -q ready "$BATS_TEST_TMPDIR/ready"
 		RESOLV=$BATS_TEST_TMPDIR/resolv.conf user_run
