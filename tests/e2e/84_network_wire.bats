@@ -184,8 +184,7 @@ group_program() {
 	veth eth0 1
 	join "$NS-a"
 	# What the guard lets through is made anew when an address comes, and packets may be lost meanwhile.
-	settled() { ! ip -n "$NS-a" addr show dev eth0 | grep -q tentative; }
-	eventually settled
+	eventually settled eth0
 	sleep 0.2
 	allow net.antiSpoof true net.rxBytesPerSecond 1000000 net.txBytesPerSecond 2000000
 	HVC=hvc box one
@@ -242,8 +241,7 @@ group_program() {
 	veth eth0 1
 	at b sysctl -qw net.ipv6.conf.p1.accept_ra=2
 	join "$NS-a"
-	settled() { ! ip -n "$NS-a" addr show dev eth0 | grep -q tentative; }
-	eventually settled
+	eventually settled eth0
 	local=$(ip -n "$NS-a" -j addr show dev eth0 | jq -r '.[0].addr_info[] | select(.scope == "link").local')
 	mac=$(ip -n "$NS-a" -j link show eth0 | jq -r '.[0].address')
 	allow net.antiSpoof true

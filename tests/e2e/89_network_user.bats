@@ -12,6 +12,16 @@ user_run() {
 		--bundle "$BUNDLE" user </dev/null >"$OUT" 2>"$ERR" 3>&- || status=$?
 }
 
+# For a bundle without a network namespace: the caller's network leads outwards, by IPv4 and IPv6.
+uplink() {
+	config '.linux.namespaces |= map(select(.type != "network"))'
+	veth up0 1
+	ip -n "$NS-a" route add default via 10.85.1.1
+	ip -n "$NS-a" -6 route add default via fd85:1::1
+	# Before, passt does without IPv6.
+	eventually settled up0
+}
+
 @test "--network=user: connections out, published ports in; IPv4, IPv6" {
 	BEFORE=$(leftovers)
 	config '.linux.namespaces |= map(select(.type != "network"))'
@@ -74,12 +84,7 @@ user_run() {
 
 @test "--network=user: names, by the caller's resolver of either family" {
 	local resolver
-	config '.linux.namespaces |= map(select(.type != "network"))'
-	veth up0 1
-	ip -n "$NS-a" route add default via 10.85.1.1
-	ip -n "$NS-a" -6 route add default via fd85:1::1
-	settled() { ! at a ip addr show up0 | grep -q tentative; }
-	eventually settled
+	uplink
 	cat >"$BATS_TEST_TMPDIR/resolver.py" <<-'END'
 		# resolver.py ADDRESS: every name has the address 192.0.2.53, and none of IPv6
 		import socket, sys
@@ -110,13 +115,7 @@ user_run() {
 
 @test "--network=user: published UDP ports, IPv4 and IPv6" {
 	BEFORE=$(leftovers)
-	config '.linux.namespaces |= map(select(.type != "network"))'
-	veth up0 1
-	ip -n "$NS-a" route add default via 10.85.1.1
-	ip -n "$NS-a" -6 route add default via fd85:1::1
-	# Before, passt does without IPv6.
-	settled() { ! at a ip addr show up0 | grep -q tentative; }
-	eventually settled
+	uplink
 	args perl -MSocket -e 'socket(S, AF_INET6, SOCK_DGRAM, 0); bind(S, sockaddr_in6(53, Socket::IN6ADDR_ANY)) or die;
 		send(S, "answer to $text", 0, $from) while defined($from = recv(S, $text, 100, 0))'
 	BOXES+=(user)

@@ -55,6 +55,12 @@ veth() {
 	ip -n "$NS-a" link set "$1" up
 }
 
+# An interface of the container's namespace has its link-local address, and nobody else has any of them.
+settled() {
+	ip -n "$NS-a" -6 addr show dev "$1" >"$OUT.addr"
+	grep -q 'scope link' "$OUT.addr" && ! grep -q tentative "$OUT.addr"
+}
+
 # The container joins a namespace.
 join() {
 	config '(.linux.namespaces[] | select(.type == "network")).path = $path' --arg path "/run/netns/$1"
