@@ -23,7 +23,7 @@ HARDEN	:= -fstack-protector-strong -fcf-protection=full -fPIE -fno-strict-aliasi
 ifeq ($(SAN),)
 HARDEN	+= -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 else
-SANFLAGS := -fsanitize=$(SAN) -fno-omit-frame-pointer -g
+SANFLAGS := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -g
 OPT	:= -O1
 endif
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE -DHVRUN_VERSION='"$(VERSION)"'

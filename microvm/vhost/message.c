@@ -220,7 +220,7 @@ int vhost_reader_receive(struct vhost_reader *reader, int sock)
 		}
 		uint8_t *dst = reader->used_bytes < header_bytes
 			? (uint8_t *)&message->header + reader->used_bytes
-			: message->payload.bytes + reader->used_bytes - header_bytes;
+			: (uint8_t *)&message->payload + (reader->used_bytes - header_bytes);
 		ssize_t n = reader_recv(message, sock, dst, whole - reader->used_bytes);
 		if (n == -EAGAIN)
 			return 0;

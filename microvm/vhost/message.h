@@ -91,7 +91,6 @@ union vhost_payload {
 	struct vhost_vring_addr addr;
 	struct vhost_memory memory;
 	struct vhost_config config;
-	uint8_t bytes[sizeof(struct vhost_memory)];
 };
 
 /* The descriptors are the message's: vhost_message_close closes those that nobody stole. */
