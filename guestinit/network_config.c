@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Decoding of `network`; see network_config.h. */
+/* Decoding of `network`, and what is equal in two of them; see network_config.h. */
 #include "guestinit/network_config.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/rtnetlink.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define WEIGHT_MAX 256 /* of a hop: the kernel has a byte for it, from 1 on */
 
 static bool ip_parse(const char *text, struct net_ip *ip)
 {
@@ -29,7 +25,7 @@ static int decode_ip(struct decode *d, const json_t *value, void *out)
 	return 0;
 }
 
-static uint32_t ip_bits(const struct net_ip *ip)
+uint32_t net_ip_bits(const struct net_ip *ip)
 {
 	return ip->family == AF_INET ? 32 : 128;
 }
@@ -47,7 +43,7 @@ static int decode_prefix(struct decode *d, const json_t *value, void *out)
 	if (!slash || slash[1] < '0' || slash[1] > '9' || !ip_parse(ip, &prefix->ip))
 		return decode_fail(d, "must be an address and the bits of its prefix");
 	unsigned long bits = strtoul(slash + 1, &end, 10);
-	if (*end || bits > ip_bits(&prefix->ip))
+	if (*end || bits > net_ip_bits(&prefix->ip))
 		return decode_fail(d, "\"%.64s\" is no length of a prefix", slash + 1);
 	prefix->bits = (uint8_t)bits;
 	return 0;
@@ -246,213 +242,6 @@ static const struct decode_field network_fields[] = {
 	FIELD_END,
 };
 
-#define fail_at(d, key, ...) (decode_enter(d, ".%s", key), decode_fail(d, __VA_ARGS__))
-
-/* As the kernel has it, and without "%", of which it would make a number. */
-static bool is_link_name(const char *name)
-{
-	return name[0] && strlen(name) < IF_NAMESIZE && strcmp(name, ".") != 0 &&
-		strcmp(name, "..") != 0 && !strpbrk(name, "/:% \t\n\v\f\r");
-}
-
-static int check_address(struct decode *d, const struct net_address *a)
-{
-	if (a->prefix_bits > ip_bits(&a->ip))
-		return fail_at(d, "prefix", "%u is out of range", a->prefix_bits);
-	if (a->scope > UINT8_MAX)
-		return fail_at(d, "scope", "%u is out of range", a->scope);
-	if (a->peer.family && a->peer.family != a->ip.family)
-		return fail_at(d, "peer", "is of another family");
-	if (a->ip.family != AF_INET && (a->broadcast.family || a->label))
-		return fail_at(d, a->label ? "label" : "broadcast", "only with IPv4");
-	if (a->broadcast.family == AF_INET6)
-		return fail_at(d, "broadcast", "is of another family");
-	if (a->label && (!a->label[0] || strlen(a->label) >= IF_NAMESIZE))
-		return fail_at(d, "label", "must have 1 to %d characters", IF_NAMESIZE - 1);
-	return 0;
-}
-
-/* *n are those of all lists so far. */
-static int check_addresses(
-	struct decode *d, const char *key, const struct net_addresses *addresses, size_t *n)
-{
-	*n += addresses->n;
-	if (*n > NETWORK_ADDRESSES_MAX)
-		return fail_at(d, key, "there are more than %d in all", NETWORK_ADDRESSES_MAX);
-	for (size_t i = 0; i < addresses->n; i++) {
-		size_t old = decode_enter(d, ".%s[%zu]", key, i);
-		int ret = check_address(d, &addresses->v[i]);
-		if (ret < 0)
-			return ret;
-		decode_leave(d, old);
-	}
-	return 0;
-}
-
-static int check_interface(
-	struct decode *d, const struct network_config *config, size_t i, size_t *n_addresses)
-{
-	struct net_interface *interface = &config->interfaces.v[i];
-
-	if (!is_link_name(interface->name) || strcmp(interface->name, "lo") == 0)
-		return fail_at(d, "name", "\"%.64s\" can't be an interface's", interface->name);
-	if (interface->mtu &&
-		(interface->mtu < NETWORK_MTU_MIN || interface->mtu > NETWORK_MTU_MAX))
-		return fail_at(d, "mtu", "%u is out of range", interface->mtu);
-	for (size_t k = 0; k < i; k++) {
-		const struct net_interface *other = &config->interfaces.v[k];
-		if (net_mac_equal(&other->device, &interface->device))
-			return fail_at(d, "device", "is that of interfaces[%zu]", k);
-		if (strcmp(other->name, interface->name) == 0)
-			return fail_at(d, "name", "is that of interfaces[%zu]", k);
-	}
-	if (!interface->has_mac)
-		interface->mac = interface->device;
-	return check_addresses(d, "addresses", &interface->addresses, n_addresses);
-}
-
-static int find_interface(
-	struct decode *d, const struct network_config *config, const char *name, int *out)
-{
-	for (size_t i = 0; i < config->interfaces.n; i++) {
-		if (strcmp(config->interfaces.v[i].name, name) == 0) {
-			*out = (int)i;
-			return 0;
-		}
-	}
-	*out = NETWORK_LOOPBACK;
-	return strcmp(name, "lo") == 0
-		? 0
-		: fail_at(d, "interface", "none of the interfaces is \"%.64s\"", name);
-}
-
-/* Routes that lead nowhere lead through no interface. */
-static bool route_is_dead_end(const struct net_route *r)
-{
-	return r->type == RTN_BLACKHOLE || r->type == RTN_UNREACHABLE || r->type == RTN_PROHIBIT ||
-		r->type == RTN_THROW;
-}
-
-static int check_route_numbers(struct decode *d, struct net_route *r)
-{
-	r->table = r->table ? r->table : RT_TABLE_MAIN;
-	r->type = r->type ? r->type : RTN_UNICAST;
-	r->protocol = r->protocol ? r->protocol : RTPROT_BOOT;
-	if (r->table == RT_TABLE_LOCAL)
-		return fail_at(d, "table", "that of local addresses is the kernel's");
-	if (r->type > RTN_THROW)
-		return fail_at(d, "type", "%u is out of range", r->type);
-	if (r->protocol > UINT8_MAX)
-		return fail_at(d, "protocol", "%u is out of range", r->protocol);
-	if (r->scope > UINT8_MAX)
-		return fail_at(d, "scope", "%u is out of range", r->scope);
-	return 0;
-}
-
-/* An IPv4 route may have a gateway with an IPv6 address (RFC 5549), but not the reverse. */
-static int check_gateway(struct decode *d, const struct net_ip *gateway, uint8_t family)
-{
-	return gateway->family == AF_INET && family == AF_INET6
-		? fail_at(d, "gateway", "is of another family")
-		: 0;
-}
-
-static int check_hop(
-	struct decode *d, const struct network_config *config, struct net_hop *hop, uint8_t family)
-{
-	hop->weight = hop->weight ? hop->weight : 1;
-	if (hop->weight > WEIGHT_MAX)
-		return fail_at(d, "weight", "%u is out of range", hop->weight);
-	int ret = check_gateway(d, &hop->gateway, family);
-	return ret < 0 ? ret : find_interface(d, config, hop->interface_name, &hop->interface);
-}
-
-static int check_hops(struct decode *d, const struct network_config *config, struct net_route *r)
-{
-	if (r->gateway.family || r->interface_name || r->onlink)
-		return fail_at(d, "nexthops", "beside a way of the route itself");
-	for (size_t i = 0; i < r->hops.n; i++) {
-		size_t old = decode_enter(d, ".nexthops[%zu]", i);
-		int ret = check_hop(d, config, &r->hops.v[i], r->destination.ip.family);
-		if (ret < 0)
-			return ret;
-		decode_leave(d, old);
-	}
-	return 0;
-}
-
-static int check_route(struct decode *d, const struct network_config *config, struct net_route *r)
-{
-	uint8_t family = r->destination.ip.family;
-	int ret = check_route_numbers(d, r);
-
-	if (ret < 0)
-		return ret;
-	if (r->family && r->family != (family == AF_INET ? 4 : 6))
-		return fail_at(d, "family", "is not that of the destination");
-	ret = check_gateway(d, &r->gateway, family);
-	if (ret < 0)
-		return ret;
-	if (r->source.family && r->source.family != family)
-		return fail_at(d, "source", "is of another family");
-	r->interface = NETWORK_NO_INTERFACE;
-	if (route_is_dead_end(r))
-		return r->gateway.family ? fail_at(d, "gateway", "there is none to such a type")
-			: r->hops.n	 ? fail_at(d, "nexthops", "there are none to such a type")
-					 : 0;
-	if (r->hops.n)
-		return check_hops(d, config, r);
-	if (!r->interface_name)
-		return fail_at(d, "interface", "is missing");
-	return find_interface(d, config, r->interface_name, &r->interface);
-}
-
-static int check_rule(struct decode *d, const struct net_rule *r)
-{
-	uint8_t family = r->family == 4 ? AF_INET : AF_INET6;
-
-	if (r->family != 4 && r->family != 6)
-		return fail_at(d, "family", "%u is out of range", r->family);
-	if (!r->table || r->table == RT_TABLE_LOCAL)
-		return fail_at(d, "table", "%u can't be a rule's", r->table);
-	if (r->from.ip.family && r->from.ip.family != family)
-		return fail_at(d, "from", "is of another family");
-	if (r->to.ip.family && r->to.ip.family != family)
-		return fail_at(d, "to", "is of another family");
-	return 0;
-}
-
-static int check_network(struct decode *d, const struct network_config *config)
-{
-	size_t n_addresses = 0;
-	int ret = 0;
-
-	for (size_t i = 0; i < config->interfaces.n && ret == 0; i++) {
-		size_t old = decode_enter(d, ".interfaces[%zu]", i);
-		ret = check_interface(d, config, i, &n_addresses);
-		decode_leave(d, old);
-	}
-	if (ret == 0)
-		ret = check_addresses(d, "loopback", &config->loopback, &n_addresses);
-	for (size_t i = 0; i < config->routes.n && ret == 0; i++) {
-		size_t old = decode_enter(d, ".routes[%zu]", i);
-		ret = check_route(d, config, &config->routes.v[i]);
-		decode_leave(d, old);
-	}
-	for (size_t i = 0; i < config->neighbours.n && ret == 0; i++) {
-		struct net_neighbour *n = &config->neighbours.v[i];
-		size_t old = decode_enter(d, ".neighbours[%zu]", i);
-		ret = find_interface(d, config, n->interface_name, &n->interface);
-		decode_leave(d, old);
-	}
-	for (size_t i = 0; i < config->rules.n && ret == 0; i++) {
-		size_t old = decode_enter(d, ".rules[%zu]", i);
-		ret = check_rule(d, &config->rules.v[i]);
-		decode_leave(d, old);
-	}
-	return ret;
-}
-
 struct network_config *network_config_decode(const json_t *network, struct err *e)
 {
 	struct network_config *config = calloc(1, sizeof(*config));
@@ -467,7 +256,7 @@ struct network_config *network_config_decode(const json_t *network, struct err *
 		.arena = &config->arena, .e = e, .warnings = &warnings, .path = "network"};
 	int ret = decode_object(&d, network, network_fields, config);
 	if (ret == 0)
-		ret = check_network(&d, config);
+		ret = network_config_check(&d, config);
 	if (ret < 0) {
 		network_config_free(config);
 		return NULL;
@@ -519,7 +308,7 @@ bool net_mac_equal(const struct net_mac *a, const struct net_mac *b)
 static bool ip_equal(const struct net_ip *a, const struct net_ip *b)
 {
 	return a->family == b->family &&
-		(!a->family || memcmp(a->bytes, b->bytes, ip_bits(a) / 8) == 0);
+		(!a->family || memcmp(a->bytes, b->bytes, net_ip_bits(a) / 8) == 0);
 }
 
 static bool text_equal(const char *a, const char *b)

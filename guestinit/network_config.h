@@ -120,6 +120,12 @@ struct network_config {
 struct network_config *network_config_decode(const json_t *network, struct err *e) must_check;
 void network_config_free(struct network_config *config);
 
+/*
+ * Part of network_config_decode: the entries' values, and what they say of each other. Finds the
+ * interfaces that they name and puts in what is left out. 0 or -errno with the error filled.
+ */
+int network_config_check(struct decode *d, const struct network_config *config) must_check;
+
 /* Whether it says anything of IPv6. */
 bool network_config_has_ipv6(const struct network_config *config);
 
@@ -131,5 +137,8 @@ bool net_neighbour_equal(const struct network_config *a_config, const struct net
 	const struct network_config *b_config, const struct net_neighbour *b);
 bool net_rule_equal(const struct net_rule *a, const struct net_rule *b);
 bool net_mac_equal(const struct net_mac *a, const struct net_mac *b);
+
+/* The length of an address of its family. */
+uint32_t net_ip_bits(const struct net_ip *ip);
 
 #endif
