@@ -108,6 +108,11 @@ const struct rtattr *netlink_attr(
 	return attr_find((const char *)message + head, message->nlmsg_len - head, type, min_bytes);
 }
 
+const struct rtattr *netlink_attr_in(const struct rtattr *outer, uint16_t type, size_t min_bytes)
+{
+	return outer ? attr_find(RTA_DATA(outer), RTA_PAYLOAD(outer), type, min_bytes) : NULL;
+}
+
 /* The end of an answer; 0 or what the kernel refused with. */
 static int talk_end(struct netlink *nl, const struct nlmsghdr *message)
 {

@@ -56,4 +56,8 @@ int netlink_talk(
 const struct rtattr *netlink_attr(const struct nlmsghdr *message, size_t fixed_bytes, uint16_t type,
 	size_t min_bytes) must_check;
 
+/* The same of an attribute that holds others; of NULL there is none. */
+const struct rtattr *netlink_attr_in(
+	const struct rtattr *outer, uint16_t type, size_t min_bytes) must_check;
+
 #endif

@@ -187,7 +187,9 @@ static void pass_run(struct guest *guest, struct network_pass *p)
 			"network: the guest's kernel has no IPv6: what is of IPv6 is left out");
 	pass_match(p);
 	pass_links_remove(p);
+	pass_vrfs_remove(p);
 	pass_links_rename(p);
+	pass_vrfs_add(p);
 	pass_items_remove(p);
 	pass_links_set(p);
 	pass_items_add(p);
@@ -246,6 +248,7 @@ int guest_network_apply(struct guest *guest, struct network_config *wanted, stru
 	network_config_free(network->wanted);
 	network->wanted = wanted;
 	memcpy(network->index, p.index, sizeof(p.index));
+	memcpy(network->vrf_index, p.vrf_index, sizeof(p.vrf_index));
 	network->incomplete = p.n_failures > 0;
 	return p.n_failures ? -e->code : 0;
 }

@@ -23,6 +23,7 @@ struct guest;
 struct network {
 	struct network_config *wanted;	   /* NULL before the first time */
 	int index[NETWORK_INTERFACES_MAX]; /* of wanted's interfaces; 0 where there is no device */
+	int vrf_index[NETWORK_VRFS_MAX];   /* the same of wanted's VRFs, all of which we made */
 	bool incomplete;		   /* some of it failed: the next time tries all again */
 	int ns_fd;			   /* -1: the VM's first */
 	struct network_device devices[NETWORK_DEVICES_MAX];

@@ -50,12 +50,52 @@ static int check_addresses(
 	return 0;
 }
 
+static bool is_name_to_give(const char *name)
+{
+	return is_link_name(name) && strcmp(name, "lo") != 0;
+}
+
+static int check_vrf(
+	struct decode *d, const struct network_config *config, size_t i, size_t *n_addresses)
+{
+	const struct net_vrf *vrf = &config->vrfs.v[i];
+
+	if (!is_name_to_give(vrf->name))
+		return fail_at(d, "name", "\"%.64s\" can't be a VRF's", vrf->name);
+	if (!vrf->table || vrf->table == RT_TABLE_LOCAL)
+		return fail_at(d, "table", "%u can't be a VRF's", vrf->table);
+	for (size_t k = 0; k < i; k++) {
+		if (strcmp(config->vrfs.v[k].name, vrf->name) == 0)
+			return fail_at(d, "name", "is that of vrfs[%zu]", k);
+		if (config->vrfs.v[k].table == vrf->table)
+			return fail_at(d, "table", "is that of vrfs[%zu]", k);
+	}
+	return check_addresses(d, "addresses", &vrf->addresses, n_addresses);
+}
+
+/* Which VRF the interface is in. Their names and the interfaces' are of one kind. */
+static int find_vrf(
+	struct decode *d, const struct network_config *config, struct net_interface *interface)
+{
+	interface->vrf = NETWORK_NO_VRF;
+	for (size_t k = 0; k < config->vrfs.n; k++) {
+		const char *name = config->vrfs.v[k].name;
+		if (strcmp(name, interface->name) == 0)
+			return fail_at(d, "name", "is that of vrfs[%zu]", k);
+		if (interface->vrf_name && strcmp(name, interface->vrf_name) == 0)
+			interface->vrf = (int)k;
+	}
+	return interface->vrf_name && interface->vrf == NETWORK_NO_VRF
+		? fail_at(d, "vrf", "none of the VRFs is \"%.64s\"", interface->vrf_name)
+		: 0;
+}
+
 static int check_interface(
 	struct decode *d, const struct network_config *config, size_t i, size_t *n_addresses)
 {
 	struct net_interface *interface = &config->interfaces.v[i];
 
-	if (!is_link_name(interface->name) || strcmp(interface->name, "lo") == 0)
+	if (!is_name_to_give(interface->name))
 		return fail_at(d, "name", "\"%.64s\" can't be an interface's", interface->name);
 	if (interface->mtu &&
 		(interface->mtu < NETWORK_MTU_MIN || interface->mtu > NETWORK_MTU_MAX))
@@ -69,6 +109,9 @@ static int check_interface(
 	}
 	if (!interface->has_mac)
 		interface->mac = interface->device;
+	int ret = find_vrf(d, config, interface);
+	if (ret < 0)
+		return ret;
 	return check_addresses(d, "addresses", &interface->addresses, n_addresses);
 }
 
@@ -188,6 +231,11 @@ int network_config_check(struct decode *d, const struct network_config *config)
 	size_t n_addresses = 0;
 	int ret = 0;
 
+	for (size_t i = 0; i < config->vrfs.n && ret == 0; i++) {
+		size_t old = decode_enter(d, ".vrfs[%zu]", i);
+		ret = check_vrf(d, config, i, &n_addresses);
+		decode_leave(d, old);
+	}
 	for (size_t i = 0; i < config->interfaces.n && ret == 0; i++) {
 		size_t old = decode_enter(d, ".interfaces[%zu]", i);
 		ret = check_interface(d, config, i, &n_addresses);

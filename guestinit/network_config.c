@@ -142,6 +142,7 @@ static const struct decode_field interface_fields[] = {
 	FIELD("mtu", DECODE_U32, INTERFACE(mtu)),
 	FIELD("up", DECODE_CUSTOM, INTERFACE(down), .custom = decode_up),
 	FIELD("noarp", DECODE_BOOL, INTERFACE(noarp)),
+	FIELD("vrf", DECODE_STRING, INTERFACE(vrf_name)),
 	FIELD("addresses", DECODE_CUSTOM, INTERFACE(addresses), .custom = decode_addresses),
 	FIELD_END,
 };
@@ -150,6 +151,20 @@ static int decode_interfaces(struct decode *d, const json_t *value, void *out)
 {
 	return decode_bounded(d, value, NETWORK_INTERFACES_MAX, interface_fields,
 		sizeof(struct net_interface), out);
+}
+
+#define VRF(member) offsetof(struct net_vrf, member)
+
+static const struct decode_field vrf_fields[] = {
+	FIELD("name", DECODE_STRING, VRF(name), .required = true),
+	FIELD("table", DECODE_U32, VRF(table), .required = true),
+	FIELD("addresses", DECODE_CUSTOM, VRF(addresses), .custom = decode_addresses),
+	FIELD_END,
+};
+
+static int decode_vrfs(struct decode *d, const json_t *value, void *out)
+{
+	return decode_bounded(d, value, NETWORK_VRFS_MAX, vrf_fields, sizeof(struct net_vrf), out);
 }
 
 #define HOP(member) offsetof(struct net_hop, member)
@@ -229,6 +244,7 @@ static int decode_rules(struct decode *d, const json_t *value, void *out)
 }
 
 static const struct decode_field network_fields[] = {
+	FIELD("vrfs", DECODE_CUSTOM, offsetof(struct network_config, vrfs), .custom = decode_vrfs),
 	FIELD("interfaces", DECODE_CUSTOM, offsetof(struct network_config, interfaces),
 		.custom = decode_interfaces),
 	FIELD("loopback", DECODE_CUSTOM, offsetof(struct network_config, loopback),
@@ -285,6 +301,9 @@ bool network_config_has_ipv6(const struct network_config *config)
 {
 	if (addresses_have_ipv6(&config->loopback))
 		return true;
+	for (size_t i = 0; i < config->vrfs.n; i++)
+		if (addresses_have_ipv6(&config->vrfs.v[i].addresses))
+			return true;
 	for (size_t i = 0; i < config->interfaces.n; i++)
 		if (addresses_have_ipv6(&config->interfaces.v[i].addresses))
 			return true;

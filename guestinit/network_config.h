@@ -17,7 +17,8 @@
 #include "guestinit/decode.h"
 
 #define NETWORK_INTERFACES_MAX 8
-#define NETWORK_ADDRESSES_MAX  256 /* of all interfaces together */
+#define NETWORK_VRFS_MAX       8
+#define NETWORK_ADDRESSES_MAX  256 /* of all interfaces and VRFs together */
 #define NETWORK_ROUTES_MAX     4096
 #define NETWORK_HOPS_MAX       32 /* of one route */
 #define NETWORK_NEIGHBOURS_MAX 1024
@@ -28,6 +29,8 @@
 /* What a route goes through, where that is none of `interfaces`. */
 #define NETWORK_NO_INTERFACE (-1)
 #define NETWORK_LOOPBACK     (-2)
+
+#define NETWORK_NO_VRF (-1)
 
 #define NETWORK_MAC_BYTES 6
 
@@ -65,6 +68,15 @@ struct net_interface {
 	const char *name;
 	uint32_t mtu;	  /* 0: leave it */
 	bool down, noarp; /* the latter: IFF_NOARP */
+	const char *vrf_name;
+	int vrf; /* in `vrfs`, or NETWORK_NO_VRF */
+	struct net_addresses addresses;
+};
+
+/* A device of the kernel's whose interfaces look into a table of their own. */
+struct net_vrf {
+	const char *name;
+	uint32_t table;
 	struct net_addresses addresses;
 };
 
@@ -109,6 +121,7 @@ struct net_rule {
 struct network_config {
 	json_t *json;
 	struct arena arena;
+	DECLARE_LIST(net_vrf) vrfs;
 	DECLARE_LIST(net_interface) interfaces;
 	struct net_addresses loopback; /* beside those that it has of itself */
 	DECLARE_LIST(net_route) routes;

@@ -33,6 +33,8 @@ static void link_take_away(struct network_pass *p, const char *name, int index)
 	int ret = link_set_up(&p->nl, index, false);
 
 	if (ret == 0)
+		ret = link_set_master(&p->nl, index, 0);
+	if (ret == 0)
 		ret = link_flush(&p->nl, index);
 	if (ret == 0)
 		ret = link_go_home(p, index);
@@ -78,8 +80,7 @@ static int link_call(struct network_pass *p, size_t i, const char *name)
 	return ret < 0 ? ret : link_rename(&p->nl, p->index[i], name);
 }
 
-/* One of the VM's own devices makes room when it is a spare one or gets another name as well. */
-static int link_make_room(struct network_pass *p, int holder)
+int pass_make_room(struct network_pass *p, int holder)
 {
 	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
 		if (p->index[i] == holder)
@@ -102,7 +103,7 @@ void pass_links_rename(struct network_pass *p)
 		int holder = link_find(&p->nl, pass_name(p, i));
 		int ret = holder == -ENODEV ? 0 : holder;
 		if (holder > 0)
-			ret = holder == p->index[i] ? 0 : link_make_room(p, holder);
+			ret = holder == p->index[i] ? 0 : pass_make_room(p, holder);
 		if (ret < 0)
 			pass_fail(p, pass_name(p, i), ret, "can't have the name");
 	}
@@ -159,6 +160,43 @@ static int link_before(struct network_pass *p, size_t i, struct link_info *info)
 	return 0;
 }
 
+static bool is_vrf_of_ours(const struct network_pass *p, int index)
+{
+	for (size_t v = 0; v < p->wanted->vrfs.n; v++)
+		if (p->vrf_index[v] && p->vrf_index[v] == index)
+			return true;
+	return false;
+}
+
+/* Whether it has, or is to be without, the VRF that it had. */
+static bool link_keeps_vrf(const struct network_pass *p, size_t i, const struct link_info *before)
+{
+	int vrf = p->wanted->interfaces.v[i].vrf;
+
+	/* A bridge that the container has put it under is none of the host's business. */
+	if (!link_is_known(p, i))
+		return vrf == NETWORK_NO_VRF && !is_vrf_of_ours(p, before->master);
+	int old = p->old->interfaces.v[p->before[i]].vrf;
+	return vrf == NETWORK_NO_VRF ? old == NETWORK_NO_VRF
+				     : old != NETWORK_NO_VRF && p->vrf_before[vrf] == old;
+}
+
+/* While it is up, the kernel takes it down and up again. */
+static void link_change_vrf(struct network_pass *p, size_t i)
+{
+	const struct net_interface *interface = &p->wanted->interfaces.v[i];
+	int master = interface->vrf == NETWORK_NO_VRF ? 0 : p->vrf_index[interface->vrf];
+	int ret = interface->vrf != NETWORK_NO_VRF && !master
+		? -ENODEV
+		: link_set_master(&p->nl, p->index[i], master);
+
+	p->renew[i] = true;
+	if (ret < 0 && interface->vrf == NETWORK_NO_VRF)
+		pass_fail(p, interface->name, ret, "can't leave its VRF");
+	else if (ret < 0)
+		pass_fail(p, interface->name, ret, "can't be in the VRF %s", interface->vrf_name);
+}
+
 /* The kernel forgets all neighbours, permanent ones as well. */
 static void link_change_noarp(struct network_pass *p, size_t i)
 {
@@ -208,6 +246,8 @@ static void link_set(struct network_pass *p, size_t i)
 			pass_fail(
 				p, interface->name, ret, "can't have an MTU of %u", interface->mtu);
 	}
+	if (!link_keeps_vrf(p, i, &before))
+		link_change_vrf(p, i);
 	if (interface->noarp != !!(before.flags & IFF_NOARP))
 		link_change_noarp(p, i);
 	if (!link_is_known(p, i)) {

@@ -19,23 +19,32 @@ static bool pass_knows(const struct network_pass *p, const struct net_ip *ip)
 	return ip->family != AF_INET6 || p->ipv6;
 }
 
-/* A sysctl, the configuration's or the container's, may have cut an interface off from IPv6. */
-static bool interface_knows(struct network_pass *p, int interface, const struct net_ip *ip)
+/*
+ * A sysctl, the configuration's or the container's, may have cut a device off from IPv6. *known has
+ * what was found: 1 yes, -1 no, 0 not looked up.
+ */
+static bool device_knows(
+	struct network_pass *p, const char *name, int8_t *known, const struct net_ip *ip)
 {
-	bool loopback = interface == NETWORK_LOOPBACK;
-	int8_t *known = loopback ? &p->ipv6_of_loopback : &p->ipv6_of[interface];
 	char path[128], text[8];
 
 	if (ip->family != AF_INET6)
 		return true;
 	if (*known)
 		return *known > 0;
-	snprintf(path, sizeof(path), "sys/net/ipv6/conf/%s/disable_ipv6",
-		loopback ? LOOPBACK_NAME : p->wanted->interfaces.v[interface].name);
+	snprintf(path, sizeof(path), "sys/net/ipv6/conf/%s/disable_ipv6", name);
 	bool has = p->ipv6 &&
 		(sysfile_read(p->proc_fd, path, text, sizeof(text)) <= 0 || text[0] == '0');
 	*known = has ? 1 : -1;
 	return has;
+}
+
+static bool interface_knows(struct network_pass *p, int interface, const struct net_ip *ip)
+{
+	return interface == NETWORK_LOOPBACK
+		? device_knows(p, LOOPBACK_NAME, &p->ipv6_of_loopback, ip)
+		: device_knows(
+			  p, p->wanted->interfaces.v[interface].name, &p->ipv6_of[interface], ip);
 }
 
 static const char *ip_text(const struct net_ip *ip, char *text)
@@ -50,12 +59,13 @@ static bool is_gone(int ret)
 		ret == -ENETDOWN;
 }
 
-/* Where addresses are: an interface that there is, or the loopback interface. */
+/* Where addresses are: an interface that there is, the loopback interface, or a VRF. */
 struct place {
 	const char *name;
-	int interface, index;			  /* the former in wanted's, or NETWORK_LOOPBACK */
+	int interface, index;			  /* the former in wanted's, or NETWORK_… */
 	const struct net_addresses *old, *wanted; /* the former may be NULL */
 	bool *renew;
+	int8_t *ipv6; /* as device_knows has it */
 };
 
 static struct place place_of(struct network_pass *p, size_t i)
@@ -69,6 +79,7 @@ static struct place place_of(struct network_pass *p, size_t i)
 		.old = p->before[i] < 0 ? NULL : &p->old->interfaces.v[p->before[i]].addresses,
 		.wanted = &interface->addresses,
 		.renew = &p->renew[i],
+		.ipv6 = &p->ipv6_of[i],
 	};
 }
 
@@ -81,6 +92,22 @@ static struct place place_of_loopback(struct network_pass *p)
 		.old = p->old ? &p->old->loopback : NULL,
 		.wanted = &p->wanted->loopback,
 		.renew = &p->renew_loopback,
+		.ipv6 = &p->ipv6_of_loopback,
+	};
+}
+
+static struct place place_of_vrf(struct network_pass *p, size_t v)
+{
+	const struct net_vrf *vrf = &p->wanted->vrfs.v[v];
+
+	return (struct place){
+		.name = vrf->name,
+		.interface = NETWORK_NO_INTERFACE,
+		.index = p->vrf_index[v],
+		.old = p->vrf_before[v] < 0 ? NULL : &p->old->vrfs.v[p->vrf_before[v]].addresses,
+		.wanted = &vrf->addresses,
+		.renew = &p->renew_vrf[v],
+		.ipv6 = &p->ipv6_of_vrf[v],
 	};
 }
 
@@ -251,6 +278,18 @@ static void add_rules(struct network_pass *p)
 	}
 }
 
+/* Routes of its interfaces may name a VRF's address. */
+static void remove_vrf_addresses(struct network_pass *p, size_t v)
+{
+	struct place place = place_of_vrf(p, v);
+
+	if (!place.index)
+		return;
+	remove_addresses(p, &place);
+	for (size_t i = 0; i < p->wanted->interfaces.n; i++)
+		p->renew[i] |= p->renew_vrf[v] && p->wanted->interfaces.v[i].vrf == (int)v;
+}
+
 void pass_items_remove(struct network_pass *p)
 {
 	if (!p->old)
@@ -260,6 +299,8 @@ void pass_items_remove(struct network_pass *p)
 	remove_neighbours(p);
 	struct place place = place_of_loopback(p);
 	remove_addresses(p, &place);
+	for (size_t v = 0; v < p->wanted->vrfs.n; v++)
+		remove_vrf_addresses(p, v);
 	for (size_t i = 0; i < p->wanted->interfaces.n; i++) {
 		place = place_of(p, i);
 		if (place.index)
@@ -273,15 +314,17 @@ static void mask(struct net_ip *ip, uint32_t bits)
 		ip->bytes[i] &= (uint8_t)(i == bits / 8 ? 0xff00 >> bits % 8 : 0);
 }
 
-/* The route to an address's network as the kernel makes it. */
-static struct net_route prefix_route(const struct net_address *a, int interface)
+/* The route to the network of an interface's address as the kernel makes it: in its VRF's table. */
+static struct net_route prefix_route(
+	const struct network_config *config, const struct net_address *a, int interface)
 {
 	bool four = a->ip.family == AF_INET;
+	int vrf = interface < 0 ? NETWORK_NO_VRF : config->interfaces.v[interface].vrf;
 	struct net_route r = {
 		.destination = {.ip = four && a->peer.family ? a->peer : a->ip,
 			.bits = (uint8_t)a->prefix_bits},
 		.interface = interface,
-		.table = RT_TABLE_MAIN,
+		.table = vrf == NETWORK_NO_VRF ? RT_TABLE_MAIN : config->vrfs.v[vrf].table,
 		.metric = four ? 0 : 256, /* IP6_RT_PRIO_ADDRCONF */
 		.scope = four ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
 		.type = RTN_UNICAST,
@@ -296,11 +339,11 @@ static struct net_route prefix_route(const struct net_address *a, int interface)
  * Whether the host has that route, too: it may have been deleted or be another one (CNI's ptp has
  * it go through a gateway), and would stand before those that the host has. Of several addresses
  * in a network, it has the first as its source. While the interface is down, nobody can tell; the
- * loopback interface's is in the table of local addresses.
+ * loopback interface's is in the table of local addresses, and a VRF's own the host does not send.
  */
 static bool wants_prefix_route(const struct network_pass *p, struct net_route prefix)
 {
-	if (prefix.interface == NETWORK_LOOPBACK || p->wanted->interfaces.v[prefix.interface].down)
+	if (prefix.interface < 0 || p->wanted->interfaces.v[prefix.interface].down)
 		return true;
 	for (size_t i = 0; i < p->wanted->routes.n; i++) {
 		const struct net_route *r = &p->wanted->routes.v[i];
@@ -314,7 +357,7 @@ static bool wants_prefix_route(const struct network_pass *p, struct net_route pr
 static int add_address(
 	struct network_pass *p, const struct place *place, const struct net_address *a)
 {
-	const struct net_route prefix = prefix_route(a, place->interface);
+	const struct net_route prefix = prefix_route(p->wanted, a, place->interface);
 	bool wanted = wants_prefix_route(p, prefix);
 	int ret = link_address(&p->nl, RTM_NEWADDR, place->index, a, wanted);
 
@@ -332,7 +375,7 @@ static void add_addresses(struct network_pass *p, const struct place *place)
 	for (size_t k = 0; k < place->wanted->n; k++) {
 		const struct net_address *a = &place->wanted->v[k];
 		if ((!*place->renew && place->old && has_address(place->old, a)) ||
-			!interface_knows(p, place->interface, &a->ip))
+			!device_knows(p, place->name, place->ipv6, &a->ip))
 			continue;
 		int ret = add_address(p, place, a);
 		if (ret < 0)
@@ -510,6 +553,11 @@ void pass_items_add(struct network_pass *p)
 	struct place place = place_of_loopback(p);
 
 	add_addresses(p, &place);
+	for (size_t v = 0; v < p->wanted->vrfs.n; v++) {
+		place = place_of_vrf(p, v);
+		if (place.index)
+			add_addresses(p, &place);
+	}
 	for (size_t i = 0; i < p->wanted->interfaces.n; i++) {
 		place = place_of(p, i);
 		if (place.index)

@@ -14,6 +14,8 @@
 #define LINK_FLUSH_MAX	  256 /* addresses removed at a time */
 #define LINK_FLUSH_ROUNDS 64
 
+#define VRF_KIND "vrf"
+
 static const struct ifinfomsg *link_header(const struct nlmsghdr *message)
 {
 	if (message->nlmsg_type != RTM_NEWLINK ||
@@ -67,6 +69,23 @@ int link_list(struct netlink *nl, struct network_device *devices, size_t *n)
 	return ret;
 }
 
+static uint32_t link_vrf_table(const struct nlmsghdr *message)
+{
+	const struct rtattr *info =
+		netlink_attr(message, sizeof(struct ifinfomsg), IFLA_LINKINFO, 0);
+	const struct rtattr *kind = netlink_attr_in(info, IFLA_INFO_KIND, sizeof(VRF_KIND));
+	uint32_t table;
+
+	if (!kind || memcmp(RTA_DATA(kind), VRF_KIND, sizeof(VRF_KIND)) != 0)
+		return 0;
+	const struct rtattr *attr = netlink_attr_in(
+		netlink_attr_in(info, IFLA_INFO_DATA, 0), IFLA_VRF_TABLE, sizeof(table));
+	if (!attr)
+		return 0;
+	memcpy(&table, RTA_DATA(attr), sizeof(table));
+	return table;
+}
+
 static int fill_info(const struct nlmsghdr *message, void *arg)
 {
 	const struct ifinfomsg *header = link_header(message);
@@ -84,6 +103,11 @@ static int fill_info(const struct nlmsghdr *message, void *arg)
 		netlink_attr(message, sizeof(*header), IFLA_MTU, sizeof(info->mtu));
 	if (mtu)
 		memcpy(&info->mtu, RTA_DATA(mtu), sizeof(info->mtu));
+	const struct rtattr *master =
+		netlink_attr(message, sizeof(*header), IFLA_MASTER, sizeof(info->master));
+	if (master)
+		memcpy(&info->master, RTA_DATA(master), sizeof(info->master));
+	info->vrf_table = link_vrf_table(message);
 	/* The numbers at its end are younger than some kernels. */
 	const struct rtattr *stats = netlink_attr(message, sizeof(*header), IFLA_STATS64, 1);
 	if (stats) {
@@ -178,6 +202,24 @@ int link_set_mtu(struct netlink *nl, int index, uint32_t mtu)
 
 	link_begin(&r, index);
 	netlink_put_u32(&r, IFLA_MTU, mtu);
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_set_master(struct netlink *nl, int index, int master)
+{
+	struct netlink_request r;
+
+	link_begin(&r, index);
+	netlink_put_u32(&r, IFLA_MASTER, (uint32_t)master);
+	return netlink_talk(nl, &r, NULL, NULL);
+}
+
+int link_delete(struct netlink *nl, int index)
+{
+	const struct ifinfomsg which = {.ifi_family = AF_UNSPEC, .ifi_index = index};
+	struct netlink_request r;
+
+	netlink_begin(&r, RTM_DELLINK, 0, &which, sizeof(which));
 	return netlink_talk(nl, &r, NULL, NULL);
 }
 
@@ -305,6 +347,24 @@ static void blob_put(char *blob, size_t *len, uint16_t type, const void *data, s
 	memcpy(blob + *len, &attr, sizeof(attr));
 	memcpy(blob + *len + RTA_LENGTH(0), data, len_bytes);
 	*len += RTA_ALIGN(attr.rta_len);
+}
+
+int link_make_vrf(struct netlink *nl, const char *name, uint32_t table)
+{
+	const struct ifinfomsg up = {
+		.ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP};
+	char data[RTA_SPACE(sizeof(table))] = {0};
+	char info[RTA_SPACE(sizeof(VRF_KIND)) + RTA_SPACE(sizeof(data))] = {0};
+	size_t data_bytes = 0, len = 0;
+	struct netlink_request r;
+
+	blob_put(data, &data_bytes, IFLA_VRF_TABLE, &table, sizeof(table));
+	blob_put(info, &len, IFLA_INFO_KIND, VRF_KIND, sizeof(VRF_KIND));
+	blob_put(info, &len, IFLA_INFO_DATA, data, data_bytes);
+	netlink_begin(&r, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &up, sizeof(up));
+	netlink_put_text(&r, IFLA_IFNAME, name);
+	netlink_put(&r, IFLA_LINKINFO, info, len);
+	return netlink_talk(nl, &r, NULL, NULL);
 }
 
 /* The value of RTA_GATEWAY, or of RTA_VIA, which names the family (IPv6 for IPv4) before it. */

@@ -31,7 +31,9 @@ struct link_info {
 	char name[IF_NAMESIZE];
 	struct net_mac mac;
 	uint32_t mtu;
-	unsigned flags; /* IFF_… */
+	unsigned flags;	    /* IFF_… */
+	int master;	    /* its index; 0: none */
+	uint32_t vrf_table; /* 0: it is no VRF */
 	struct rtnl_link_stats64 stats;
 };
 
@@ -51,6 +53,15 @@ int link_set_up(struct netlink *nl, int index, bool up) must_check;
 int link_set_noarp(struct netlink *nl, int index, bool noarp) must_check;
 int link_set_mac(struct netlink *nl, int index, const struct net_mac *mac) must_check;
 int link_set_mtu(struct netlink *nl, int index, uint32_t mtu) must_check;
+
+/* Under the device of that index, a VRF; 0: under none. The kernel takes it down and up again. */
+int link_set_master(struct netlink *nl, int index, int master) must_check;
+
+/* Makes a VRF, which is up. -EOPNOTSUPP where the kernel has none. */
+int link_make_vrf(struct netlink *nl, const char *name, uint32_t table) must_check;
+
+/* Deletes a device of the kernel's; a VRF's interfaces are in none then. */
+int link_delete(struct netlink *nl, int index) must_check;
 
 /* Into another network namespace, under a spare's name. */
 int link_move(struct netlink *nl, int index, int ns_fd) must_check;

@@ -19,6 +19,10 @@ struct network_pass {
 	int index[NETWORK_INTERFACES_MAX];	/* of wanted's; 0: there is no such device */
 	int before[NETWORK_INTERFACES_MAX];	/* the same interface in old, or -1 */
 	bool renew[NETWORK_INTERFACES_MAX];	/* its addresses and all else must be put (back) */
+	int vrf_index[NETWORK_VRFS_MAX];	/* of wanted's VRFs; 0: there is no such device */
+	int vrf_before[NETWORK_VRFS_MAX];	/* the same VRF (name, table) in old, or -1 */
+	int8_t ipv6_of_vrf[NETWORK_VRFS_MAX];	/* as ipv6_of */
+	bool renew_vrf[NETWORK_VRFS_MAX];	/* as renew */
 	bool renew_loopback;			/* the same of the loopback interface */
 	bool downed[NETWORK_INTERFACES_MAX];	/* it was taken down on the way */
 	struct err *e;
@@ -43,6 +47,18 @@ void pass_fail(struct network_pass *p, const char *who, int ret, const char *fmt
 void pass_links_remove(struct network_pass *p);
 void pass_links_rename(struct network_pass *p);
 void pass_links_set(struct network_pass *p);
+
+/* Frees a name if its holder is a net device of the VM's that has or gets another one; 0 or -errno.
+ */
+int pass_make_room(struct network_pass *p, int holder) must_check;
+
+/*
+ * VRFs. Those that are not wanted any more, or have another table, go before their names are given
+ * anew; which takes interfaces that are in them down and up again. Then those that are missing are
+ * made: the interfaces' names are settled by then.
+ */
+void pass_vrfs_remove(struct network_pass *p);
+void pass_vrfs_add(struct network_pass *p);
 
 /* Addresses, routes, neighbours, rules: what is not wanted any more, then what is. */
 void pass_items_remove(struct network_pass *p);

@@ -54,7 +54,8 @@ static void check_network(const struct network_config *network)
 {
 	int n = (int)network->interfaces.n;
 
-	if (n > NETWORK_INTERFACES_MAX || network->routes.n > NETWORK_ROUTES_MAX ||
+	if (n > NETWORK_INTERFACES_MAX || network->vrfs.n > NETWORK_VRFS_MAX ||
+		network->routes.n > NETWORK_ROUTES_MAX ||
 		network->neighbours.n > NETWORK_NEIGHBOURS_MAX ||
 		network->rules.n > NETWORK_RULES_MAX)
 		abort();
@@ -71,6 +72,10 @@ static void check_network(const struct network_config *network)
 			!net_neighbour_equal(network, neighbour, network, neighbour))
 			abort();
 	}
+	for (int i = 0; i < n; i++)
+		if (network->interfaces.v[i].vrf < NETWORK_NO_VRF ||
+			network->interfaces.v[i].vrf >= (int)network->vrfs.n)
+			abort();
 	for (int i = 0; i < n; i++)
 		for (size_t k = 0; k < network->interfaces.v[i].addresses.n; k++)
 			if (!network->interfaces.v[i].addresses.v[k].ip.family)
