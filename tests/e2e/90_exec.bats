@@ -13,6 +13,7 @@ start_box() {
 }
 
 teardown() {
+	[ -z "${PEER:-}" ] || kill "$PEER" 2>/dev/null || true
 	[ -z "${BOX:-}" ] || hv delete --force "$BOX" >/dev/null 2>&1
 }
 
@@ -373,7 +374,7 @@ max"
 		comm = open('/proc/%d/comm' % pid).read().strip()
 		c.sendall(('%s %d %d\n' % (comm, uid, gid)).encode())
 	END
-	local server=$!
+	PEER=$!
 	eventually 100 test -S "$dir/sock"
 	config '.mounts += [{destination: "/run/host.sock", type: "bind", source: $s, options: ["rbind"]}]' --arg s "$dir/sock"
 	start_box
@@ -384,13 +385,13 @@ max"
 	[ "$(cat "$ERR")" = 'Permission denied' ]
 	ex --user 5:1234 -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; print <S>' </dev/null
 	expect_out 'hvrun-relay 0 0'
-	wait "$server"
+	wait "$PEER"
 }
 
 # slow_reader SOCKET FILE [SECONDS]: listens; when FILE.go is there, waits, then reads to the end and
-# writes the number of bytes into FILE.
+# writes the number of bytes into FILE. For the background: exec, so that $! is the program's pid.
 slow_reader() {
-	python3 - "$@" <<-'END'
+	exec python3 - "$@" <<-'END'
 		import os, socket, sys, time
 		s = socket.socket(socket.AF_UNIX)
 		s.bind(sys.argv[1])
@@ -404,30 +405,30 @@ slow_reader() {
 	END
 }
 
-# Such a reader, to $reader, whose socket is /run/host.sock of the container and whose folder, $dir, is /s.
+# Such a reader, to $PEER, whose socket is /run/host.sock of the container and whose folder, $dir, is /s.
 slow_socket() {
 	dir=$BATS_TEST_TMPDIR/s
 	mkdir "$dir"
 	slow_reader "$dir/sock" "$dir/read" "$1" 3>&- &
-	reader=$!
+	PEER=$!
 	eventually 100 test -S "$dir/sock"
 	bind "$dir/sock" /run/host.sock
 	bind "$dir" /s
 }
 
 @test "a bind-mounted Unix socket: what the container wrote is read after its end" {
-	local dir reader
+	local dir
 	slow_socket 3
 	run_script 'perl -e '\''use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0);
 		connect(S, sockaddr_un("/run/host.sock")) or die "$!\n"; syswrite(S, "x" x 307200) == 307200 or die'\''
 		: >/s/read.go'
 	expect_status 0
-	wait "$reader"
+	wait "$PEER"
 	[ "$(cat "$dir/read")" = 307200 ]
 }
 
 @test "a bind-mounted Unix socket that nobody reads: a container that is killed ends all the same" {
-	local dir reader
+	local dir
 	slow_socket 0
 	start_box
 	ex -d -- perl -e 'use Socket; socket(S, PF_UNIX, SOCK_STREAM, 0);
@@ -438,7 +439,7 @@ slow_socket() {
 	hv kill "$BOX" KILL
 	eventually 300 is_stopped
 	: >"$dir/read.go"
-	wait "$reader"
+	wait "$PEER"
 	[ "$(cat "$dir/read")" -gt 100000 ] # as much as the host's socket holds
 }
 

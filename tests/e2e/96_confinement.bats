@@ -121,16 +121,18 @@ uid_of() {
 		print(*struct.unpack("3i", c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1:])
 		c.sendall(b"hello\n")
 	END
+	PEER=$!
 	eventually test -S "$dir/s"
 	chmod 700 "$dir/s"
 	bind "$dir/s" /run/s
 	run_script 'perl -MIO::Socket::UNIX -e "print IO::Socket::UNIX->new(q(/run/s))->getline"'
 	expect_status 0
 	expect_out hello
-	wait
+	wait "$PEER"
 	[ "$(cat "$BATS_TEST_TMPDIR/peer")" = '0 0' ]
 }
 
 teardown() {
+	[ -z "${PEER:-}" ] || kill "$PEER" 2>/dev/null || true
 	[ -z "${BOX:-}" ] || hv delete --force "$BOX" >/dev/null 2>&1
 }
