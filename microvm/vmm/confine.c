@@ -133,11 +133,26 @@ int confine_process(const struct plan *plan, struct err *e)
 	return ret < 0 ? err_add(e, "can't give up privileges") : 0;
 }
 
+static int bound_calls(const struct filter *filter, struct err *e)
+{
+	int ret = confine_calls() ? filter_install(filter) : 0;
+	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
+}
+
 int confine_loop(const struct machine *machine, struct err *e)
 {
 	struct filter filter = loop_filter(machine->ops);
-	int ret = confine_calls() ? filter_install(&filter) : 0;
-	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
+	return bound_calls(&filter, e);
+}
+
+int confine_helper(
+	uid_t uid, uint64_t keep, uint16_t port, const struct filter *filter, struct err *e)
+{
+	int ret = violation_watch();
+	if (ret < 0)
+		return err_sys(e, -ret, "SIGSYS");
+	ret = privileges_drop_but_tcp(uid, keep, port, e);
+	return ret < 0 ? ret : bound_calls(filter, e);
 }
 
 void confine_print(FILE *out)

@@ -8,11 +8,15 @@
 #define MICROVM_VMM_CONFINE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/plan.h"
+
+struct filter;
 
 /*
  * Whether threads get lists of system calls. False with sanitizers, whose run-time libraries make
@@ -31,6 +35,15 @@ int confine_process(const struct plan *plan, struct err *e) must_check;
 
 /* The list of this thread, which runs the loop, and an end to new threads and processes. */
 int confine_loop(const struct machine *machine, struct err *e) must_check;
+
+/*
+ * A process that connects to something for the monitor (struct relay_role), with the descriptors
+ * and the root directory that it keeps: privileges_drop_but_tcp with `uid`, `keep` and `port` (0:
+ * none), then its list of system calls; a call that is not on it ends the process with a line in
+ * the log. 0, or -errno with e.
+ */
+int confine_helper(uid_t uid, uint64_t keep, uint16_t port, const struct filter *filter,
+	struct err *e) must_check;
 
 /* Prints "KIND CALL [CONDITION]" for each entry of each list; for tests. */
 void confine_print(FILE *out);

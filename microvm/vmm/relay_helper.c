@@ -16,7 +16,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "microvm/confine/filter.h"
-#include "microvm/confine/privileges.h"
 #include "microvm/confine/violation.h"
 #include "microvm/vmm/confine.h"
 #include "microvm/vmm/root.h"
@@ -90,17 +89,10 @@ static int confine(struct plan *plan, int sock, const char **fds, struct err *e)
 	} else if (ret == -EPERM) {
 		ret = 0;
 	}
-	/* The last is for sockets of other users, where the monitor's own is root. */
 	if (ret < 0)
 		return ret;
-	ret = violation_watch();
-	if (ret < 0)
-		return err_sys(e, -ret, "SIGSYS");
-	ret = privileges_drop(0, UINT64_C(1) << CAP_DAC_OVERRIDE, e);
-	if (ret < 0 || !confine_calls())
-		return ret;
-	ret = filter_install(&relay_filter);
-	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
+	/* The capability is for sockets of other users, where the monitor's own is root. */
+	return confine_helper(0, UINT64_C(1) << CAP_DAC_OVERRIDE, 0, &relay_filter, e);
 }
 
 struct sockets {

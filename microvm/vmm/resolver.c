@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/resolv.h"
 #include "microvm/confine/filter.h"
-#include "microvm/confine/privileges.h"
 #include "microvm/confine/violation.h"
 #include "microvm/devices/vsock.h"
 #include "microvm/vmm/confine.h"
@@ -75,15 +74,8 @@ static int confine(const struct plan *plan, int sock, struct err *e)
 		ret = 0;
 	if (ret < 0)
 		return ret;
-	ret = violation_watch();
-	if (ret < 0)
-		return err_sys(e, -ret, "SIGSYS");
-	ret = privileges_drop_but_tcp(
-		plan->uid_base ? plan->uid_base + (uid_t)getpid() : 0, 0, RESOLV_PORT, e);
-	if (ret < 0 || !confine_calls())
-		return ret;
-	ret = filter_install(&resolver_filter);
-	return ret < 0 ? err_sys(e, -ret, "system call filter") : 0;
+	return confine_helper(plan->uid_base ? plan->uid_base + (uid_t)getpid() : 0, 0, RESOLV_PORT,
+		&resolver_filter, e);
 }
 
 static int look_up(struct plan *plan, int sock, struct err *e)
