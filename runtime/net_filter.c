@@ -15,6 +15,7 @@
 
 #include "base/json.h"
 #include "runtime/net_guard_ip6.h"
+#include "runtime/net_upper.h"
 #include "runtime/net_wire.h"
 
 #define KEYS_MAX 8
@@ -27,8 +28,6 @@
 #define PORT_DHCP4_CLIENT    68
 #define PORT_DHCP6_CLIENT    546
 #define ROUTER_ADVERTISEMENT 134
-
-enum priority { PRIORITY_ARP, PRIORITY_IP4, PRIORITY_IP6, PRIORITY_REST };
 
 /* The keys lie behind the head, in its flexible array. */
 union u32 {
@@ -64,8 +63,8 @@ static void match(union u32 *u, int offset, const void *bytes, size_t len)
 	}
 }
 
-static struct nlmsghdr *begin(
-	char *buf, unsigned index, enum priority priority, uint16_t protocol, const char *kind)
+static struct nlmsghdr *begin(char *buf, unsigned index, enum net_filter_priority priority,
+	uint16_t protocol, const char *kind)
 {
 	void *fixed;
 	struct nlmsghdr *message = rtnl_begin(
@@ -101,7 +100,7 @@ static void put_mirred(struct nlmsghdr *message, uint16_t type, const struct out
 	mnl_attr_nest_end(message, act);
 }
 
-static int add_u32(struct rtnl *rt, const struct outlet *o, enum priority priority,
+static int add_u32(struct rtnl *rt, const struct outlet *o, enum net_filter_priority priority,
 	uint16_t protocol, union u32 *u)
 {
 	char buf[RTNL_BYTES];
@@ -131,23 +130,20 @@ int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to, bool mark)
 	const struct outlet o = redirection(from, to, mark);
 	union u32 all = {0};
 
-	return add_u32(rt, &o, PRIORITY_REST, ETH_P_ALL, &all);
+	return add_u32(rt, &o, NET_FILTER_REST, ETH_P_ALL, &all);
 }
 
 /* What matches goes out on `to`, and is seen here as well. */
-static int copy(struct rtnl *rt, unsigned from, unsigned to, enum priority priority,
-	uint16_t protocol, union u32 *u)
+static struct outlet copying(unsigned from, unsigned to)
 {
-	const struct outlet o = {from, to, TCA_EGRESS_MIRROR, TC_ACT_OK, 0};
-
-	return add_u32(rt, &o, priority, protocol, u);
+	return (struct outlet){from, to, TCA_EGRESS_MIRROR, TC_ACT_OK, 0};
 }
 
 /*
  * A packet socket hears of each frame before any filter does if it is for all protocols. Those of
  * DHCP clients are for IP alone, and hear of what the filters leave.
  */
-static int copy_leases(struct rtnl *rt, unsigned from, unsigned to)
+static int copy_leases(struct rtnl *rt, const struct outlet *o)
 {
 	union u32 advertisement = {0}, dhcp4 = {0}, dhcp6 = {0};
 
@@ -160,24 +156,18 @@ static int copy_leases(struct rtnl *rt, unsigned from, unsigned to)
 	match_bits(&dhcp4, 4, 0, 0x1fff);
 	match_bits(&dhcp4, 8, IPPROTO_UDP << 16, 0xff0000);
 	match_bits(&dhcp4, 20, PORT_DHCP4_CLIENT, 0xffff);
-	int ret = copy(rt, from, to, PRIORITY_IP6, ETH_P_IPV6, &advertisement);
+	int ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &advertisement);
 	if (ret == 0)
-		ret = copy(rt, from, to, PRIORITY_IP6, ETH_P_IPV6, &dhcp6);
+		ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &dhcp6);
 	if (ret == 0)
-		ret = copy(rt, from, to, PRIORITY_IP4, ETH_P_IP, &dhcp4);
+		ret = add_u32(rt, o, NET_FILTER_IP4, ETH_P_IP, &dhcp4);
 	return ret;
 }
 
-int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool mark)
-{
-	int ret = copy_leases(rt, interface, tap);
-
-	return ret < 0 ? ret : net_filter_redirect(rt, interface, tap, mark);
-}
-
 /* The frames to which the program does not say 0; with an outlet of none, what it says is done. */
-static int add_bpf(struct rtnl *rt, unsigned from, const struct outlet *o, enum priority priority,
-	uint16_t protocol, const struct sock_filter *code, unsigned n)
+static int add_bpf(struct rtnl *rt, unsigned from, const struct outlet *o,
+	enum net_filter_priority priority, uint16_t protocol, const struct sock_filter *code,
+	unsigned n)
 {
 	char buf[RTNL_BYTES];
 	struct nlmsghdr *message = begin(buf, from, priority, protocol, "bpf");
@@ -193,12 +183,39 @@ static int add_bpf(struct rtnl *rt, unsigned from, const struct outlet *o, enum 
 	return rtnl_ack(rt, message);
 }
 
+/* What is for those that stand on the interface, alone or with it. */
+static int leave_uppers(
+	struct rtnl *rt, const struct net_interface *interface, const struct outlet *tap)
+{
+	struct net_upper program;
+
+	net_upper_own(&program, &interface->uppers);
+	int ret = program.n ? add_bpf(rt, interface->index, NULL, NET_FILTER_UPPER, ETH_P_ALL,
+				      program.code, program.n)
+			    : 0;
+	net_upper_shared(&program, &interface->uppers);
+	return ret == 0 && program.n ? add_bpf(rt, interface->index, tap, NET_FILTER_SHARED,
+					       ETH_P_ALL, program.code, program.n)
+				     : ret;
+}
+
+int net_filter_deliver(
+	struct rtnl *rt, const struct net_interface *interface, unsigned tap, bool mark)
+{
+	const struct outlet copied = copying(interface->index, tap);
+
+	int ret = leave_uppers(rt, interface, &copied);
+	if (ret == 0)
+		ret = copy_leases(rt, &copied);
+	return ret < 0 ? ret : net_filter_redirect(rt, interface->index, tap, mark);
+}
+
 /* Kernels lack act_gact more often than this. */
 static int drop_rest(struct rtnl *rt, unsigned index)
 {
 	static const struct sock_filter drop = {BPF_RET | BPF_K, 0, 0, TC_ACT_SHOT};
 
-	return add_bpf(rt, index, NULL, PRIORITY_REST, ETH_P_ALL, &drop, 1);
+	return add_bpf(rt, index, NULL, NET_FILTER_REST, ETH_P_ALL, &drop, 1);
 }
 
 /* May say that it is `address`, by IP and by ARP. */
@@ -215,9 +232,9 @@ static int allow_ip4(
 	memcpy(sender + NET_MAC_BYTES, address, 4);
 	match(&arp, AT_SOURCE_MAC, mac, NET_MAC_BYTES);
 	match(&arp, AT_ARP_SENDER, sender, sizeof(sender));
-	int ret = add_u32(rt, o, PRIORITY_ARP, ETH_P_ARP, &arp);
+	int ret = add_u32(rt, o, NET_FILTER_ARP, ETH_P_ARP, &arp);
 	if (ret == 0 && memcmp(address, none, sizeof(none)) != 0)
-		ret = add_u32(rt, o, PRIORITY_IP4, ETH_P_IP, &ip);
+		ret = add_u32(rt, o, NET_FILTER_IP4, ETH_P_IP, &ip);
 	return ret;
 }
 
@@ -227,7 +244,7 @@ static int allow_ip6(struct rtnl *rt, const struct outlet *o, const uint8_t *mac
 	struct net_guard_ip6 guard;
 
 	net_guard_ip6(&guard, mac, addresses, n);
-	return add_bpf(rt, o->from, o, PRIORITY_IP6, ETH_P_IPV6, guard.code, guard.n);
+	return add_bpf(rt, o->from, o, NET_FILTER_IP6, ETH_P_IPV6, guard.code, guard.n);
 }
 
 int net_filter_guard(
@@ -264,8 +281,12 @@ int net_filter_remove(struct rtnl *rt, unsigned index, unsigned n)
 	void *fixed;
 	struct nlmsghdr *message = rtnl_begin(buf, RTM_DELTFILTER, 0, &fixed, sizeof(struct tcmsg));
 	struct tcmsg *tc = fixed;
-	static const uint16_t protocols[NET_FILTER_PRIORITIES] = {
-		ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_ALL};
+	static const uint16_t protocols[NET_FILTER_PRIORITIES] = {[NET_FILTER_UPPER] = ETH_P_ALL,
+		[NET_FILTER_SHARED] = ETH_P_ALL,
+		[NET_FILTER_ARP] = ETH_P_ARP,
+		[NET_FILTER_IP4] = ETH_P_IP,
+		[NET_FILTER_IP6] = ETH_P_IPV6,
+		[NET_FILTER_REST] = ETH_P_ALL};
 
 	tc->tcm_ifindex = (int)index;
 	tc->tcm_parent = NET_FILTER_PARENT;

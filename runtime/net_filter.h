@@ -11,8 +11,18 @@
 #include "runtime/rtnl.h"
 
 #define NET_FILTER_PARENT     TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
-#define NET_FILTER_PRIORITIES 4 /* ARP, IPv4, IPv6, the rest */
+#define NET_FILTER_PRIORITIES 6 /* see enum net_filter_priority */
 #define NET_FILTER_MARK	      TC_H_MAKE(0x68760000, 1)
+
+/* In this order filters are asked. */
+enum net_filter_priority {
+	NET_FILTER_UPPER,
+	NET_FILTER_SHARED,
+	NET_FILTER_ARP,
+	NET_FILTER_IP4,
+	NET_FILTER_IP6,
+	NET_FILTER_REST,
+};
 
 /*
  * All that comes in on `from` goes out on `to`. mark: a filter bears NET_FILTER_MARK as its class,
@@ -21,11 +31,13 @@
 int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to, bool mark) must_check;
 
 /*
- * The same from an interface to a tap; but the namespace's own stack sees what it keeps the
- * interface's addresses and routes by: router advertisements, and what is for DHCP clients. (The
- * tap gets that, too: what the guest makes of it is its own affair.) 0 or -errno.
+ * The same from an interface to a tap; but what is for others that stand on it goes there, and the
+ * namespace's own stack sees what it keeps the interface's addresses and routes by: router
+ * advertisements, and what is for DHCP clients. (The tap gets that, too: what the guest makes of it
+ * is its own affair.) 0 or -errno.
  */
-int net_filter_deliver(struct rtnl *rt, unsigned interface, unsigned tap, bool mark) must_check;
+int net_filter_deliver(
+	struct rtnl *rt, const struct net_interface *interface, unsigned tap, bool mark) must_check;
 
 /*
  * What comes in on the tap goes out on the interface if it says that it is from there: its MAC, in

@@ -7,16 +7,37 @@
 #include "base/fd.h"
 #include "base/json.h"
 
-static json_t *interface_json(
-	const struct net_interface *interface, const struct network_device *device)
+static const char *vrf_name(const struct net_scan *scan, unsigned index)
+{
+	for (unsigned i = 0; index && i < scan->n_vrfs; i++)
+		if (scan->vrfs[i].index == index)
+			return scan->vrfs[i].name;
+	return NULL;
+}
+
+static json_t *interface_json(const struct net_scan *scan, const struct net_interface *interface,
+	const struct network_device *device)
 {
 	char mac[NET_MAC_TEXT_BYTES], own[NET_MAC_TEXT_BYTES];
 
 	net_mac_format(interface->mac, mac);
 	net_mac_format(device->mac, own);
-	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:O}", "device", own, "name",
+	return json_pack("{s:s, s:s, s:s, s:i, s:b, s:b, s:O, s:s*}", "device", own, "name",
 		interface->name, "mac", mac, "mtu", (int)interface->mtu, "up", (int)interface->up,
-		"noarp", (int)interface->noarp, "addresses", interface->addresses);
+		"noarp", (int)interface->noarp, "addresses", interface->addresses, "vrf",
+		vrf_name(scan, interface->master));
+}
+
+static int add_vrfs(json_t *out, const struct net_scan *scan)
+{
+	for (unsigned i = 0; i < scan->n_vrfs; i++) {
+		const struct net_vrf *vrf = &scan->vrfs[i];
+		if (json_array_append_new(out,
+			    json_pack("{s:s, s:I, s:O}", "name", vrf->name, "table",
+				    (json_int_t)vrf->table, "addresses", vrf->addresses)) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 /* Whether what an entry goes through is there; what goes through nothing always is. */
@@ -86,8 +107,8 @@ static int copy(json_t *out, const json_t *interfaces, const json_t *list, enum 
 json_t *net_message(
 	const struct net_scan *scan, const struct network_device *devices, unsigned n_devices)
 {
-	cleanup_json json_t *message = json_pack("{s:[], s:O, s:[], s:[]}", "interfaces",
-		"loopback", scan->loopback, "routes", "neighbours");
+	cleanup_json json_t *message = json_pack("{s:[], s:[], s:O, s:[], s:[]}", "vrfs",
+		"interfaces", "loopback", scan->loopback, "routes", "neighbours");
 	json_t *interfaces = json_object_get(message, "interfaces");
 	json_t *routes = json_object_get(message, "routes");
 
@@ -95,11 +116,12 @@ json_t *net_message(
 		const struct net_interface *interface =
 			devices[i].interface ? net_scan_find(scan, devices[i].interface) : NULL;
 		if (interface &&
-			json_array_append_new(interfaces, interface_json(interface, &devices[i])) <
-				0)
+			json_array_append_new(
+				interfaces, interface_json(scan, interface, &devices[i])) < 0)
 			return NULL;
 	}
-	if (!message || copy(routes, interfaces, scan->routes, DIRECT) < 0 ||
+	if (!message || add_vrfs(json_object_get(message, "vrfs"), scan) < 0 ||
+		copy(routes, interfaces, scan->routes, DIRECT) < 0 ||
 		copy(routes, interfaces, scan->routes, BY_GATEWAY) < 0 ||
 		copy(json_object_get(message, "neighbours"), interfaces, scan->neighbours, ALL) <
 			0 ||

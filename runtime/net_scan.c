@@ -81,6 +81,17 @@ const char *scan_info(const struct attrs *attrs, unsigned type)
 	return scan_has(&inner, type, 2) ? mnl_attr_get_str(inner.at[type]) : "";
 }
 
+void scan_info_data(const struct attrs *attrs, struct attrs *data)
+{
+	struct attrs inner = {0};
+
+	memset(data, 0, sizeof(*data));
+	if (attrs->at[IFLA_LINKINFO])
+		mnl_attr_parse_nested(attrs->at[IFLA_LINKINFO], scan_keep_attr, &inner);
+	if (inner.at[IFLA_INFO_DATA])
+		mnl_attr_parse_nested(inner.at[IFLA_INFO_DATA], scan_keep_attr, data);
+}
+
 void net_mac_format(const uint8_t *mac, char *text)
 {
 	snprintf(text, NET_MAC_TEXT_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
@@ -135,6 +146,8 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	if (!scan_has(&attrs, IFLA_IFNAME, 2) || (link->ifi_flags & IFF_LOOPBACK))
 		return 0;
 	const char *name = mnl_attr_get_str(attrs.at[IFLA_IFNAME]);
+	if (strcmp(scan_info(&attrs, IFLA_INFO_KIND), "vrf") == 0)
+		return scan_vrf(s, link, &attrs);
 	if (is_tap(name, &attrs) || !scan_is_of_use(s, link, &attrs, name))
 		return 0;
 	if (s->n == LINKS_MAX)
@@ -150,17 +163,19 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	};
 	snprintf(interface->name, sizeof(interface->name), "%s", name);
 	memcpy(interface->mac, mnl_attr_get_payload(attrs.at[IFLA_ADDRESS]), NET_MAC_BYTES);
+	scan_kind(interface, &attrs);
 	return interface->addresses ? 0 : -ENOMEM;
 }
 
 /* Where an address goes; NULL when it is not carried. */
 static json_t *addresses_of(
-	const struct scanner *s, const struct ifaddrmsg *address, const struct attrs *attrs)
+	struct scanner *s, const struct ifaddrmsg *address, const struct attrs *attrs)
 {
 	const struct net_interface *interface = scan_find(s, address->ifa_index);
+	const struct net_vrf *vrf = scan_find_vrf(s, address->ifa_index);
 
 	if (address->ifa_index != s->loopback_index)
-		return interface ? interface->addresses : NULL;
+		return interface ? interface->addresses : vrf ? vrf->addresses : NULL;
 	return scan_is_loopback(attrs, IFA_ADDRESS, address->ifa_family) ? NULL : s->loopback;
 }
 
@@ -242,7 +257,9 @@ static void scanner_clear(struct scanner *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		json_decref(s->list[i].addresses);
-	s->n = s->n_addresses = s->n_ways = s->n_oddities = 0;
+	for (size_t i = 0; i < s->n_vrfs; i++)
+		json_decref(s->vrfs[i].addresses);
+	s->n = s->n_addresses = s->n_ways = s->n_oddities = s->n_vrfs = 0;
 	json_decref(s->loopback);
 	json_decref(s->routes);
 	json_decref(s->neighbours);
@@ -262,6 +279,11 @@ static int keep(struct scanner *s, struct net_scan *scan)
 		scan->list[scan->n++] = *interface;
 		json_incref(interface->addresses);
 	}
+	for (size_t i = 0; i < s->n_vrfs; i++) {
+		scan->vrfs[scan->n_vrfs++] = s->vrfs[i];
+		json_incref(s->vrfs[i].addresses);
+	}
+	scan_uppers(scan);
 	scan->loopback = json_incref(s->loopback);
 	scan->routes = json_incref(s->routes);
 	scan->neighbours = json_incref(s->neighbours);
@@ -316,10 +338,10 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 	if (ret == -E2BIG)
 		return err_set(e, E2BIG,
 			"the network namespace has more than a virtual machine can be given: %d "
-			"interfaces, %d addresses, %d routes, %d ways of one of them, %d "
+			"interfaces, %d VRFs, %d addresses, %d routes, %d ways of one of them, %d "
 			"neighbours, %d rules",
-			NET_INTERFACES_MAX, NET_ADDRESSES_MAX, NET_ROUTES_MAX, NET_HOPS_MAX,
-			NET_NEIGHBOURS_MAX, NET_RULES_MAX);
+			NET_INTERFACES_MAX, NET_VRFS_MAX, NET_ADDRESSES_MAX, NET_ROUTES_MAX,
+			NET_HOPS_MAX, NET_NEIGHBOURS_MAX, NET_RULES_MAX);
 	return err_sys(e, -ret, "listing the network namespace's interfaces");
 }
 
@@ -327,6 +349,8 @@ void net_scan_fini(struct net_scan *scan)
 {
 	for (unsigned i = 0; i < scan->n; i++)
 		json_decref(scan->list[i].addresses);
+	for (unsigned i = 0; i < scan->n_vrfs; i++)
+		json_decref(scan->vrfs[i].addresses);
 	json_decref(scan->loopback);
 	json_decref(scan->routes);
 	json_decref(scan->neighbours);

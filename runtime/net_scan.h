@@ -23,11 +23,26 @@
 #define NET_RULES_MAX	   256
 #define NET_MAC_BYTES	   6
 
+#define NET_VRFS_MAX 8
+
 /* What routes through the loopback interface name, in every namespace. */
 #define NET_LOOPBACK "lo"
 
 /* Interfaces of ours are called this and a number, and made by /dev/net/tun. */
 #define NET_TAP_PREFIX "hv"
+
+/*
+ * The interfaces of the namespace that get frames from one that they stand on: a VLAN those with
+ * its tag, a MACVLAN those to its address, and all to groups.
+ */
+struct net_uppers {
+	uint32_t vlans[NET_INTERFACES_MAX]; /* NET_VLAN_KEY */
+	uint8_t macs[NET_INTERFACES_MAX][NET_MAC_BYTES];
+	unsigned n_vlans, n_macs;
+};
+
+/* The Ethernet protocol of a tag, and its VLAN's number. */
+#define NET_VLAN_KEY(protocol, id) ((uint32_t)(protocol) << 16 | ((id)&0xfffu))
 
 struct net_interface {
 	unsigned index;
@@ -37,12 +52,26 @@ struct net_interface {
 	bool up;
 	bool noarp;	    /* IFF_NOARP: nobody is asked for link addresses (ipvlan in mode L3) */
 	bool all_multicast; /* as somebody has set it */
-	json_t *addresses;  /* as in NETWORK of docs/protocol.md */
+	unsigned lower;	    /* index of what it stands on, as a VLAN or a MACVLAN; 0: none */
+	uint32_t vlan;	    /* NET_VLAN_KEY; 0: it is a MACVLAN, if it stands on another */
+	unsigned master;    /* index of the VRF that it is in; 0: none */
+	struct net_uppers uppers; /* that are in the list */
+	json_t *addresses;	  /* as in NETWORK of docs/protocol.md */
+};
+
+/* A device that has a table for the routes of the interfaces that are in it. */
+struct net_vrf {
+	unsigned index;
+	char name[IFNAMSIZ];
+	uint32_t table;
+	json_t *addresses;
 };
 
 struct net_scan {
 	struct net_interface list[NET_INTERFACES_MAX]; /* by index */
 	unsigned n;
+	struct net_vrf vrfs[NET_VRFS_MAX];
+	unsigned n_vrfs;
 	json_t *loopback;		     /* addresses of lo that not every namespace has */
 	json_t *routes, *neighbours, *rules; /* as in NETWORK */
 	json_t *notes; /* texts: interfaces with addresses that are of no use to the container */

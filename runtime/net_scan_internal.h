@@ -26,7 +26,8 @@ struct scanner {
 	const struct net_wanted *wanted;
 	struct net_interface *list;
 	struct oddity *oddities;
-	size_t n, n_addresses, n_ways, n_oddities;
+	struct net_vrf vrfs[NET_VRFS_MAX];
+	size_t n, n_addresses, n_ways, n_oddities, n_vrfs;
 	unsigned loopback_index;
 	json_t *loopback, *routes, *neighbours, *rules;
 };
@@ -43,6 +44,8 @@ bool scan_has(const struct attrs *attrs, unsigned type, size_t len_bytes);
 uint32_t scan_number(const struct attrs *attrs, unsigned type, uint32_t otherwise);
 /* A text of IFLA_LINKINFO's, "" without one. */
 const char *scan_info(const struct attrs *attrs, unsigned type);
+/* IFLA_LINKINFO's nested attributes of the kind's own (IFLA_INFO_DATA); none without them. */
+void scan_info_data(const struct attrs *attrs, struct attrs *data);
 
 /* 0: of no family that is carried. */
 size_t scan_address_bytes(int family);
@@ -57,6 +60,14 @@ struct net_interface *scan_find(const struct scanner *s, unsigned index);
 /* net_scan_route.c: for rtnl_dump, with a struct scanner. */
 int scan_route(const struct nlmsghdr *message, void *arg);
 int scan_rule(const struct nlmsghdr *message, void *arg);
+
+/* net_scan_kind.c. A VRF; 0 or -errno. */
+int scan_vrf(struct scanner *s, const struct ifinfomsg *link, const struct attrs *attrs);
+struct net_vrf *scan_find_vrf(struct scanner *s, unsigned index);
+/* What the interface stands on, and the VRF that it is in. */
+void scan_kind(struct net_interface *interface, const struct attrs *attrs);
+/* Whose frames come in on others, of all that are kept. */
+void scan_uppers(struct net_scan *scan);
 
 /* net_scan_oddity.c. Whether it can be the container's, as far as what it is goes. */
 bool scan_is_of_use(struct scanner *s, const struct ifinfomsg *link, const struct attrs *attrs,

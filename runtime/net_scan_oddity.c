@@ -15,8 +15,7 @@
  */
 static unsigned parent_of(const struct attrs *attrs)
 {
-	static const char *const kinds[] = {
-		"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"};
+	static const char *const kinds[] = {"macvtap", "ipvlan", "ipvtap", "macsec"};
 	const char *kind = scan_info(attrs, IFLA_INFO_KIND);
 
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
@@ -46,8 +45,8 @@ bool scan_is_of_use(struct scanner *s, const struct ifinfomsg *link, const struc
 		add_oddity(s, link, 0, name, "it is not an Ethernet interface");
 		return false;
 	}
-	if (scan_has(attrs, IFLA_MASTER, 4)) {
-		const char *kind = scan_info(attrs, IFLA_INFO_SLAVE_KIND);
+	const char *kind = scan_info(attrs, IFLA_INFO_SLAVE_KIND);
+	if (scan_has(attrs, IFLA_MASTER, 4) && strcmp(kind, "vrf") != 0) {
 		snprintf(reason, sizeof(reason), "it is part of another (%.15s)",
 			*kind ? kind : "its master");
 		add_oddity(s, link, 0, name, reason);

@@ -15,6 +15,7 @@
 #include "runtime/net_filter.h"
 #include "runtime/net_rate.h"
 #include "runtime/net_tap.h"
+#include "runtime/net_upper.h"
 
 #define INGRESS_HANDLE TC_H_MAKE(TC_H_INGRESS, 0)
 
@@ -46,6 +47,7 @@ struct found {
 	unsigned ours, others;
 	bool redirects; /* not copies only */
 	bool marked;
+	struct net_upper upper; /* what is let through to others that stand on it */
 };
 
 static void take_action(const struct nlattr *action, struct found *found)
@@ -82,6 +84,19 @@ static void take_u32(const struct nlattr *options, struct found *found)
 	}
 }
 
+static void take_upper(const struct nlattr *options, struct found *found)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested (attr, options) {
+		size_t len = mnl_attr_get_payload_len(attr);
+		if (mnl_attr_get_type(attr) != TCA_BPF_OPS || len > sizeof(found->upper.code))
+			continue;
+		memcpy(found->upper.code, mnl_attr_get_payload(attr), len);
+		found->upper.n = (unsigned)(len / sizeof(found->upper.code[0]));
+	}
+}
+
 static int take_filter(const struct nlmsghdr *message, void *arg)
 {
 	struct found *found = arg;
@@ -102,8 +117,12 @@ static int take_filter(const struct nlmsghdr *message, void *arg)
 		if (mnl_attr_get_type(attr) == TCA_KIND)
 			u32 = strncmp(mnl_attr_get_str(attr), "u32",
 				      mnl_attr_get_payload_len(attr)) == 0;
-		if (mnl_attr_get_type(attr) == TCA_OPTIONS && u32)
+		if (mnl_attr_get_type(attr) != TCA_OPTIONS)
+			continue;
+		if (u32)
 			take_u32(attr, found);
+		else if (priority == NET_WIRE_PRIORITY + NET_FILTER_UPPER)
+			take_upper(attr, found);
 	}
 	return 0;
 }
@@ -179,6 +198,16 @@ static int clear_interface(struct rtnl *rt, unsigned index)
 	return ret < 0 ? ret : next;
 }
 
+/* What is let through is what it is to be. */
+static bool serves(const struct found *found, const struct net_interface *interface)
+{
+	struct net_upper own;
+
+	net_upper_own(&own, &interface->uppers);
+	return own.n == found->upper.n &&
+		(!own.n || memcmp(own.code, found->upper.code, own.n * sizeof(own.code[0])) == 0);
+}
+
 static bool leads_to(const struct found *found, unsigned target)
 {
 	return found->redirects && found->target == target;
@@ -201,7 +230,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 			interface->name);
 	/* A wire that is there stays: only what the tap lets through is made anew, while it is
 	 * down. */
-	bool joined = ret == 0 && leads_to(&found, wire->tap);
+	bool joined = ret == 0 && leads_to(&found, wire->tap) && serves(&found, interface);
 	/* Whose it is that all groups are received must be known when it is undone, also when one
 	 * side's filters were taken away in between. */
 	bool mark = !interface->all_multicast || found.marked ||
@@ -224,7 +253,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	if (ret == 0 && !joined)
 		ret = add_ingress(rt, interface->index);
 	if (ret == 0 && !joined)
-		ret = net_filter_deliver(rt, interface->index, wire->tap, mark);
+		ret = net_filter_deliver(rt, interface, wire->tap, mark);
 	if (ret == 0 && !joined && mark)
 		ret = set_all_multicast(rt, interface->index, true);
 	if (ret < 0) {
@@ -233,7 +262,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 			interface->name,
 			ret == -ENOENT || ret == -EOPNOTSUPP
 				? " (the kernel needs sch_ingress, cls_u32 and act_mirred; "
-				  "with dev.hvrun.net.antiSpoof cls_bpf, too)"
+				  "with dev.hvrun.net.antiSpoof, VLANs and MACVLANs cls_bpf, too)"
 				: "",
 			undo < 0 ? ", and parting them again" : "");
 	}
@@ -252,17 +281,18 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	return 0;
 }
 
-int net_wire_is_cut(struct rtnl *rt, unsigned interface, unsigned tap)
+int net_wire_is_cut(struct rtnl *rt, const struct net_interface *interface, unsigned tap)
 {
 	struct found here, there = {.index = tap};
 
-	int ret = find_filters(rt, interface, &here);
+	int ret = find_filters(rt, interface->index, &here);
 	if (ret == 0)
 		ret = find_filters(rt, tap, &there);
 	if (ret < 0)
 		return ret;
-	return !(leads_to(&here, tap) && leads_to(&there, interface)) && exists(rt, interface) &&
-		exists(rt, tap);
+	bool whole = leads_to(&here, tap) && leads_to(&there, interface->index) &&
+		serves(&here, interface);
+	return !whole && exists(rt, interface->index) && exists(rt, tap);
 }
 
 int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap)

@@ -4,10 +4,11 @@
  * ingress filters of the kernel's traffic control (u32 and mirred, which every kernel with
  * traffic control has). The interface keeps its name, addresses and owner, receives all groups'
  * frames, for the guest may be in any, and sees nothing of what it receives any more, but for that
- * by which addresses and routes are given (net_filter_deliver). Guards on what the guest sends, and
+ * by which addresses and routes are given, and what is for others that stand on it
+ * (net_filter_deliver). Guards on what the guest sends, and
  * rates, are made of the same stuff.
  *
- * What is made here is known by its priority (NET_WIRE_PRIORITY and the next three) and by its
+ * What is made here is known by its priority (NET_WIRE_PRIORITY and the next five) and by its
  * handle, so it can be taken away without a record.
  */
 #ifndef RUNTIME_NET_WIRE_H
@@ -20,7 +21,7 @@
 #include "runtime/net_scan.h"
 #include "runtime/rtnl.h"
 
-#define NET_WIRE_PRIORITY 0x6876
+#define NET_WIRE_PRIORITY 0x6874
 
 struct net_wire {
 	const struct net_interface *interface;
@@ -38,10 +39,12 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e) m
 
 /*
  * Whether what joined them is not there any more, or not whole, in one way or the other, as after
- * `tc qdisc del` or when the interface was elsewhere in between. Not when one of them is gone. 1,
+ * `tc qdisc del`, when the interface was elsewhere in between, or when something else stands on it
+ * now. Not when one of them is gone. 1,
  * 0, or -errno.
  */
-int net_wire_is_cut(struct rtnl *rt, unsigned interface, unsigned tap) must_check;
+int net_wire_is_cut(
+	struct rtnl *rt, const struct net_interface *interface, unsigned tap) must_check;
 
 /*
  * Takes away what joins the interface to the tap, each of which may be gone. With what joins the

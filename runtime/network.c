@@ -221,7 +221,7 @@ static int follow(struct network *net, struct rtnl *rt, const struct net_interfa
 {
 	const json_t *was = entry_of(before, device), *is = entry_of(net->now, device);
 
-	int cut = net_wire_is_cut(rt, interface->index, device->tap);
+	int cut = net_wire_is_cut(rt, interface, device->tap);
 	if (cut < 0)
 		return err_sys(e, -cut, "%s: looking at its filters", interface->name);
 	if (cut) {

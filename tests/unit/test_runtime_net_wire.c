@@ -34,20 +34,6 @@ struct frame {
 	uint8_t to[6], from[6], type[2], rest[46];
 };
 
-/* A socket that gets what comes to the device "out" in the namespace. */
-static int listen_out(const struct net_place *p)
-{
-	cleanup_close int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
-
-	assert_int_equal(setns(p->ns, CLONE_NEWNET), 0);
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	address.sll_ifindex = (int)if_nametoindex("out");
-	assert_int_equal(setns(home, CLONE_NEWNET), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	return fd;
-}
-
 /* The next frame of ours has that type; frames arrive at a time of the kernel's choosing. */
 static void expect_frame(int out, uint16_t type, size_t i)
 {
@@ -141,7 +127,7 @@ static void test_wire(void **state)
 	for (int twice = 0; twice < 2; twice++)
 		join(&w);
 	assert_non_null(strstr(net_place_run(&w.place, "ip link show hv0"), ",UP"));
-	cleanup_close int out = listen_out(&w.place);
+	cleanup_close int out = net_place_socket(&w.place, "out");
 	inject(&w.tap, (const uint8_t *)"\2\7\7\7\7\7", 0x800, 12, (const uint8_t *)"\1\2\3\4", 4);
 	expect_frame(out, 0x800, 0);
 	/* And the other way: an ARP request of somebody out there. */
@@ -230,7 +216,7 @@ static void test_guard(void **state)
 	w.wire.guard = true;
 	for (int twice = 0; twice < 2; twice++)
 		join(&w);
-	cleanup_close int out = listen_out(&w.place);
+	cleanup_close int out = net_place_socket(&w.place, "out");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		inject(&w.tap, cases[i].mac, cases[i].type, cases[i].at, cases[i].source,
 			cases[i].len);
@@ -362,19 +348,19 @@ static void test_guard_ip6(void **state)
 		1);
 	w.wire.guard = true;
 	join(&w);
-	cleanup_close int out = listen_out(&w.place);
+	cleanup_close int out = net_place_socket(&w.place, "out");
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		try_ip6(&w, out, i, cases[i].passes, cases[i].next_header, cases[i].source,
 			cases[i].payload, cases[i].n);
 	expect_no_frame(out);
 	/* Filters of that size are seen, so that they can be taken away. */
-	assert_int_equal(net_wire_is_cut(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+	assert_int_equal(net_wire_is_cut(&w.place.rt, w.wire.interface, w.tap.index), 0);
 	end(&w);
 	/* Without addresses: what a host sends that is about to have one. */
 	begin(&w, NET_PLACE_QUIET "; ip -6 addr flush dev eth0", 1);
 	w.wire.guard = true;
 	join(&w);
-	cleanup_close int quiet = listen_out(&w.place);
+	cleanup_close int quiet = net_place_socket(&w.place, "out");
 	try_ip6(&w, quiet, 0, true, 0, none, (const uint8_t[]){HOP_OF(58), TYPE(143)}, 16);
 	try_ip6(&w, quiet, 1, false, 58, none, (const uint8_t[]){TYPE(135), OWN_6}, 24);
 	try_ip6(&w, quiet, 2, false, 17, own, none, 8);
@@ -437,9 +423,11 @@ static void test_cut(void **state)
 			net_place_scan(&w.place, &w.found);
 			w.wire.interface = net_place_interface(&w.found, "eth0");
 			join(&w);
-			assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 0);
+			assert_int_equal(
+				net_wire_is_cut(&w.place.rt, w.wire.interface, w.tap.index), 0);
 			net_place_run(&w.place, cuts[i]);
-			assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 1);
+			assert_int_equal(
+				net_wire_is_cut(&w.place.rt, w.wire.interface, w.tap.index), 1);
 		}
 		join(&w);
 		assert_int_equal(net_wire_part(&w.place.rt, interface, w.tap.index), 0);
@@ -447,7 +435,7 @@ static void test_cut(void **state)
 		join(&w);
 		/* Nothing to be mended. */
 		net_tap_close(&w.tap);
-		assert_int_equal(net_wire_is_cut(&w.place.rt, interface, w.tap.index), 0);
+		assert_int_equal(net_wire_is_cut(&w.place.rt, w.wire.interface, w.tap.index), 0);
 		assert_int_equal(net_wire_part_all(&w.place.rt, NULL, 0), 0);
 		assert_null(strstr(net_place_run(&w.place, "tc qdisc show"), "ingress"));
 		end(&w);

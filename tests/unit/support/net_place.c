@@ -6,9 +6,16 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +57,19 @@ void net_place_leave(struct net_place *p)
 {
 	rtnl_close(&p->rt);
 	fd_closep(&p->ns);
+}
+
+int net_place_socket(const struct net_place *p, const char *device)
+{
+	cleanup_close int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+
+	assert_int_equal(setns(p->ns, CLONE_NEWNET), 0);
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	address.sll_ifindex = (int)if_nametoindex(device);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
 }
 
 void net_place_scan(struct net_place *p, struct net_scan *found)

@@ -32,6 +32,9 @@ void net_place_leave(struct net_place *p);
 /* A shell inside the namespace; its output, the caller's until the next call. */
 const char *net_place_run(const struct net_place *p, const char *script);
 
+/* A packet socket for all frames of a device, the caller's; it does not wait. */
+int net_place_socket(const struct net_place *p, const char *device);
+
 /* net_scan_fini is the caller's. */
 void net_place_scan(struct net_place *p, struct net_scan *found);
 const struct net_interface *net_place_interface(const struct net_scan *found, const char *name);
