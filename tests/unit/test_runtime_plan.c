@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a bundle to the documents that start a container: exports with their flags, the VM plan,
- * and a create message that guestinit's own decoder takes.
+ * From a bundle to the documents that start a container: the plans of hvrun-vmm and hvrun-fs, and a
+ * create message that guestinit's own decoder takes. Exports are in test_runtime_exports.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,155 +23,7 @@
 #include "base/json.h"
 #include "base/msg.h"
 #include "guestinit/create.h"
-#include "runtime/plan.h"
-#include "runtime/preserve.h"
-
-struct box {
-	char path[64];
-	int dir;
-	struct oci_config config;
-	struct exports exports;
-	/* What fill makes of them. */
-	struct settings settings;
-	struct sizing sizing;
-	struct guestkernel *kernel;
-	struct streams streams;
-	struct preserve preserve;
-	struct plan plan;
-};
-
-static void make(struct box *box, const char *inner)
-{
-	char text[8192];
-	struct err e;
-
-	strcpy(box->path, "/tmp/plan.XXXXXX");
-	assert_non_null(mkdtemp(box->path));
-	box->dir = open(box->path, O_RDONLY | O_DIRECTORY);
-	assert_true(box->dir >= 0);
-	assert_int_equal(mkdirat(box->dir, "rootfs", 0755), 0);
-	assert_int_equal(mkdirat(box->dir, "data", 0755), 0);
-	assert_int_equal(close(openat(box->dir, "file", O_CREAT | O_WRONLY, 0600)), 0);
-	assert_int_equal(symlinkat("data", box->dir, "link"), 0);
-	snprintf(text, sizeof(text), "{'ociVersion':'1.0.0',%s}", inner);
-	for (char *c = text; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	if (oci_config_parse(&box->config, text, strlen(text), "config.json", &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static void destroy(struct box *box)
-{
-	char command[128];
-
-	exports_close(&box->exports);
-	json_decref(box->plan.message);
-	oci_config_fini(&box->config);
-	close(box->dir);
-	free(box->kernel);
-	snprintf(command, sizeof(command), "rm -rf %s", box->path);
-	assert_int_equal(system(command), 0);
-}
-
-static void open_exports(struct box *box)
-{
-	struct err e;
-
-	if (exports_open(&box->exports, &box->config, box->dir, box->path, &e) < 0)
-		fail_msg("%s", e.text);
-}
-
-static void test_exports(void **state)
-{
-	struct box box = {0};
-	const struct export *list;
-
-	(void)state;
-	make(&box,
-		"'root':{'path':'rootfs'},'mounts':["
-		"{'destination':'/proc','type':'proc'},"
-		"{'destination':'/a','source':'data','type':'bind','options':['ro','nodev']},"
-		"{'destination':'/b','source':'link','options':['rbind','ro','rw','nosuid']},"
-		"{'destination':'/c','source':'file','options':['bind','rro']},"
-		"{'destination':'/d','source':'/dev/null','options':['bind']}]");
-	open_exports(&box);
-	list = box.exports.list;
-	assert_int_equal(box.exports.n, 5);
-	assert_string_equal(list[0].name, "rootfs");
-	assert_false(list[0].readonly);
-	assert_string_equal(list[1].name, "mount-1");
-	assert_true(
-		list[0].recursive && !list[1].recursive && list[2].recursive && !list[3].recursive);
-	assert_true(list[1].readonly && list[1].nodev && !list[1].nosuid);
-	assert_string_equal(list[2].name, "mount-2");
-	assert_true(!list[2].readonly && list[2].nosuid);
-	assert_true(list[3].readonly);
-	assert_string_equal(list[4].path, "/dev/null");
-	assert_true(fcntl(list[2].fd, F_GETFL) & O_PATH);
-	destroy(&box);
-}
-
-/* root.readonly is enforced by the host when nothing is left to be made in the root. */
-static void test_readonly_root(void **state)
-{
-	static const char config[] =
-		"'root':{'path':'rootfs','readonly':true},'mounts':["
-		"{'destination':'/dev','type':'tmpfs'},{'destination':'/dev/shm','type':'tmpfs'}]";
-	struct box box = {0};
-
-	(void)state;
-	make(&box, config);
-	open_exports(&box);
-	assert_false(box.exports.list[0].readonly);
-	destroy(&box);
-	make(&box, config);
-	assert_int_equal(mkdirat(box.dir, "rootfs/dev", 0755), 0);
-	open_exports(&box);
-	assert_true(box.exports.list[0].readonly);
-	destroy(&box);
-	/* A link to outside means the container's own outside. */
-	make(&box, config);
-	assert_int_equal(symlinkat("/proc", box.dir, "rootfs/dev"), 0);
-	open_exports(&box);
-	assert_false(box.exports.list[0].readonly);
-	destroy(&box);
-}
-
-static void test_bad_sources(void **state)
-{
-	static const char *const bad[][2] = {
-		{"none", "config.json: mounts[0].source: none: no such file or directory"},
-		{"fifo", "is a named pipe"},
-		{"/dev/mem", "which is not passed into the virtual machine"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct box box = {0};
-		struct err e;
-		char text[256];
-		if (bad[i][0][0] == '/' && access(bad[i][0], F_OK) < 0)
-			continue;
-		snprintf(text, sizeof(text),
-			"'root':{'path':'rootfs'},'mounts':[{'destination':'/a','source':'%s',"
-			"'options':['bind']}]",
-			bad[i][0]);
-		make(&box, text);
-		assert_int_equal(mkfifoat(box.dir, "fifo", 0600), 0);
-		assert_true(exports_open(&box.exports, &box.config, box.dir, box.path, &e) < 0);
-		if (!strstr(e.text, bad[i][1]))
-			fail_msg("%s", e.text);
-		assert_int_equal(strncmp(e.text, "config.json: mounts[0].source: ", 31), 0);
-		destroy(&box);
-	}
-	struct box box = {0};
-	struct err e;
-	make(&box, "'root':{'path':'file'}");
-	assert_int_equal(exports_open(&box.exports, &box.config, box.dir, box.path, &e), -ENOTDIR);
-	assert_non_null(strstr(e.text, "config.json: root.path: "));
-	destroy(&box);
-}
+#include "tests/unit/support/plan_box.h"
 
 static json_t *read_json(int fd, size_t skip)
 {
@@ -218,54 +69,15 @@ static const char everything[] =
 	"'rootfsPropagation':'private','maskedPaths':['/proc/kcore'],'readonlyPaths':['/proc/sys'],"
 	"'mountLabel':'m','personality':{'domain':'LINUX','flags':[]},'x-unknown':[]}";
 
-static void fill(struct box *box)
-{
-	box->kernel = calloc(1, sizeof(*box->kernel));
-	assert_non_null(box->kernel);
-	box->settings =
-		(struct settings){.accel = ACCEL_EMULATION, .cache = "never", .boot_timeout_s = 90};
-	box->sizing = (struct sizing){.vcpus = 2, .memory_bytes = 64 << 20};
-	box->kernel->fd = 5;
-	strcpy(box->kernel->path, "/k");
-	strcpy(box->kernel->cmdline, "quiet");
-	box->kernel->discovery = "acpi";
-	box->kernel->n_files = 1;
-	strcpy(box->kernel->files[0].path, "init");
-	box->kernel->files[0].mode_perms = 0755;
-	box->kernel->files[0].fd = 6;
-	box->streams = (struct streams){.in = 10, .out = 11, .err = 12, .terminal = -1};
-	box->plan = (struct plan){
-		.id = "id-1",
-		.config = &box->config,
-		.settings = &box->settings,
-		.sizing = &box->sizing,
-		.kernel = box->kernel,
-		.exports = &box->exports,
-		.streams = &box->streams,
-		.preserve = &box->preserve,
-		.qemu = "/q",
-		.start = true,
-		.listen = -1,
-		.keep = {-1, -1},
-		.oom = -1,
-		.resolver = -1,
-		.vmm_fs_socket = 20,
-		.vmm_control = 21,
-		.fs_vmm_socket = 22,
-		.fs_control = 23,
-		.container = 24,
-	};
-}
-
 static void test_create_message(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e = {0};
 
 	(void)state;
-	make(&box, everything);
-	open_exports(&box);
-	fill(&box);
+	plan_box_make(&box, everything);
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	if (fd < 0)
 		fail_msg("%s", e.text);
@@ -289,18 +101,19 @@ static void test_create_message(void **state)
 	assert_null(create->os.resources.cpu.cpus);
 	assert_true(create->os.resources.cpu.shares.set);
 	create_free(create);
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 static void test_terminal_message(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e;
 
 	(void)state;
-	make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/','terminal':true}");
-	open_exports(&box);
-	fill(&box);
+	plan_box_make(&box,
+		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/','terminal':true}");
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	box.streams = (struct streams){
 		.in = -1, .out = -1, .err = -1, .terminal = 7, .rows = 24, .columns = 80};
 	cleanup_close int fd = plan_container_file(&box.plan, &e);
@@ -314,19 +127,19 @@ static void test_terminal_message(void **state)
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0);
 	assert_int_equal(json_integer_value(oci_lookup(json, "stdio.terminal")), 7);
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 /* Host and guest agree on a port of vsock; where there is nothing to relay neither has one. */
 static void test_resolver(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e;
 
 	(void)state;
-	make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'}");
-	open_exports(&box);
-	fill(&box);
+	plan_box_make(&box, "'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'}");
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	box.plan.resolver = 40;
 	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
@@ -343,7 +156,7 @@ static void test_resolver(void **state)
 	cleanup_close int without = plan_vmm_file(&box.plan, &e);
 	cleanup_json json_t *other = read_json(without, 0);
 	assert_null(json_object_get(other, "resolver"));
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 /* The path of a namespace is the host's; the network is the guest's, also when it comes later. */
@@ -351,15 +164,15 @@ static void test_network(void **state)
 {
 	static const uint8_t macs[2][6] = {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}};
 	static const int taps[] = {30, 31};
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e;
 
 	(void)state;
-	make(&box,
+	plan_box_make(&box,
 		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{"
 		"'namespaces':[{'type':'network','path':'/run/netns/x'}]}");
-	open_exports(&box);
-	fill(&box);
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	box.plan.nets[0] =
 		(struct plan_net){.taps = taps, .n_taps = 2, .mac = macs[0], .mtu = 9000};
 	box.plan.nets[1] = (struct plan_net){.stream = 32, .mac = macs[1], .mtu = 1500};
@@ -389,20 +202,20 @@ static void test_network(void **state)
 		"02:00:00:00:00:01", "mtu", 9000, "taps", 30, 31, "mac", "02:00:00:00:00:02", "mtu",
 		1500, "stream", 32);
 	assert_true(json_equal(json_object_get(json, "net"), want));
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 static void test_plans(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e;
 
 	(void)state;
-	make(&box,
+	plan_box_make(&box,
 		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'mounts':["
 		"{'destination':'/a','source':'data','options':['bind','ro']}]");
-	open_exports(&box);
-	fill(&box);
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	cleanup_close int vmm = plan_vmm_file(&box.plan, &e), fs = plan_fs_file(&box.plan, &e);
 	cleanup_json json_t *json = read_json(vmm, 0), *files = read_json(fs, 0);
 	static const struct {
@@ -441,19 +254,19 @@ static void test_plans(void **state)
 	assert_string_equal(json_string_value(json_object_get(mount, "cache")), "never");
 	assert_true(json_is_true(json_object_get(mount, "readonly")));
 	assert_true(json_is_false(json_object_get(mount, "nodev")));
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 /* What a container asks of a monitor that outlives hvrun; and a Unix socket among its mounts. */
 static void test_detached(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e = {0};
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int shown[2] = {0, 0}; /* the user's own files, without privileges */
 
 	(void)state;
-	make(&box,
+	plan_box_make(&box,
 		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'mounts':["
 		"{'destination':'/a','source':'data','options':['bind']},"
 		"{'destination':'/s','source':'sock','options':['bind']}],'hooks':{"
@@ -467,9 +280,9 @@ static void test_detached(void **state)
 		shown[0] = 1234;
 		shown[1] = 77;
 	}
-	open_exports(&box);
+	plan_box_exports(&box);
 	assert_true(box.exports.list[2].socket);
-	fill(&box);
+	plan_box_fill(&box);
 	box.plan.start = false;
 	box.plan.hold = box.plan.detached = true;
 	box.plan.hooks = box.config.hooks;
@@ -524,47 +337,47 @@ static void test_detached(void **state)
 	assert_int_equal(json_integer_value(json_object_get(mount, "socketMode")), 0640);
 	assert_int_equal(json_integer_value(json_object_get(mount, "socketUid")), shown[0]);
 	assert_int_equal(json_integer_value(json_object_get(mount, "socketGid")), shown[1]);
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 /* A block device that no rule grants is not opened: its node goes to the guest as it is. */
 static void test_device_refused(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e = {0};
 
 	(void)state;
-	make(&box,
+	plan_box_make(&box,
 		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{'devices':"
 		"[{'type':'b','path':'/dev/d','major':4095,'minor':3}],'resources':{'devices':"
 		"[{'allow':true},{'allow':false,'type':'b','major':4095,'access':'rw'}]}}");
-	open_exports(&box);
-	fill(&box);
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	assert_int_equal(plan_open_disks(&box.plan, &e), 0);
 	assert_int_equal(box.plan.n_disks, 0);
 	cleanup_close int fd = plan_container_file(&box.plan, &e);
 	cleanup_json json_t *message = read_json(fd, MSG_HEADER_BYTES);
 	assert_int_equal(json_array_size(oci_lookup(message, "devices")), 0);
 	assert_int_equal(json_array_size(oci_lookup(message, "config.linux.devices")), 1);
-	destroy(&box);
+	plan_box_destroy(&box);
 
 	/* One that is granted is, and this one is not there. */
 	memset(&box, 0, sizeof(box));
-	make(&box,
+	plan_box_make(&box,
 		"'root':{'path':'rootfs'},'process':{'args':['a'],'cwd':'/'},'linux':{'devices':"
 		"[{'type':'b','path':'/dev/d','major':4095,'minor':3}],'resources':{'devices':"
 		"[{'allow':true,'type':'b','major':4095,'minor':3,'access':'r'}]}}");
-	open_exports(&box);
-	fill(&box);
+	plan_box_exports(&box);
+	plan_box_fill(&box);
 	assert_true(plan_open_disks(&box.plan, &e) < 0);
 	assert_non_null(strstr(e.text, "linux.devices[0]: "));
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 /* vm.image is the first disk and the root, and one machine at a time may write to it. */
 static void test_image(void **state)
 {
-	struct box box = {0};
+	struct plan_box box = {0};
 	struct err e = {0};
 	char image[] = "/tmp/plan-image-XXXXXX", text[512];
 
@@ -575,12 +388,12 @@ static void test_image(void **state)
 		"'root':{'path':'empty'},'process':{'args':['a'],'cwd':'/'},'vm':{'kernel':"
 		"{'path':'/k'},'image':{'path':'%s','format':'raw'}}",
 		image);
-	make(&box, text);
+	plan_box_make(&box, text);
 	snprintf(text, sizeof(text), "%s/empty", box.path);
 	assert_int_equal(mkdir(text, 0755), 0);
-	open_exports(&box);
+	plan_box_exports(&box);
 	assert_true(box.exports.list[0].readonly);
-	fill(&box);
+	plan_box_fill(&box);
 	assert_int_equal(flock(file, LOCK_SH), 0);
 	assert_int_equal(plan_open_disks(&box.plan, &e), -EBUSY);
 	assert_non_null(strstr(e.text, "vm.image.path: "));
@@ -601,7 +414,7 @@ static void test_image(void **state)
 	create_free(create);
 	plan_close_disks(&box.plan);
 	unlink(image);
-	destroy(&box);
+	plan_box_destroy(&box);
 }
 
 int main(void)
@@ -609,9 +422,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_device_refused),
 		cmocka_unit_test(test_image),
-		cmocka_unit_test(test_exports),
-		cmocka_unit_test(test_readonly_root),
-		cmocka_unit_test(test_bad_sources),
 		cmocka_unit_test(test_create_message),
 		cmocka_unit_test(test_detached),
 		cmocka_unit_test(test_terminal_message),
