@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "oci/config.h"
 #include "runtime/netns.h"
 #include "tests/unit/support/net_place.h"
 
@@ -96,4 +97,23 @@ const struct net_interface *net_place_interface(const struct net_scan *found, co
 			return &found->list[i];
 	fail_msg("no %s", name);
 	abort();
+}
+
+const json_t *net_place_route(const json_t *routes, const char *destination)
+{
+	for (size_t i = 0; i < json_array_size(routes); i++) {
+		const json_t *route = json_array_get(routes, i);
+		if (strcmp(json_string_value(json_object_get(route, "destination")), destination) ==
+			0)
+			return route;
+	}
+	fail_msg("no route to %s", destination);
+	abort();
+}
+
+const char *net_place_text(const json_t *object, const char *path)
+{
+	const char *text = json_string_value(oci_lookup(object, path));
+
+	return text ? text : "(none)";
 }

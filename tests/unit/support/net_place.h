@@ -3,6 +3,8 @@
 #ifndef TESTS_UNIT_SUPPORT_NET_PLACE_H
 #define TESTS_UNIT_SUPPORT_NET_PLACE_H
 
+#include <jansson.h>
+
 #include "runtime/net_scan.h"
 #include "runtime/net_tap.h"
 #include "runtime/rtnl.h"
@@ -41,5 +43,11 @@ const struct net_interface *net_place_interface(const struct net_scan *found, co
 
 /* net_tap_close is the caller's. */
 void net_place_tap(struct net_place *p, struct net_tap *tap, unsigned queues);
+
+/* The route of a list with that destination; fails the test where there is none. */
+const json_t *net_place_route(const json_t *routes, const char *destination);
+
+/* The string at a path (as oci_lookup's) of an object, "(none)" where there is none. */
+const char *net_place_text(const json_t *object, const char *path);
 
 #endif
