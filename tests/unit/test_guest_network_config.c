@@ -9,30 +9,12 @@
 
 #include <cmocka.h>
 
-#include "base/json.h"
-#include "guestinit/network_config.h"
-
-static struct err e;
-
-#define MAC(n)			"02:00:00:00:00:0" #n
-#define IFACE(n, name, members) "{\"device\":\"" MAC(n) "\",\"name\":\"" name "\"" members "}"
-#define ADDRS(list)		",\"addresses\":[" list "]"
-#define ADDR(ip, bits)		"{\"address\":\"" ip "\",\"prefix\":" #bits "}"
-#define NETWORK(interfaces)	"{\"interfaces\":[" interfaces "]}"
-
-static struct network_config *decode(const char *text)
-{
-	cleanup_json json_t *json = json_parse(text, strlen(text), 32, &e);
-
-	if (!json)
-		fail_msg("%s", e.text);
-	return network_config_decode(json, &e);
-}
+#include "tests/unit/support/guest_network.h"
 
 static void expect_refusal(const char *text, const char *expected)
 {
 	assert_null(decode(text));
-	assert_string_equal(e.text, expected);
+	assert_string_equal(network_err.text, expected);
 }
 
 #define EXPECT_BAD_IFACE(members, text)                                                            \
@@ -71,9 +53,9 @@ static void test_bad_interfaces(void **state)
 	EXPECT_BAD_IFACE("\"name\":\"a\",\"mtu\":67", "mtu: 67 is out of range");
 	EXPECT_BAD_IFACE("\"name\":\"a\",\"mtu\":65536", "mtu: 65536 is out of range");
 	EXPECT_BAD_IFACE("\"name\":\"a\",\"up\":1", "up: must be true or false");
-	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(1, "b", "")),
+	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(1, "b", ""), ""),
 		"network.interfaces[1].device: is that of interfaces[0]");
-	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(2, "a", "")),
+	expect_refusal(NETWORK(IFACE(1, "a", "") "," IFACE(2, "a", ""), ""),
 		"network.interfaces[1].name: is that of interfaces[0]");
 	expect_refusal("{\"loopback\":[{\"address\":\"10.9.9.9\",\"prefix\":33}]}",
 		"network.loopback[0].prefix: 33 is out of range");
@@ -174,7 +156,7 @@ static void expect_bound(
 	struct network_config *config = decode(good);
 
 	if (!config)
-		fail_msg("%s", e.text);
+		fail_msg("%s", network_err.text);
 	network_config_free(config);
 	expect_refusal(bad, expected);
 	free(good);
@@ -204,9 +186,9 @@ static void test_bounds(void **state)
 		"network.interfaces[0].addresses: has more than 256 elements");
 	expect_bound(
 		"{\"interfaces\":[" IFACE(2, "b",
-			ADDRS(ADDR("10.0.0.2", 8))) ","
-						    "{\"device\":\"" MAC(
-							    1) "\",\"name\":\"a\",\"addresses\":[",
+			ADDRS(ADDR("10.0.0.2", 8,
+				""))) ","
+				      "{\"device\":\"" MAC(1) "\",\"name\":\"a\",\"addresses\":[",
 		"{\"address\":\"10.0.0.1\",\"prefix\":8}", 255, "]}]}",
 		"network.interfaces[1].addresses: there are more than 256 in all");
 }
