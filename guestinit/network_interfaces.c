@@ -8,6 +8,8 @@
 
 #include "guestinit/sysfile.h"
 
+#define IPV6_MIN_MTU 1280 /* RFC 8200, 5 */
+
 static const char *pass_name(const struct network_pass *p, size_t i)
 {
 	return p->wanted->interfaces.v[i].name;
@@ -149,6 +151,21 @@ static int link_change_mac(struct network_pass *p, size_t i)
 	return ret < 0 ? ret : link_set_mac(&p->nl, p->index[i], mac);
 }
 
+/*
+ * Below the least MTU of IPv6, the kernel forgets what it was told of IPv6 there: when it comes
+ * back, it is told again before it can say or hear anything.
+ */
+static int link_change_mtu(struct network_pass *p, size_t i, uint32_t before)
+{
+	const struct net_interface *interface = &p->wanted->interfaces.v[i];
+	bool anew = before && before < IPV6_MIN_MTU && interface->mtu >= IPV6_MIN_MTU;
+
+	int ret = anew ? link_down(p, i) : 0;
+	if (ret == 0)
+		ret = link_set_mtu(&p->nl, p->index[i], interface->mtu);
+	return ret == 0 && anew ? link_still_ipv6(p, interface->name) : ret;
+}
+
 /* What the link has now, as far as the host knows: what it wanted before, or what there is. */
 static int link_before(struct network_pass *p, size_t i, struct link_info *info)
 {
@@ -241,7 +258,7 @@ static void link_set(struct network_pass *p, size_t i)
 			pass_fail(p, interface->name, ret, "can't have this link address");
 	}
 	if (interface->mtu && interface->mtu != before.mtu) {
-		ret = link_set_mtu(&p->nl, p->index[i], interface->mtu);
+		ret = link_change_mtu(p, i, before.mtu);
 		if (ret < 0)
 			pass_fail(
 				p, interface->name, ret, "can't have an MTU of %u", interface->mtu);

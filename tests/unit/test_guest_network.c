@@ -345,6 +345,20 @@ static void test_ipv6_off(void **state)
 	expect("ip -4 route; ip -6 route show dev eth0", "blackhole 10.4.0.0/16\n");
 }
 
+/* Where IPv6 was gone for a while, the kernel begins anew: it must not speak for itself. */
+static void test_small_mtu(void **state)
+{
+	(void)state;
+	apply(ONE(",\"mtu\":1500" ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))));
+	apply(ONE(",\"mtu\":1000" ADDRS(ADDR("10.0.0.2", 24, ""))));
+	apply(ONE(",\"mtu\":1280" ADDRS(ADDR("10.0.0.2", 24, "") "," ADDR("fd00::2", 64, ""))));
+	expect("cd /proc/sys/net/ipv6/conf/eth0; cat accept_ra autoconf accept_dad addr_gen_mode",
+		"0\n0\n0\n1\n");
+	expect(ADDRESSES("eth0"),
+		"inet 10.0.0.2/24 scope global noprefixroute eth0\ninet6 fd00::2/64 scope global "
+		"nodad noprefixroute\n");
+}
+
 static void test_stats(void **state)
 {
 	(void)state;
@@ -374,6 +388,7 @@ int main(void)
 		TEST(test_many),
 		TEST(test_failures),
 		TEST(test_ipv6_off),
+		TEST(test_small_mtu),
 		TEST(test_stats),
 	};
 
