@@ -24,10 +24,13 @@
 #define AT_SOURCE_MAC (-8)
 #define AT_ARP_SENDER 8 /* six bytes of MAC, four of IPv4 address */
 #define AT_IP4_SOURCE 12
+#define AT_IP6_SOURCE 8
 
-#define PORT_DHCP4_CLIENT    68
-#define PORT_DHCP6_CLIENT    546
-#define ROUTER_ADVERTISEMENT 134
+#define PORT_DHCP4_CLIENT      68
+#define PORT_DHCP6_CLIENT      546
+#define ROUTER_ADVERTISEMENT   134
+#define NEIGHBOR_SOLICITATION  135
+#define NEIGHBOR_ADVERTISEMENT 136
 
 /* The keys lie behind the head, in its flexible array. */
 union u32 {
@@ -139,16 +142,28 @@ static struct outlet copying(unsigned from, unsigned to)
 	return (struct outlet){from, to, TCA_EGRESS_MIRROR, TC_ACT_OK, 0};
 }
 
+static void match_icmp6(union u32 *u, uint8_t type)
+{
+	match_bits(u, 4, IPPROTO_ICMPV6 << 8, 0xff00);
+	match_bits(u, 40, (uint32_t)type << 24, 0xff000000);
+}
+
 /*
+ * What addresses come and go by. Whether another has one that is new here, its advertisement says,
+ * or that it is about to take it as well (RFC 4862, 5.4): nobody looks for that in the guest.
+ *
  * A packet socket hears of each frame before any filter does if it is for all protocols. Those of
  * DHCP clients are for IP alone, and hear of what the filters leave.
  */
-static int copy_leases(struct rtnl *rt, const struct outlet *o)
+static int copy_news(struct rtnl *rt, const struct outlet *o)
 {
-	union u32 advertisement = {0}, dhcp4 = {0}, dhcp6 = {0};
+	static const uint8_t none[16];
+	union u32 router = {0}, taken = {0}, wanted = {0}, dhcp4 = {0}, dhcp6 = {0};
 
-	match_bits(&advertisement, 4, IPPROTO_ICMPV6 << 8, 0xff00);
-	match_bits(&advertisement, 40, (uint32_t)ROUTER_ADVERTISEMENT << 24, 0xff000000);
+	match_icmp6(&router, ROUTER_ADVERTISEMENT);
+	match_icmp6(&taken, NEIGHBOR_ADVERTISEMENT);
+	match_icmp6(&wanted, NEIGHBOR_SOLICITATION);
+	match(&wanted, AT_IP6_SOURCE, none, sizeof(none));
 	match_bits(&dhcp6, 4, IPPROTO_UDP << 8, 0xff00);
 	match_bits(&dhcp6, 40, PORT_DHCP6_CLIENT, 0xffff);
 	/* No options, and no fragment but the first. */
@@ -156,7 +171,11 @@ static int copy_leases(struct rtnl *rt, const struct outlet *o)
 	match_bits(&dhcp4, 4, 0, 0x1fff);
 	match_bits(&dhcp4, 8, IPPROTO_UDP << 16, 0xff0000);
 	match_bits(&dhcp4, 20, PORT_DHCP4_CLIENT, 0xffff);
-	int ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &advertisement);
+	int ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &router);
+	if (ret == 0)
+		ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &taken);
+	if (ret == 0)
+		ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &wanted);
 	if (ret == 0)
 		ret = add_u32(rt, o, NET_FILTER_IP6, ETH_P_IPV6, &dhcp6);
 	if (ret == 0)
@@ -206,7 +225,7 @@ int net_filter_deliver(
 
 	int ret = leave_uppers(rt, interface, &copied);
 	if (ret == 0)
-		ret = copy_leases(rt, &copied);
+		ret = copy_news(rt, &copied);
 	return ret < 0 ? ret : net_filter_redirect(rt, interface->index, tap, mark);
 }
 

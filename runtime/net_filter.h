@@ -33,8 +33,8 @@ int net_filter_redirect(struct rtnl *rt, unsigned from, unsigned to, bool mark) 
 /*
  * The same from an interface to a tap; but what is for others that stand on it goes there, and the
  * namespace's own stack sees what it keeps the interface's addresses and routes by: router
- * advertisements, and what is for DHCP clients. (The tap gets that, too: what the guest makes of it
- * is its own affair.) 0 or -errno.
+ * advertisements, whether another has an address, and what is for DHCP clients. (The tap gets that,
+ * too: what the guest makes of it is its own affair.) 0 or -errno.
  */
 int net_filter_deliver(
 	struct rtnl *rt, const struct net_interface *interface, unsigned tap, bool mark) must_check;

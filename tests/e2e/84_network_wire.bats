@@ -78,7 +78,7 @@ group_program() {
 	! ip -n "$NS-a" link show dev eth0 | grep -q ALLMULTI || fail "all groups are still received"
 }
 
-@test "what keeps an interface's addresses reaches the namespace's own stack: router advertisements, DHCP" {
+@test "what keeps an interface's addresses reaches the namespace's own stack: router advertisements, others' addresses, DHCP" {
 	local kind
 	cat >"$BATS_TEST_TMPDIR/router.py" <<-'END'
 		# A router at p1, with the prefix fd86::/64, an hour.
@@ -136,6 +136,13 @@ group_program() {
 	for kind in packet 68 546; do
 		[ "$(at a python3 "$BATS_TEST_TMPDIR/lease.py" "$kind")" = "$(printf 'listens\nport!')" ] || fail "$kind"
 	done
+	# An address that another has already is found out, and the container loses it.
+	ip -n "$NS-b" addr add fd85:1::50/64 dev p1 nodad
+	ip -n "$NS-a" addr add fd85:1::50/64 dev eth0
+	failed() { ip -n "$NS-a" addr show dev eth0 | grep -q 'fd85:1::50/64 .*dadfailed'; }
+	eventually failed
+	taken() { ! shows one eth0 fd85:1::50; }
+	eventually taken
 	# The guest has what it would have anyway.
 	for kind in 68 546; do
 		[ "$(ex one python3 /lease.py "$kind")" = "$(printf 'listens\nport!')" ] || fail "$kind inside"
@@ -216,6 +223,36 @@ group_program() {
 	no_qdiscs
 }
 
+# believes ADDRESS MAC: so the other side has it
+believes() {
+	[ "$(ip -n "$NS-b" -j neigh show "$1" | jq -r '.[0].lladdr')" = "$2" ]
+}
+
+@test "what the guest may not say by ARP" {
+	cat >"$BATS_TEST_TMPDIR/say.py" <<-'END'
+		# say.py ADDRESS: to all, that the address is here
+		import socket, sys
+		mac = bytes.fromhex(open("/sys/class/net/eth0/address").read().strip().replace(":", ""))
+		address = socket.inet_aton(sys.argv[1])
+		s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+		s.bind(("eth0", 0))
+		s.send(b"\xff" * 6 + mac + b"\x08\x06\0\1\x08\0\6\4\0\2" + mac + address + b"\xff" * 6 + address)
+	END
+	bind "$BATS_TEST_TMPDIR/say.py" /say.py rbind,ro
+	veth eth0 1
+	join "$NS-a"
+	allow net.antiSpoof true
+	HVC=hvc box one
+	eventually pings 10.85.1.2
+	ip -n "$NS-b" neigh replace 10.85.1.9 lladdr 02:00:00:00:00:09 dev p1 nud stale
+	ip -n "$NS-b" neigh replace 10.85.1.2 lladdr 02:00:00:00:00:02 dev p1 nud stale
+	ex one python3 /say.py 10.85.1.9
+	# What it may, which arrives after those would have.
+	ex one python3 /say.py 10.85.1.2
+	eventually believes 10.85.1.2 "$(ip -n "$NS-a" -j link show eth0 | jq -r '.[0].address')"
+	believes 10.85.1.9 02:00:00:00:00:09
+}
+
 @test "what the guest may not say of IPv6 neighbours and routers" {
 	cat >"$BATS_TEST_TMPDIR/say.py" <<-'END'
 		# say.py SOURCE na|ra TARGET: an advertisement to all nodes
@@ -247,7 +284,6 @@ group_program() {
 	allow net.antiSpoof true
 	HVC=hvc box one
 	eventually pings fd85:1::2
-	believes() { [ "$(ip -n "$NS-b" -j neigh show "$1" | jq -r '.[0].lladdr')" = "$2" ]; }
 	ip -n "$NS-b" neigh replace fd85:1::9 lladdr 02:00:00:00:00:09 dev p1 nud stale
 	ex one python3 /say.py "$local" na fd85:1::9
 	ex one python3 /say.py fd85:1::2 na fd85:1::9
