@@ -308,7 +308,9 @@ void guest_resolver_start(struct container *c)
 		ret = resolver_new(c, &udp, &tcp);
 	if (ret < 0)
 		agent_log(c->guest->agent, LOG_LEVEL_WARNING,
-			RESOLV_CONF ": can't pass on what the resolver is asked that it names: %s",
+			RESOLV_CONF
+			": questions to its nameserver in the loopback can't be passed to "
+			"the host: %s",
 			strerror(-ret));
 }
 

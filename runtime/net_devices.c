@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_addr.h>
+#include <net/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -114,6 +115,7 @@ struct by_name {
 	const char *name;
 	unsigned index;
 	bool up;
+	bool ethernet, part; /* the latter: of a bridge, a bond */
 };
 
 /* A device that is in the container's namespace now. */
@@ -133,13 +135,19 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	struct by_name *want = arg;
 	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
 	const struct nlattr *attr;
+	bool found = false, part = false;
 
-	mnl_attr_for_each (attr, message, sizeof(*link))
-		if (mnl_attr_get_type(attr) == IFLA_IFNAME &&
-			strcmp(mnl_attr_get_str(attr), want->name) == 0) {
-			want->index = (unsigned)link->ifi_index;
-			want->up = link->ifi_flags & IFF_UP;
-		}
+	mnl_attr_for_each (attr, message, sizeof(*link)) {
+		found |= mnl_attr_get_type(attr) == IFLA_IFNAME &&
+			strcmp(mnl_attr_get_str(attr), want->name) == 0;
+		part |= mnl_attr_get_type(attr) == IFLA_MASTER;
+	}
+	if (!found)
+		return 0;
+	want->index = (unsigned)link->ifi_index;
+	want->up = link->ifi_flags & IFF_UP;
+	want->ethernet = link->ifi_type == ARPHRD_ETHER;
+	want->part = part;
 	return 0;
 }
 
@@ -176,6 +184,14 @@ static int move_one(struct rtnl *here, struct rtnl *there, int ns, const char *n
 
 	if (!link.index)
 		return err_set(e, ENODEV, "the host has no such network device");
+	if (!link.ethernet)
+		return err_set(e, ENOTSUP,
+			"is no Ethernet interface: a virtual machine can't be given it");
+	if (link.part)
+		return err_set(e, EBUSY,
+			"is part of another interface (a bridge, a bond): take it out first, as "
+			"by \"ip link set %s nomaster\"",
+			name);
 	if (find_link(there, inside).index)
 		return err_set(e, EEXIST,
 			"the container's network namespace has a device \"%s\" already", inside);

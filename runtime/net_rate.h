@@ -10,9 +10,6 @@
 
 #define NET_RATE_HANDLE 0x68760000u
 
-/* The least rate that is not mistaken for none. */
-#define NET_RATE_MIN_BYTES 1024
-
 /* Limits what it sends to bytes a second; 0: no limit of ours. 0 or -errno. */
 int net_rate_set(struct rtnl *rt, unsigned index, uint64_t bytes) must_check;
 

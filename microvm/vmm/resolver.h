@@ -13,7 +13,7 @@
 #include "microvm/virtio/device.h"
 #include "microvm/vmm/plan.h"
 
-#define RESOLVER_CONNS_MAX 128u
+#define RESOLVER_CONNS_MAX 192u
 
 struct filter;
 extern const struct filter resolver_filter; /* its list of system calls; microvm/confine/filter.h */
