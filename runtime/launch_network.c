@@ -21,8 +21,6 @@
 #include "runtime/netns.h"
 #include "runtime/spawn.h"
 
-/* What a tap can carry: an interface's MTU may grow, and a spare's is not known yet. */
-#define DEVICE_MTU 65521
 
 /* Of QEMU's eight virtio-mmio devices, those that are left for disks and net devices. */
 #define EMULATION_ROOM 4
@@ -248,7 +246,7 @@ static int add_device(struct launch *l, struct err *e)
 	l->plan.nets[net->n_taps] = (struct plan_net){.taps = tap->queues,
 		.n_taps = tap->n_queues,
 		.mac = device->mac,
-		.mtu = DEVICE_MTU};
+		.mtu = NET_MTU_MAX};
 	net->state.n = l->plan.n_nets = ++net->n_taps;
 	return ret < 0 ? err_sys(e, -ret, "a net device's address") : 0;
 }

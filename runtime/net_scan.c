@@ -146,6 +146,8 @@ static int take_link(const struct nlmsghdr *message, void *arg)
 	if (!scan_has(&attrs, IFLA_IFNAME, 2) || (link->ifi_flags & IFF_LOOPBACK))
 		return 0;
 	const char *name = mnl_attr_get_str(attrs.at[IFLA_IFNAME]);
+	if (!scan_is_named(s, link, name))
+		return 0;
 	if (strcmp(scan_info(&attrs, IFLA_INFO_KIND), "vrf") == 0)
 		return scan_vrf(s, link, &attrs);
 	if (is_tap(name, &attrs) || !scan_is_of_use(s, link, &attrs, name))
@@ -214,7 +216,7 @@ static int take_address(const struct nlmsghdr *message, void *arg)
 		ret = json_object_set_new(json, "broadcast", json_string(broadcast));
 	if (ret == 0 && family == AF_INET && scan_has(&attrs, IFA_LABEL, 2))
 		ret = json_object_set_new(
-			json, "label", json_string(mnl_attr_get_str(attrs.at[IFA_LABEL])));
+			json, "label", json_text(mnl_attr_get_str(attrs.at[IFA_LABEL])));
 	return ret < 0 ? -ENOMEM : 0;
 }
 

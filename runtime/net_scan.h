@@ -24,6 +24,7 @@
 #define NET_MAC_BYTES	   6
 
 #define NET_VRFS_MAX 8
+#define NET_MTU_MAX  65521 /* that of a guest's net device */
 
 /* What routes through the loopback interface name, in every namespace. */
 #define NET_LOOPBACK "lo"

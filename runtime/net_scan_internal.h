@@ -69,12 +69,17 @@ void scan_kind(struct net_interface *interface, const struct attrs *attrs);
 /* Whose frames come in on others, of all that are kept. */
 void scan_uppers(struct net_scan *scan);
 
-/* net_scan_oddity.c. Whether it can be the container's, as far as what it is goes. */
+/* net_scan_oddity.c. Whether its name is text, as in JSON it must be. */
+bool scan_is_named(struct scanner *s, const struct ifinfomsg *link, const char *name);
+/* Whether it can be the container's, as far as what it is goes. */
 bool scan_is_of_use(struct scanner *s, const struct ifinfomsg *link, const struct attrs *attrs,
 	const char *name);
 /* An odd one may have this address. */
 void scan_mark(struct scanner *s, const struct ifaddrmsg *address);
-/* Says it of those whose parents are kept, or that can't be. 0 or -ENOMEM. */
+/*
+ * Says it of those whose parents are kept, or that can't be, and of the MTU that is too large,
+ * which becomes the largest. 0 or -ENOMEM.
+ */
 int scan_note(const struct scanner *s, struct net_scan *scan);
 
 #endif

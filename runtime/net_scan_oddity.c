@@ -32,8 +32,18 @@ static void add_oddity(struct scanner *s, const struct ifinfomsg *link, unsigned
 		return;
 	struct oddity *oddity = &s->oddities[s->n_oddities++];
 	*oddity = (struct oddity){.index = (unsigned)link->ifi_index, .parent = parent};
-	snprintf(oddity->name, sizeof(oddity->name), "%s", name);
+	cleanup_json json_t *text = json_text(name);
+	snprintf(oddity->name, sizeof(oddity->name), "%s", text ? json_string_value(text) : "?");
 	snprintf(oddity->reason, sizeof(oddity->reason), "%s", reason);
+}
+
+bool scan_is_named(struct scanner *s, const struct ifinfomsg *link, const char *name)
+{
+	cleanup_json json_t *text = json_string(name);
+
+	if (!text)
+		add_oddity(s, link, 0, name, "its name is not UTF-8 text");
+	return text != NULL;
 }
 
 bool scan_is_of_use(struct scanner *s, const struct ifinfomsg *link, const struct attrs *attrs,
@@ -66,6 +76,17 @@ void scan_mark(struct scanner *s, const struct ifaddrmsg *address)
 			s->oddities[i].addressed = true;
 }
 
+static int note_mtu(struct net_interface *interface, json_t *notes)
+{
+	if (interface->mtu <= NET_MTU_MAX)
+		return 0;
+	json_t *text = json_sprintf("%s: its MTU of %u is more than a virtual machine's: the "
+				    "container has %d",
+		interface->name, interface->mtu, NET_MTU_MAX);
+	interface->mtu = NET_MTU_MAX;
+	return text ? json_array_append_new(notes, text) : -1;
+}
+
 int scan_note(const struct scanner *s, struct net_scan *scan)
 {
 	scan->notes = json_array();
@@ -80,9 +101,11 @@ int scan_note(const struct scanner *s, struct net_scan *scan)
 				  oddity->name, parent->name)
 			: json_sprintf(
 				  "%s: is not the container's: %s", oddity->name, oddity->reason);
-		/* A name that is not text goes without. */
-		if (text && json_array_append_new(scan->notes, text) < 0)
+		if (!text || json_array_append_new(scan->notes, text) < 0)
 			return -ENOMEM;
 	}
+	for (unsigned i = 0; i < scan->n; i++)
+		if (note_mtu(&scan->list[i], scan->notes) < 0)
+			return -ENOMEM;
 	return scan->notes ? 0 : -ENOMEM;
 }

@@ -33,7 +33,7 @@
 struct watch {
 	int dir, monitor, events;
 	struct rtnl rt;
-	json_t *asked; /* what the monitor has been asked to tell and has not answered yet */
+	struct network_change asked; /* which the monitor is to tell and has not answered yet */
 	char said[sizeof(((struct err *)0)->text)]; /* what went wrong last: it is logged once */
 	int64_t due_ms;				    /* when to look, 0: nothing has happened */
 	int retry_ms;
@@ -94,25 +94,32 @@ static void later(struct watch *w)
 	w->due_ms = now_ms() + w->retry_ms;
 }
 
+static void complain(struct watch *w, const struct err *e)
+{
+	if (strcmp(w->said, e->text) != 0)
+		log_warn("network: %s", e->text);
+	snprintf(w->said, sizeof(w->said), "%s", e->text);
+	/* What an attempt changes and takes back is no reason for the next. */
+	(void)drain(w->events);
+	later(w);
+}
+
+/* What can be followed is told, also when something else can't be. */
 static void look(struct watch *w)
 {
-	cleanup_json json_t *todo = NULL;
 	struct err e;
 
 	w->due_ms = 0;
-	int ret = network_sync(w->dir, &w->rt, false, &todo, &e);
-	if (ret == 0 && todo)
-		ret = network_send(w->monitor, todo, &e);
-	if (ret < 0) {
-		if (strcmp(w->said, e.text) != 0)
-			log_warn("network: %s", e.text);
-		snprintf(w->said, sizeof(w->said), "%s", e.text);
-		/* What an attempt changes and takes back is no reason for the next. */
-		(void)drain(w->events);
-		later(w);
-	} else if (todo) {
-		w->asked = steal_ptr(&todo);
-	} else {
+	int ret = network_sync(w->dir, &w->rt, false, &w->asked, &e);
+	if (ret < 0)
+		complain(w, &e);
+	if (w->asked.network) {
+		int sent = network_send(w->monitor, w->asked.network, &e);
+		if (sent == 0)
+			return;
+		complain(w, &e);
+		network_change_fini(&w->asked);
+	} else if (ret == 0) {
 		w->retry_ms = 0;
 		w->said[0] = '\0';
 	}
@@ -126,18 +133,17 @@ static bool answer(struct watch *w)
 	cleanup_json json_t *reply = monitor_receive(w->monitor, 0, &e);
 	if (!reply)
 		return e.code != ECONNRESET;
-	if (!w->asked)
+	if (!w->asked.network)
 		return true;
 	if (monitor_result(reply, NULL, &e) == 0) {
 		soon(w); /* more may have happened meanwhile */
-		if (network_told(w->dir, w->asked, &e) < 0)
+		if (network_told(w->dir, &w->asked, &e) < 0)
 			log_warn("network: %s", e.text);
 	} else {
 		log_info("network: %s", e.text);
 		later(w);
 	}
-	json_decref(w->asked);
-	w->asked = NULL;
+	network_change_fini(&w->asked);
 	return true;
 }
 
@@ -145,7 +151,7 @@ static int patience_ms(const struct watch *w)
 {
 	int64_t left = w->due_ms - now_ms();
 
-	if (!w->due_ms || w->asked)
+	if (!w->due_ms || w->asked.network)
 		return -1;
 	return left > 0 ? (int)left : 0;
 }
@@ -172,6 +178,7 @@ static void part(struct watch *w)
 	cleanup_network struct network net = {0};
 	struct err e;
 
+	network_change_fini(&w->asked);
 	cleanup_close int lock = network_lock(w->dir, &e);
 	if (lock < 0 || network_load(&net, w->dir, &e) < 0)
 		return; /* deleted meanwhile, wires and all */
@@ -216,7 +223,8 @@ static int prepare(struct watch *w, const struct container *c, int ns, struct er
 
 pid_t net_watch_start(const struct container *c, int ns, int log, struct err *e)
 {
-	struct watch w = {.dir = -1, .monitor = -1, .events = -1, .rt = {.fd = -1}};
+	struct watch w = {
+		.dir = -1, .monitor = -1, .events = -1, .rt = {.fd = -1}, .asked = {.lock = -1}};
 	pid_t pid = -1;
 
 	int ret = prepare(&w, c, ns, e);

@@ -19,6 +19,9 @@
 
 #define INGRESS_HANDLE TC_H_MAKE(TC_H_INGRESS, 0)
 
+#define IPV6_MIN_MTU 1280 /* RFC 8200, 5 */
+#define TRIES	     8	  /* while others change what is read */
+
 static int ingress(struct rtnl *rt, uint16_t type, uint16_t flags, unsigned index)
 {
 	char buf[RTNL_BYTES];
@@ -131,13 +134,17 @@ static int find_filters(struct rtnl *rt, unsigned index, struct found *found)
 {
 	char buf[RTNL_BYTES];
 	void *fixed;
-	struct nlmsghdr *message = rtnl_begin(buf, RTM_GETTFILTER, 0, &fixed, sizeof(struct tcmsg));
-	struct tcmsg *tc = fixed;
+	int ret = -EINTR;
 
-	*found = (struct found){.index = index};
-	tc->tcm_ifindex = (int)index;
-	tc->tcm_parent = NET_FILTER_PARENT;
-	int ret = rtnl_dump(rt, message, take_filter, found);
+	for (int tries = 0; ret == -EINTR && tries < TRIES; tries++) {
+		struct nlmsghdr *message =
+			rtnl_begin(buf, RTM_GETTFILTER, 0, &fixed, sizeof(struct tcmsg));
+		struct tcmsg *tc = fixed;
+		*found = (struct found){.index = index};
+		tc->tcm_ifindex = (int)index;
+		tc->tcm_parent = NET_FILTER_PARENT;
+		ret = rtnl_dump(rt, message, take_filter, found);
+	}
 	return ret == -EINTR ? 0 : ret;
 }
 
@@ -213,7 +220,15 @@ static bool leads_to(const struct found *found, unsigned target)
 	return found->redirects && found->target == target;
 }
 
-int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
+/* Below that MTU the kernel forgets what it was told of IPv6 there (net_tap.c), and speaks itself.
+ */
+int net_wire_resize(struct rtnl *rt, const struct net_interface *interface, unsigned tap)
+{
+	return rtnl_link_set(
+		rt, tap, interface->mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : interface->mtu, true);
+}
+
+int net_wire_join(struct rtnl *rt, struct net_wire *wire, struct err *e)
 {
 	const struct net_interface *interface = wire->interface;
 	struct found found, there;
@@ -232,8 +247,8 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 	 * down. */
 	bool joined = ret == 0 && leads_to(&found, wire->tap) && serves(&found, interface);
 	/* Whose it is that all groups are received must be known when it is undone, also when one
-	 * side's filters were taken away in between. */
-	bool mark = !interface->all_multicast || found.marked ||
+	 * side's filters were taken away in between, or with a record both. */
+	bool mark = !interface->all_multicast || wire->mark || found.marked ||
 		(find_filters(rt, wire->tap, &there) == 0 && there.marked);
 	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
 		ret = rtnl_link_set(rt, wire->tap, 0, false);
@@ -249,7 +264,7 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 		ret = wire->guard ? net_filter_guard(rt, wire->tap, interface, mark)
 				  : net_filter_redirect(rt, wire->tap, interface->index, mark);
 	if (ret == 0)
-		ret = rtnl_link_set(rt, wire->tap, interface->mtu, true);
+		ret = net_wire_resize(rt, interface, wire->tap);
 	if (ret == 0 && !joined)
 		ret = add_ingress(rt, interface->index);
 	if (ret == 0 && !joined)
@@ -278,7 +293,35 @@ int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e)
 		return err_sys(e, -ret, "%s: limiting its rate (the kernel needs sch_tbf)",
 			interface->name);
 	}
+	wire->mark = mark;
 	return 0;
+}
+
+struct state {
+	unsigned index;
+	bool up;
+};
+
+static int take_state(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+	struct state *state = arg;
+
+	if ((unsigned)link->ifi_index == state->index)
+		state->up = link->ifi_flags & IFF_UP;
+	return 0;
+}
+
+/* What can't be found out is taken for a yes. */
+static bool is_up(struct rtnl *rt, unsigned index)
+{
+	struct state state = {.index = index, .up = true};
+	char buf[RTNL_BYTES];
+	void *fixed;
+
+	int ret = rtnl_dump(rt, rtnl_begin(buf, RTM_GETLINK, 0, &fixed, sizeof(struct ifinfomsg)),
+		take_state, &state);
+	return ret < 0 || state.up;
 }
 
 int net_wire_is_cut(struct rtnl *rt, const struct net_interface *interface, unsigned tap)
@@ -291,7 +334,7 @@ int net_wire_is_cut(struct rtnl *rt, const struct net_interface *interface, unsi
 	if (ret < 0)
 		return ret;
 	bool whole = leads_to(&here, tap) && leads_to(&there, interface->index) &&
-		serves(&here, interface);
+		serves(&here, interface) && is_up(rt, tap);
 	return !whole && exists(rt, interface->index) && exists(rt, tap);
 }
 
@@ -336,9 +379,14 @@ int net_wire_part_all(struct rtnl *rt, const unsigned *taps, unsigned n_taps)
 	char buf[RTNL_BYTES];
 	struct links links = {0};
 	void *fixed;
+	int ret = -EINTR;
 
-	int ret = rtnl_dump(rt, rtnl_begin(buf, RTM_GETLINK, 0, &fixed, sizeof(struct ifinfomsg)),
-		take_link, &links);
+	for (int tries = 0; ret == -EINTR && tries < TRIES; tries++) {
+		links.n = 0;
+		ret = rtnl_dump(rt,
+			rtnl_begin(buf, RTM_GETLINK, 0, &fixed, sizeof(struct ifinfomsg)),
+			take_link, &links);
+	}
 	if (ret == -EINTR)
 		ret = 0; /* taps come and go; interfaces with wires are there for long */
 	for (size_t i = 0; i < links.n; i++) {

@@ -27,6 +27,7 @@ struct net_wire {
 	const struct net_interface *interface;
 	unsigned tap; /* its index */
 	bool guard;   /* the guest may send as the interface only: its MAC and addresses */
+	bool mark;    /* in and out: that it receives all groups is a wire's doing, not others' */
 	uint64_t rx_bytes, tx_bytes; /* a second, as the guest sees them; 0: no limit */
 };
 
@@ -35,13 +36,16 @@ struct net_wire {
  * something before. 0, or -errno with e: -EBUSY when the interface is joined to a tap that still
  * exists, another virtual machine's.
  */
-int net_wire_join(struct rtnl *rt, const struct net_wire *wire, struct err *e) must_check;
+int net_wire_join(struct rtnl *rt, struct net_wire *wire, struct err *e) must_check;
+
+/* The tap gets the interface's MTU, or the least that IPv6 takes. 0 or -errno. */
+int net_wire_resize(
+	struct rtnl *rt, const struct net_interface *interface, unsigned tap) must_check;
 
 /*
  * Whether what joined them is not there any more, or not whole, in one way or the other, as after
  * `tc qdisc del`, when the interface was elsewhere in between, or when something else stands on it
- * now. Not when one of them is gone. 1,
- * 0, or -errno.
+ * now; or the tap was taken down. Not when one of them is gone. 1, 0, or -errno.
  */
 int net_wire_is_cut(
 	struct rtnl *rt, const struct net_interface *interface, unsigned tap) must_check;

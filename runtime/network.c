@@ -59,6 +59,7 @@ static int read_devices(struct network *net, const json_t *list)
 		struct network_device *device = &net->devices[net->n++];
 		device->tap = index_of(entry, "tap");
 		device->interface = index_of(entry, "interface");
+		device->mark = json_is_true(json_object_get(entry, "mark"));
 		snprintf(device->tap_name, sizeof(device->tap_name), "%s", name);
 		if (!net_mac_parse(json_string_value(json_object_get(entry, "mac")), device->mac))
 			return -EINVAL;
@@ -112,9 +113,9 @@ static json_t *to_json(const struct network *net)
 		char mac[NET_MAC_TEXT_BYTES];
 		net_mac_format(device->mac, mac);
 		if (json_array_append_new(list,
-			    json_pack("{s:I, s:s, s:s, s:I}", "tap", (json_int_t)device->tap,
+			    json_pack("{s:I, s:s, s:s, s:I, s:b}", "tap", (json_int_t)device->tap,
 				    "tapName", device->tap_name, "mac", mac, "interface",
-				    (json_int_t)device->interface)) < 0)
+				    (json_int_t)device->interface, "mark", (int)device->mark)) < 0)
 			return NULL;
 	}
 	return steal_ptr(&json);
@@ -169,17 +170,20 @@ static const json_t *entry_of(const json_t *network, const struct network_device
 }
 
 static int join(const struct network *net, struct rtnl *rt, const struct net_interface *interface,
-	const struct network_device *device, struct err *e)
+	struct network_device *device, struct err *e)
 {
-	const struct net_wire wire = {
+	struct net_wire wire = {
 		.interface = interface,
 		.tap = device->tap,
 		.guard = net->guard,
+		.mark = device->mark,
 		.rx_bytes = net->rx_bytes,
 		.tx_bytes = net->tx_bytes,
 	};
+	int ret = net_wire_join(rt, &wire, e);
 
-	return net_wire_join(rt, &wire, e);
+	device->mark = ret == 0 && wire.mark;
+	return ret;
 }
 
 /* Those that went away, or that are another's now, make room. */
@@ -197,6 +201,7 @@ static void drop_gone(struct network *net, struct rtnl *rt, const struct net_sca
 		if (ret < 0)
 			log_warn("network: %s: %s", device->tap_name, strerror(-ret));
 		device->interface = 0;
+		device->mark = false;
 	}
 }
 
@@ -217,7 +222,7 @@ static int add_new(
 
 /* MTU, what the guard lets pass, and the wire itself, which others can cut. */
 static int follow(struct network *net, struct rtnl *rt, const struct net_interface *interface,
-	const struct network_device *device, const json_t *before, struct err *e)
+	struct network_device *device, const json_t *before, struct err *e)
 {
 	const json_t *was = entry_of(before, device), *is = entry_of(net->now, device);
 
@@ -234,10 +239,10 @@ static int follow(struct network *net, struct rtnl *rt, const struct net_interfa
 	if (!was || !is)
 		return 0;
 	if (!json_equal(json_object_get(was, "mtu"), json_object_get(is, "mtu"))) {
-		int ret = rtnl_link_set(rt, device->tap, interface->mtu, true);
+		int ret = net_wire_resize(rt, interface, device->tap);
 		if (ret < 0)
-			return err_sys(e, -ret, "%s: setting the MTU to %u", device->tap_name,
-				interface->mtu);
+			return err_sys(e, -ret, "%s: setting the MTU of %s to its %u",
+				interface->name, device->tap_name, interface->mtu);
 	}
 	if (net->guard && !json_equal(was, is))
 		return join(net, rt, interface, device, e);
@@ -286,11 +291,57 @@ static void say_notes(struct network *net, json_t *notes)
 	net->notes = json_incref(notes);
 }
 
+/* The first failure is the one that is told. */
+static void note(int *first, int ret, struct err *e, const struct err *one)
+{
+	if (*first < 0 || ret == 0)
+		return;
+	*first = ret;
+	*e = *one;
+}
+
+/*
+ * An interface stays as it was known, so that the next look finds the difference again; but for one
+ * with another name, by which others may speak of it.
+ */
+static int keep_before(
+	const struct network *net, const struct network_device *device, const json_t *before)
+{
+	json_t *list = json_object_get(net->now, "interfaces");
+	const json_t *was = entry_of(before, device), *is = entry_of(net->now, device);
+
+	if (!was || !is || !json_equal(json_object_get(was, "name"), json_object_get(is, "name")))
+		return 0;
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (json_array_get(list, i) == is)
+			return json_array_set(list, i, (json_t *)(uintptr_t)was);
+	return 0;
+}
+
+/* Each on its own: one that can't be followed is no reason to leave the others. */
+static int follow_all(struct network *net, struct rtnl *rt, const struct net_scan *scan,
+	const json_t *before, struct err *e)
+{
+	int first = 0;
+
+	for (unsigned i = 0; i < scan->n; i++) {
+		struct network_device *device = device_of(net, scan->list[i].index);
+		struct err one;
+		int ret = device ? follow(net, rt, &scan->list[i], device, before, &one) : 0;
+		if (ret < 0 && keep_before(net, device, before) < 0)
+			err_sys(&one, ENOMEM, "network");
+		note(&first, ret, e, &one);
+	}
+	return first;
+}
+
 int network_scan(struct network *net, struct rtnl *rt, struct err *e)
 {
 	cleanup_scan struct net_scan scan = {0};
 	cleanup_json json_t *before = json_incref(net->now);
 	struct net_wanted wanted = {.names = net->wanted};
+	struct err one;
+	int first = 0;
 
 	for (unsigned i = 0; i < net->n; i++)
 		if (net->devices[i].interface)
@@ -300,23 +351,15 @@ int network_scan(struct network *net, struct rtnl *rt, struct err *e)
 		return ret;
 	drop_gone(net, rt, &scan);
 	net->without[0] = '\0';
-	for (unsigned i = 0; ret == 0 && i < scan.n; i++)
+	for (unsigned i = 0; i < scan.n; i++)
 		if (!device_of(net, scan.list[i].index))
-			ret = add_new(net, rt, &scan.list[i], e);
+			note(&first, add_new(net, rt, &scan.list[i], &one), e, &one);
 	say_notes(net, scan.notes);
+	ret = describe(net, &scan, &one);
 	if (ret == 0)
-		ret = describe(net, &scan, e);
-	for (unsigned i = 0; ret == 0 && i < scan.n; i++) {
-		const struct network_device *device = device_of(net, scan.list[i].index);
-		if (device)
-			ret = follow(net, rt, &scan.list[i], device, before, e);
-	}
-	if (ret < 0) {
-		/* So that the next look finds the difference again. */
-		json_decref(net->now);
-		net->now = steal_ptr(&before);
-	}
-	return ret;
+		ret = follow_all(net, rt, &scan, before, &one);
+	note(&first, ret, e, &one);
+	return first;
 }
 
 bool network_changed(const struct network *net)
@@ -336,14 +379,22 @@ static int lock_and_load(struct network *net, int dir, int *lock, struct err *e)
 	return ret == -ENOENT ? 0 : ret;
 }
 
-int network_sync(int dir, struct rtnl *rt, bool complete, json_t **todo, struct err *e)
+void network_change_fini(struct network_change *change)
+{
+	json_decref(change->network);
+	change->network = NULL;
+	fd_closep(&change->lock);
+}
+
+int network_sync(
+	int dir, struct rtnl *rt, bool complete, struct network_change *change, struct err *e)
 {
 	cleanup_network struct network net = {0};
 	cleanup_close int lock = -1;
 	char before[IFNAMSIZ];
 	struct err second;
 
-	*todo = NULL;
+	*change = (struct network_change){.lock = -1};
 	int ret = lock_and_load(&net, dir, &lock, e);
 	if (ret < 0 || lock < 0)
 		return ret;
@@ -351,24 +402,26 @@ int network_sync(int dir, struct rtnl *rt, bool complete, json_t **todo, struct 
 	ret = network_scan(&net, rt, e);
 	if (ret == 0 && complete)
 		ret = network_complete(&net, e);
-	else if (network_complete(&net, &second) < 0 && strcmp(before, net.without) != 0)
+	else if (!complete && network_complete(&net, &second) < 0 &&
+		strcmp(before, net.without) != 0)
 		log_warn("%s", second.text);
 	int saved = network_save(&net, dir, ret < 0 ? &second : e);
-	if (ret == 0 && saved == 0 && network_changed(&net))
-		*todo = json_incref(net.now);
+	if (saved == 0 && !(complete && ret < 0) && network_changed(&net)) {
+		change->network = json_incref(net.now);
+		change->lock = steal_fd(&lock);
+	}
 	return ret < 0 ? ret : saved;
 }
 
-int network_told(int dir, json_t *network, struct err *e)
+int network_told(int dir, const struct network_change *change, struct err *e)
 {
 	cleanup_network struct network net = {0};
-	cleanup_close int lock = -1;
 
-	int ret = lock_and_load(&net, dir, &lock, e);
-	if (ret < 0 || lock < 0)
-		return ret;
+	int ret = network_load(&net, dir, e);
+	if (ret < 0)
+		return ret == -ENOENT ? 0 : ret;
 	json_decref(net.sent);
-	net.sent = json_incref(network);
+	net.sent = json_incref(change->network);
 	return network_save(&net, dir, e);
 }
 

@@ -35,27 +35,27 @@ int network_send(int sock, json_t *network, struct err *e)
 	return monitor_send(sock, json_incref(request), NULL, 0, e);
 }
 
-static int tell(int dir, json_t *network, struct err *e)
+static int tell(int dir, const struct network_change *change, struct err *e)
 {
 	cleanup_close int sock = monitor_connect(dir, e);
 
 	if (sock < 0)
 		return sock;
-	int ret = network_send(sock, network, e);
+	int ret = network_send(sock, change->network, e);
 	if (ret < 0)
 		return ret;
 	cleanup_json json_t *reply = monitor_receive(sock, MONITOR_PATIENCE_MS, e);
 	if (!reply)
 		return e->code ? -e->code : -EPROTO;
 	ret = monitor_result(reply, NULL, e);
-	return ret < 0 ? ret : network_told(dir, network, e);
+	return ret < 0 ? ret : network_told(dir, change, e);
 }
 
 int network_update(int dir, pid_t monitor, struct err *e)
 {
 	cleanup_network struct network net = {0};
 	cleanup_rtnl struct rtnl rt = {.fd = -1};
-	cleanup_json json_t *todo = NULL;
+	cleanup_change struct network_change change = {.lock = -1};
 	struct netns_id id;
 	char path[64];
 
@@ -71,8 +71,8 @@ int network_update(int dir, pid_t monitor, struct err *e)
 		return err_set(e, ESTALE, "%s: is not the container's network namespace", path);
 	ret = rtnl_open(&rt, ns, e);
 	if (ret == 0)
-		ret = network_sync(dir, &rt, true, &todo, e);
-	if (ret == 0 && todo)
-		ret = tell(dir, todo, e);
+		ret = network_sync(dir, &rt, true, &change, e);
+	if (ret == 0 && change.network)
+		ret = tell(dir, &change, e);
 	return ret;
 }

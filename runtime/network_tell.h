@@ -8,7 +8,8 @@
 
 #include "base/err.h"
 
-/* Sends the request "network" on a connection to the monitor; the reply is the caller's to await. */
+/* Sends the request "network" on a connection to the monitor; the reply is the caller's to await.
+ */
 int network_send(int sock, json_t *network, struct err *e) must_check;
 
 /*

@@ -311,6 +311,7 @@ make_one() {
 }
 
 @test "an interface that goes down and up; the tap, too" {
+	local watcher
 	veth eth0 1
 	join "$NS-a"
 	box one
@@ -320,10 +321,15 @@ make_one() {
 	eventually down
 	ip -n "$NS-a" link set eth0 up
 	eventually pings 10.85.1.2
+	watcher=$(jq .watcher.pid "$STATE/one/state.json")
+	kill -STOP "$watcher"
 	ip -n "$NS-a" link set hv0 down
 	! at b busybox ping -c 1 -w 1 10.85.1.2 || false
-	ip -n "$NS-a" link set hv0 up
+	[ "$HVRUN_ACCEL" = emulation ] || eventually shows one eth0 NO-CARRIER
+	# It is brought up again.
+	kill -CONT "$watcher"
 	eventually pings 10.85.1.2
+	! shows one eth0 NO-CARRIER || false
 }
 
 @test "a namespace whose name is deleted under a running container" {

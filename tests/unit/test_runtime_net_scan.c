@@ -266,11 +266,14 @@ static void test_notes(void **state)
 		"ip addr add 10.8.3.1/24 dev port;"
 		"ip link add quiet type veth peer name quiet2; ip link set quiet master br0;"
 		"ip link add eth0 type veth peer name out;"
-		"ip link add link eth0 name eth0.5 type macvlan; ip addr add 10.8.5.1/24 dev "
+		"ip link add link eth0 name eth0.5 type macvtap; ip addr add 10.8.5.1/24 dev "
 		"eth0.5;"
-		"ip link add link eth0 name eth0.6 type macvlan; ip link set eth0 up");
+		"ip link add link eth0 name eth0.6 type macvtap; ip link set eth0 up;"
+		"name=$(printf \"n\\351t0\"); ip link add \"$name\" type veth peer name net1;"
+		"ip addr add 10.8.6.1/24 dev \"$name\"");
 	net_place_scan(&p, &found);
-	assert_int_equal(json_array_size(found.notes), 2);
+	assert_int_equal(json_array_size(found.notes), 3);
+	assert_true(is_noted(&found, "n?t0: is not the container's: its name is not UTF-8 text"));
 	assert_true(
 		is_noted(&found, "tun0: is not the container's: it is not an Ethernet interface"));
 	assert_true(
@@ -278,9 +281,16 @@ static void test_notes(void **state)
 	net_scan_fini(&found);
 	net_place_run(&p, "ip addr add 10.8.4.1/24 dev eth0");
 	net_place_scan(&p, &found);
-	assert_int_equal(json_array_size(found.notes), 3);
+	assert_int_equal(json_array_size(found.notes), 4);
 	assert_true(is_noted(&found,
 		"eth0.5: receives nothing any more: what comes in on eth0 is the container's"));
+	net_scan_fini(&found);
+	net_place_run(&p, "ip link set eth0 mtu 65535");
+	net_place_scan(&p, &found);
+	assert_true(is_noted(&found,
+		"eth0: its MTU of 65535 is more than a virtual machine's: the container has "
+		"65521"));
+	assert_int_equal(net_place_interface(&found, "eth0")->mtu, NET_MTU_MAX);
 	net_scan_fini(&found);
 	net_place_leave(&p);
 }

@@ -56,7 +56,7 @@ static void join(struct place *p)
 	net_scan_fini(&p->found);
 	net_place_scan(&p->net, &p->found);
 	for (int i = 0; i < TAPS; i++) {
-		const struct net_wire wire = {
+		struct net_wire wire = {
 			.interface = net_place_interface(&p->found, names[i]),
 			.tap = p->taps[i].index,
 		};
@@ -166,7 +166,7 @@ static void test_macvlan(void **state)
 	net_place_run(&p.net, "ip addr flush dev top");
 	net_scan_fini(&p.found);
 	net_place_scan(&p.net, &p.found);
-	const struct net_wire wire = {
+	struct net_wire wire = {
 		.interface = net_place_interface(&p.found, "eth0"), .tap = p.taps[LOWER].index};
 	struct err e;
 	assert_int_equal(net_wire_join(&p.net.rt, &wire, &e), 0);

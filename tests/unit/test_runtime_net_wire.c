@@ -409,7 +409,7 @@ static void test_cut(void **state)
 	static const char *const cuts[] = {"tc qdisc del dev eth0 ingress",
 		"tc qdisc del dev hv0 ingress",
 		/* The others remain. */
-		"tc filter del dev eth0 ingress prio 26745"};
+		"tc filter del dev eth0 ingress prio 26745", "ip link set hv0 down"};
 	struct wired w;
 
 	(void)state;
@@ -442,6 +442,50 @@ static void test_cut(void **state)
 	}
 }
 
+/* Whose it was that all groups are received is on record, also when all filters are gone. */
+static void test_cut_both(void **state)
+{
+	struct wired w;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	begin(&w, NET_PLACE_QUIET, 1);
+	join(&w);
+	assert_true(w.wire.mark);
+	net_place_run(&w.place, "tc qdisc del dev eth0 ingress; tc qdisc del dev hv0 ingress");
+	net_scan_fini(&w.found);
+	net_place_scan(&w.place, &w.found);
+	w.wire.interface = net_place_interface(&w.found, "eth0");
+	assert_true(w.wire.interface->all_multicast);
+	join(&w);
+	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+	assert_null(strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
+	end(&w);
+}
+
+/* The host says nothing on a tap, also after times without IPv6. */
+static void test_small_mtu(void **state)
+{
+	struct wired w;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	begin(&w, NET_PLACE_QUIET, 1);
+	for (int i = 0; i < 2; i++) {
+		net_place_run(
+			&w.place, i ? "ip link set eth0 mtu 1500" : "ip link set eth0 mtu 1000");
+		net_scan_fini(&w.found);
+		net_place_scan(&w.place, &w.found);
+		w.wire.interface = net_place_interface(&w.found, "eth0");
+		join(&w);
+	}
+	net_place_run(&w.place, "ip link set hv0 up; sleep 0.1");
+	assert_string_equal(
+		net_place_run(&w.place, "ip addr show dev hv0 | grep inet || true"), "");
+	assert_non_null(strstr(net_place_run(&w.place, "ip link show hv0"), "mtu 1500"));
+	end(&w);
+}
+
 static void test_rate(void **state)
 {
 	struct wired w;
@@ -469,6 +513,8 @@ int main(void)
 		cmocka_unit_test(test_guard_ip6),
 		cmocka_unit_test(test_all_multicast),
 		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_cut_both),
+		cmocka_unit_test(test_small_mtu),
 		cmocka_unit_test(test_rate),
 	};
 

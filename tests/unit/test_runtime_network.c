@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 #include "base/json.h"
 #include "runtime/net_devices.h"
 #include "runtime/net_tap.h"
+#include "runtime/net_wire.h"
 #include "runtime/network.h"
 #include "tests/unit/support/net_place.h"
 
@@ -75,22 +77,36 @@ static void make_network(struct net_place *p, struct network *net, struct net_ta
 	assert_int_equal(network_save(net, dir, &e), 0);
 }
 
-static json_t *sync_now(struct net_place *p, int dir)
+/* What is to be told, NULL; the guest may have it, or not. */
+static json_t *sync_now(struct net_place *p, int dir, bool tell)
 {
-	json_t *todo = NULL;
+	cleanup_change struct network_change change = {.lock = -1};
 	struct err e;
 
-	if (network_sync(dir, &p->rt, false, &todo, &e) < 0)
+	if (network_sync(dir, &p->rt, false, &change, &e) < 0)
 		fail_msg("%s", e.text);
-	return todo;
+	/* Nobody else may tell it anything meanwhile. */
+	cleanup_close int other = openat(dir, "network.lock", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(other, LOCK_EX | LOCK_NB), change.network ? -1 : 0);
+	if (tell && change.network)
+		assert_int_equal(network_told(dir, &change, &e), 0);
+	return json_incref(change.network);
 }
 
-static void told(int dir, json_t *todo)
+static size_t n_interfaces(const json_t *network)
 {
+	return json_array_size(json_object_get(network, "interfaces"));
+}
+
+/* Which must fail, and with complete tells the guest nothing. */
+static void sync_fails(struct net_place *p, int dir, int code, const char *text)
+{
+	cleanup_change struct network_change change = {.lock = -1};
 	struct err e;
 
-	assert_int_equal(network_told(dir, todo, &e), 0);
-	json_decref(todo);
+	assert_int_equal(network_sync(dir, &p->rt, true, &change, &e), code);
+	assert_null(change.network);
+	assert_non_null(strstr(e.text, text));
 }
 
 static void test_sync(void **state)
@@ -109,50 +125,48 @@ static void test_sync(void **state)
 	net_place_enter(&p, "true");
 	make_network(&p, &net, taps, dir);
 	/* Nothing is there; that, too, is something to be told once. */
-	json_t *todo = sync_now(&p, dir);
-	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 0);
-	told(dir, todo);
-	assert_null(sync_now(&p, dir));
+	json_t *todo = sync_now(&p, dir, true);
+	assert_non_null(todo);
+	assert_int_equal(n_interfaces(todo), 0);
+	json_decref(todo);
+	assert_null(sync_now(&p, dir, false));
 	net_place_run(&p, NET_PLACE_QUIET);
-	todo = sync_now(&p, dir);
+	todo = sync_now(&p, dir, false);
 	assert_string_equal(
 		net_place_text(json_array_get(json_object_get(todo, "interfaces"), 0), "name"),
 		"eth0");
 	/* Until the guest has it, it is still to be told. */
-	json_t *same = sync_now(&p, dir);
+	json_t *same = sync_now(&p, dir, true);
 	assert_true(json_equal(todo, same));
 	json_decref(same);
-	told(dir, todo);
-	assert_null(sync_now(&p, dir));
+	json_decref(todo);
+	assert_null(sync_now(&p, dir, false));
 	/* The address goes, the device stays; the MTU is the tap's as well. */
-	net_place_run(&p, "ip addr flush dev eth0; ip link set eth0 mtu 1280");
-	todo = sync_now(&p, dir);
+	net_place_run(&p, "ip addr flush dev eth0; ip link set eth0 mtu 1300");
+	todo = sync_now(&p, dir, true);
 	const json_t *entry = json_array_get(json_object_get(todo, "interfaces"), 0);
 	assert_int_equal(json_array_size(json_object_get(entry, "addresses")), 0);
-	assert_int_equal(json_integer_value(json_object_get(entry, "mtu")), 1280);
-	assert_non_null(strstr(net_place_run(&p, "ip link show hv0"), "mtu 1280"));
-	told(dir, todo);
-	assert_int_equal(network_sync(dir, &p.rt, true, &todo, &e), 0);
-	assert_null(todo);
+	assert_int_equal(json_integer_value(json_object_get(entry, "mtu")), 1300);
+	assert_non_null(strstr(net_place_run(&p, "ip link show hv0"), "mtu 1300"));
+	json_decref(todo);
+	assert_null(sync_now(&p, dir, false));
 	/* Two more are one too many. */
 	net_place_run(&p,
 		"for i in 1 2; do ip link add e$i type veth peer name f$i;"
 		"ip addr add 10.3.$i.1/24 dev e$i; done");
-	assert_int_equal(network_sync(dir, &p.rt, true, &todo, &e), -ENOSPC);
-	assert_null(todo);
-	assert_non_null(strstr(e.text, "e2: the virtual machine has no net device left"));
-	todo = sync_now(&p, dir);
-	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 2);
-	told(dir, todo);
+	sync_fails(&p, dir, -ENOSPC, "e2: the virtual machine has no net device left");
+	todo = sync_now(&p, dir, true);
+	assert_int_equal(n_interfaces(todo), 2);
+	json_decref(todo);
 	net_place_run(&p, "ip link del eth0");
-	todo = sync_now(&p, dir);
-	assert_int_equal(json_array_size(json_object_get(todo, "interfaces")), 2);
+	todo = sync_now(&p, dir, true);
+	assert_int_equal(n_interfaces(todo), 2);
 	for (size_t i = 0; i < 2; i++)
 		assert_string_not_equal(
 			net_place_text(
 				json_array_get(json_object_get(todo, "interfaces"), i), "name"),
 			"eth0");
-	told(dir, todo);
+	json_decref(todo);
 	network_fini(&net);
 	assert_int_equal(network_load(&net, dir, &e), 0);
 	assert_int_equal(net.n, 2);
@@ -162,6 +176,52 @@ static void test_sync(void **state)
 	net_tap_close(&taps[0]);
 	net_tap_close(&taps[1]);
 	assert_null(strstr(net_place_run(&p, "tc qdisc show"), "ingress"));
+	net_place_leave(&p);
+	unlinkat(dir, "network.json", 0);
+	unlinkat(dir, "network.lock", 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+/* One that is another machine's is no reason to leave the others; when it is free, it comes. */
+static void test_one_fails(void **state)
+{
+	char path[] = "/tmp/hvrun-network-XXXXXX";
+	struct net_place p;
+	struct network net;
+	struct net_tap taps[2], other;
+	struct net_scan found;
+	struct err e;
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	assert_non_null(mkdtemp(path));
+	cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	net_place_enter(
+		&p, "ip link add eth9 type veth peer name far; ip addr add 10.9.0.1/24 dev eth9");
+	make_network(&p, &net, taps, dir);
+	net_place_tap(&p, &other, 1);
+	net_place_scan(&p, &found);
+	struct net_wire wire = {
+		.interface = net_place_interface(&found, "eth9"), .tap = other.index};
+	assert_int_equal(net_wire_join(&p.rt, &wire, &e), 0);
+	net_place_run(&p, NET_PLACE_QUIET);
+	for (int twice = 0; twice < 2; twice++) {
+		cleanup_change struct network_change change = {.lock = -1};
+		assert_int_equal(network_sync(dir, &p.rt, false, &change, &e), -EBUSY);
+		assert_non_null(strstr(e.text, "eth9: is in use"));
+		assert_int_equal(n_interfaces(change.network), twice ? 0 : 1);
+		if (change.network)
+			assert_int_equal(network_told(dir, &change, &e), 0);
+	}
+	sync_fails(&p, dir, -EBUSY, "eth9: is in use");
+	net_tap_close(&other);
+	json_t *todo = sync_now(&p, dir, true);
+	assert_int_equal(n_interfaces(todo), 2);
+	json_decref(todo);
+	network_fini(&net);
+	net_scan_fini(&found);
+	net_tap_close(&taps[0]);
+	net_tap_close(&taps[1]);
 	net_place_leave(&p);
 	unlinkat(dir, "network.json", 0);
 	unlinkat(dir, "network.lock", 0);
@@ -180,11 +240,15 @@ static void test_net_devices(void **state)
 	net_place_enter(&host,
 		"ip link add phys0 type veth peer name phys1; ip addr add 10.5.0.1/24 dev phys0;"
 		"ip addr add fd05::1/64 dev phys0 nodad; ip addr add 10.6.0.1/24 scope link "
-		"dev phys0; ip link set phys0 up");
+		"dev phys0; ip link set phys0 up; ip tuntap add tun0 mode tun; ip link add br0 "
+		"type "
+		"bridge; ip link add port type veth peer name port2; ip link set port master br0");
 	net_place_enter(&p, "ip link add taken type veth peer name taken2");
 	cleanup_json json_t *devices = json_pack("{s:{s:s}}", "phys0", "name", "eth7");
 	cleanup_json json_t *missing = json_pack("{s:{}}", "no0");
 	cleanup_json json_t *taken = json_pack("{s:{s:s}}", "phys0", "name", "taken");
+	cleanup_json json_t *tun = json_pack("{s:{}}", "tun0");
+	cleanup_json json_t *port = json_pack("{s:{}}", "port");
 	cleanup_json json_t *second = json_pack("{s:{s:s}, s:{}}", "phys0", "name", "eth6", "no0");
 	/* The devices are those of the caller's namespace: so that is another process. */
 	pid_t pid = fork();
@@ -192,6 +256,10 @@ static void test_net_devices(void **state)
 		if (setns(host.ns, CLONE_NEWNET) < 0 ||
 			net_devices_move(missing, p.ns, &moved, &names, &e) != -ENODEV ||
 			!strstr(e.text, "config.json: linux.netDevices.no0: ") ||
+			net_devices_move(tun, p.ns, &moved, &names, &e) != -ENOTSUP ||
+			!strstr(e.text, "linux.netDevices.tun0: is no Ethernet interface") ||
+			net_devices_move(port, p.ns, &moved, &names, &e) != -EBUSY ||
+			!strstr(e.text, "linux.netDevices.port: is part of another interface") ||
 			net_devices_move(taken, p.ns, &moved, &names, &e) != -EEXIST ||
 			net_devices_move(second, p.ns, &moved, &names, &e) != -ENODEV || moved ||
 			net_devices_move(devices, p.ns, &moved, &names, &e) < 0)
@@ -227,6 +295,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_netns),
 		cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_one_fails),
 		cmocka_unit_test(test_net_devices),
 	};
 
