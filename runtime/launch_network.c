@@ -21,7 +21,6 @@
 #include "runtime/netns.h"
 #include "runtime/spawn.h"
 
-
 /* Of QEMU's eight virtio-mmio devices, those that are left for disks and net devices. */
 #define EMULATION_ROOM 4
 
