@@ -189,7 +189,8 @@ static int move_one(struct rtnl *here, struct rtnl *there, int ns, const char *n
 			"is no Ethernet interface: a virtual machine can't be given it");
 	if (link.part)
 		return err_set(e, EBUSY,
-			"is part of another interface (a bridge, a bond): take it out first, as "
+			"is part of another interface (a bridge, a bond, a VRF): take it out "
+			"first, as "
 			"by \"ip link set %s nomaster\"",
 			name);
 	if (find_link(there, inside).index)

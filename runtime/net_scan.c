@@ -274,18 +274,18 @@ static int keep(struct scanner *s, struct net_scan *scan)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		struct net_interface *interface = &s->list[i];
-		if (!json_array_size(interface->addresses) && !is_wanted(s->wanted, interface))
+		if ((!json_array_size(interface->addresses) && !is_wanted(s->wanted, interface)) ||
+			scan_is_lost(s, interface))
 			continue;
 		if (scan->n == NET_INTERFACES_MAX)
 			return -E2BIG;
 		scan->list[scan->n++] = *interface;
 		json_incref(interface->addresses);
 	}
-	for (size_t i = 0; i < s->n_vrfs; i++) {
-		scan->vrfs[scan->n_vrfs++] = s->vrfs[i];
-		json_incref(s->vrfs[i].addresses);
-	}
-	scan_uppers(scan);
+	int ret = scan_keep_vrfs(s, scan);
+	if (ret < 0)
+		return ret;
+	scan_uppers(s, scan);
 	scan->loopback = json_incref(s->loopback);
 	scan->routes = json_incref(s->routes);
 	scan->neighbours = json_incref(s->neighbours);
@@ -323,7 +323,8 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 	memset(scan, 0, sizeof(*scan));
 	s.list = calloc(LINKS_MAX, sizeof(*s.list));
 	s.oddities = calloc(LINKS_MAX, sizeof(*s.oddities));
-	if (!s.list || !s.oddities)
+	s.vrfs = calloc(LINKS_MAX, sizeof(*s.vrfs));
+	if (!s.list || !s.oddities || !s.vrfs)
 		ret = -ENOMEM;
 	for (int tries = 0; ret == -EINTR && tries < TRIES; tries++) {
 		scanner_clear(&s);
@@ -334,6 +335,7 @@ int net_scan(struct rtnl *rt, const struct net_wanted *wanted, struct net_scan *
 	scanner_clear(&s);
 	free(s.list);
 	free(s.oddities);
+	free(s.vrfs);
 	if (ret == 0)
 		return 0;
 	net_scan_fini(scan);

@@ -23,8 +23,9 @@
 #define NET_RULES_MAX	   256
 #define NET_MAC_BYTES	   6
 
-#define NET_VRFS_MAX 8
-#define NET_MTU_MAX  65521 /* that of a guest's net device */
+#define NET_VRFS_MAX   8
+#define NET_UPPERS_MAX 32    /* of one interface */
+#define NET_MTU_MAX    65521 /* that of a guest's net device */
 
 /* What routes through the loopback interface name, in every namespace. */
 #define NET_LOOPBACK "lo"
@@ -37,8 +38,8 @@
  * its tag, a MACVLAN those to its address, and all to groups.
  */
 struct net_uppers {
-	uint32_t vlans[NET_INTERFACES_MAX]; /* NET_VLAN_KEY */
-	uint8_t macs[NET_INTERFACES_MAX][NET_MAC_BYTES];
+	uint32_t vlans[NET_UPPERS_MAX]; /* NET_VLAN_KEY */
+	uint8_t macs[NET_UPPERS_MAX][NET_MAC_BYTES];
 	unsigned n_vlans, n_macs;
 };
 
@@ -56,7 +57,7 @@ struct net_interface {
 	unsigned lower;	    /* index of what it stands on, as a VLAN or a MACVLAN; 0: none */
 	uint32_t vlan;	    /* NET_VLAN_KEY; 0: it is a MACVLAN, if it stands on another */
 	unsigned master;    /* index of the VRF that it is in; 0: none */
-	struct net_uppers uppers; /* that are in the list */
+	struct net_uppers uppers; /* the container's or not */
 	json_t *addresses;	  /* as in NETWORK of docs/protocol.md */
 };
 

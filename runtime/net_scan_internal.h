@@ -26,7 +26,7 @@ struct scanner {
 	const struct net_wanted *wanted;
 	struct net_interface *list;
 	struct oddity *oddities;
-	struct net_vrf vrfs[NET_VRFS_MAX];
+	struct net_vrf *vrfs;
 	size_t n, n_addresses, n_ways, n_oddities, n_vrfs;
 	unsigned loopback_index;
 	json_t *loopback, *routes, *neighbours, *rules;
@@ -66,14 +66,20 @@ int scan_vrf(struct scanner *s, const struct ifinfomsg *link, const struct attrs
 struct net_vrf *scan_find_vrf(struct scanner *s, unsigned index);
 /* What the interface stands on, and the VRF that it is in. */
 void scan_kind(struct net_interface *interface, const struct attrs *attrs);
-/* Whose frames come in on others, of all that are kept. */
-void scan_uppers(struct net_scan *scan);
+/* Whether it is in a VRF that the container can't have; it is noted then. */
+bool scan_is_lost(struct scanner *s, const struct net_interface *interface);
+/* Those of the interfaces that are kept, and those with addresses. 0, -E2BIG. */
+int scan_keep_vrfs(const struct scanner *s, struct net_scan *scan);
+/* Whose frames come in on those that are kept; more than there is room for get none. */
+void scan_uppers(const struct scanner *s, struct net_scan *scan);
 
 /* net_scan_oddity.c. Whether its name is text, as in JSON it must be. */
 bool scan_is_named(struct scanner *s, const struct ifinfomsg *link, const char *name);
 /* Whether it can be the container's, as far as what it is goes. */
 bool scan_is_of_use(struct scanner *s, const struct ifinfomsg *link, const struct attrs *attrs,
 	const char *name);
+/* One that is not the container's though it seemed so. */
+void scan_leave(struct scanner *s, const struct net_interface *interface, const char *reason);
 /* An odd one may have this address. */
 void scan_mark(struct scanner *s, const struct ifaddrmsg *address);
 /*

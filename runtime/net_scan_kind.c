@@ -11,7 +11,7 @@ int scan_vrf(struct scanner *s, const struct ifinfomsg *link, const struct attrs
 {
 	struct attrs data;
 
-	if (s->n_vrfs == NET_VRFS_MAX)
+	if (s->n_vrfs == LINKS_MAX)
 		return -E2BIG;
 	scan_info_data(attrs, &data);
 	struct net_vrf *vrf = &s->vrfs[s->n_vrfs++];
@@ -51,18 +51,65 @@ void scan_kind(struct net_interface *interface, const struct attrs *attrs)
 			mnl_attr_get_u16(data.at[IFLA_VLAN_ID]));
 }
 
-void scan_uppers(struct net_scan *scan)
+/* NULL: the guest takes none of that table (docs/protocol.md). */
+static const struct net_vrf *find_good(const struct scanner *s, unsigned index)
+{
+	for (size_t i = 0; i < s->n_vrfs; i++) {
+		const struct net_vrf *vrf = &s->vrfs[i];
+		if (vrf->index != index)
+			continue;
+		for (size_t k = 0; k < i; k++)
+			if (s->vrfs[k].table == vrf->table)
+				return NULL;
+		return vrf->table && vrf->table != RT_TABLE_LOCAL ? vrf : NULL;
+	}
+	return NULL;
+}
+
+bool scan_is_lost(struct scanner *s, const struct net_interface *interface)
+{
+	if (!interface->master || find_good(s, interface->master))
+		return false;
+	scan_leave(s, interface, "its VRF's table is another's as well");
+	return true;
+}
+
+int scan_keep_vrfs(const struct scanner *s, struct net_scan *scan)
+{
+	for (size_t i = 0; i < s->n_vrfs; i++) {
+		const struct net_vrf *vrf = &s->vrfs[i];
+		bool used = json_array_size(vrf->addresses) > 0;
+		for (unsigned k = 0; k < scan->n; k++)
+			used |= scan->list[k].master == vrf->index;
+		if (!used || find_good(s, vrf->index) != vrf)
+			continue;
+		if (scan->n_vrfs == NET_VRFS_MAX)
+			return -E2BIG;
+		scan->vrfs[scan->n_vrfs++] = *vrf;
+		json_incref(vrf->addresses);
+	}
+	return 0;
+}
+
+static void add_upper(struct net_uppers *of, const struct net_interface *upper)
+{
+	if (upper->vlan && of->n_vlans < NET_UPPERS_MAX)
+		of->vlans[of->n_vlans++] = upper->vlan;
+	else if (!upper->vlan && of->n_macs < NET_UPPERS_MAX)
+		memcpy(of->macs[of->n_macs++], upper->mac, NET_MAC_BYTES);
+}
+
+/* Those that are the container's have the room before the others. */
+void scan_uppers(const struct scanner *s, struct net_scan *scan)
 {
 	for (unsigned i = 0; i < scan->n; i++) {
-		const struct net_interface *upper = &scan->list[i];
-		for (unsigned k = 0; upper->lower && k < scan->n; k++) {
-			struct net_uppers *of = &scan->list[k].uppers;
-			if (scan->list[k].index != upper->lower)
-				continue;
-			if (upper->vlan)
-				of->vlans[of->n_vlans++] = upper->vlan;
-			else
-				memcpy(of->macs[of->n_macs++], upper->mac, NET_MAC_BYTES);
-		}
+		struct net_interface *lower = &scan->list[i];
+		for (unsigned k = 0; k < scan->n; k++)
+			if (scan->list[k].lower == lower->index)
+				add_upper(&lower->uppers, &scan->list[k]);
+		for (size_t k = 0; k < s->n; k++)
+			if (s->list[k].lower == lower->index &&
+				!net_scan_find(scan, s->list[k].index))
+				add_upper(&lower->uppers, &s->list[k]);
 	}
 }

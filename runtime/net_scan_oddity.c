@@ -25,16 +25,31 @@ static unsigned parent_of(const struct attrs *attrs)
 }
 
 /* Those that are too many go without a word. */
-static void add_oddity(struct scanner *s, const struct ifinfomsg *link, unsigned parent,
-	const char *name, const char *reason)
+static struct oddity *add_oddity(
+	struct scanner *s, unsigned index, unsigned parent, const char *name, const char *reason)
 {
 	if (s->n_oddities == LINKS_MAX)
-		return;
+		return NULL;
 	struct oddity *oddity = &s->oddities[s->n_oddities++];
-	*oddity = (struct oddity){.index = (unsigned)link->ifi_index, .parent = parent};
+	*oddity = (struct oddity){.index = index, .parent = parent};
 	cleanup_json json_t *text = json_text(name);
 	snprintf(oddity->name, sizeof(oddity->name), "%s", text ? json_string_value(text) : "?");
 	snprintf(oddity->reason, sizeof(oddity->reason), "%s", reason);
+	return oddity;
+}
+
+static void add_link(struct scanner *s, const struct ifinfomsg *link, unsigned parent,
+	const char *name, const char *reason)
+{
+	(void)add_oddity(s, (unsigned)link->ifi_index, parent, name, reason);
+}
+
+void scan_leave(struct scanner *s, const struct net_interface *interface, const char *reason)
+{
+	struct oddity *oddity = add_oddity(s, interface->index, 0, interface->name, reason);
+
+	if (oddity)
+		oddity->addressed = true;
 }
 
 bool scan_is_named(struct scanner *s, const struct ifinfomsg *link, const char *name)
@@ -42,7 +57,7 @@ bool scan_is_named(struct scanner *s, const struct ifinfomsg *link, const char *
 	cleanup_json json_t *text = json_string(name);
 
 	if (!text)
-		add_oddity(s, link, 0, name, "its name is not UTF-8 text");
+		add_link(s, link, 0, name, "its name is not UTF-8 text");
 	return text != NULL;
 }
 
@@ -52,19 +67,19 @@ bool scan_is_of_use(struct scanner *s, const struct ifinfomsg *link, const struc
 	char reason[64];
 
 	if (link->ifi_type != ARPHRD_ETHER || !scan_has(attrs, IFLA_ADDRESS, NET_MAC_BYTES)) {
-		add_oddity(s, link, 0, name, "it is not an Ethernet interface");
+		add_link(s, link, 0, name, "it is not an Ethernet interface");
 		return false;
 	}
 	const char *kind = scan_info(attrs, IFLA_INFO_SLAVE_KIND);
 	if (scan_has(attrs, IFLA_MASTER, 4) && strcmp(kind, "vrf") != 0) {
 		snprintf(reason, sizeof(reason), "it is part of another (%.15s)",
 			*kind ? kind : "its master");
-		add_oddity(s, link, 0, name, reason);
+		add_link(s, link, 0, name, reason);
 		return false;
 	}
 	unsigned parent = parent_of(attrs);
 	if (parent)
-		add_oddity(s, link, parent, name, "");
+		add_link(s, link, parent, name, "");
 	return true;
 }
 

@@ -11,7 +11,7 @@
 
 #include "runtime/net_scan.h"
 
-#define NET_UPPER_MAX (9 + 7 * NET_INTERFACES_MAX) /* instructions */
+#define NET_UPPER_MAX (9 + 7 * NET_UPPERS_MAX) /* instructions */
 
 struct net_upper {
 	struct sock_filter code[NET_UPPER_MAX];

@@ -34,6 +34,8 @@ struct watch {
 	int dir, monitor, events;
 	struct rtnl rt;
 	struct network_change asked; /* which the monitor is to tell and has not answered yet */
+	int64_t patience_end_ms;     /* of that */
+	unsigned overdue;	     /* answers that nobody waits for any more */
 	char said[sizeof(((struct err *)0)->text)]; /* what went wrong last: it is logged once */
 	int64_t due_ms;				    /* when to look, 0: nothing has happened */
 	int retry_ms;
@@ -81,9 +83,10 @@ static int64_t now_ms(void)
  * looked at all the same. */
 static void soon(struct watch *w)
 {
-	w->retry_ms = 0;
-	if (!w->due_ms)
-		w->due_ms = now_ms() + DEBOUNCE_MS;
+	int64_t due_ms = now_ms() + DEBOUNCE_MS;
+
+	if (!w->due_ms || w->due_ms > due_ms)
+		w->due_ms = due_ms;
 }
 
 static void later(struct watch *w)
@@ -115,8 +118,10 @@ static void look(struct watch *w)
 		complain(w, &e);
 	if (w->asked.network) {
 		int sent = network_send(w->monitor, w->asked.network, &e);
-		if (sent == 0)
+		if (sent == 0) {
+			w->patience_end_ms = now_ms() + MONITOR_PATIENCE_MS;
 			return;
+		}
 		complain(w, &e);
 		network_change_fini(&w->asked);
 	} else if (ret == 0) {
@@ -125,33 +130,54 @@ static void look(struct watch *w)
 	}
 }
 
+/* The guest does not have it: it is told again. */
+static void refused(struct watch *w, const struct err *e)
+{
+	log_info("network: %s", e->text);
+	later(w);
+}
+
 /* The monitor's answer. False at its end. */
 static bool answer(struct watch *w)
 {
 	struct err e;
 
 	cleanup_json json_t *reply = monitor_receive(w->monitor, 0, &e);
-	if (!reply)
-		return e.code != ECONNRESET;
+	if (!reply && (e.code == ECONNRESET || e.code == ETIMEDOUT))
+		return e.code == ETIMEDOUT;
+	if (w->overdue) {
+		w->overdue--;
+		return true;
+	}
 	if (!w->asked.network)
 		return true;
-	if (monitor_result(reply, NULL, &e) == 0) {
+	if (!reply || monitor_result(reply, NULL, &e) < 0)
+		refused(w, &e);
+	else if (network_told(w->dir, &w->asked, &e) < 0)
+		complain(w, &e);
+	else
 		soon(w); /* more may have happened meanwhile */
-		if (network_told(w->dir, &w->asked, &e) < 0)
-			log_warn("network: %s", e.text);
-	} else {
-		log_info("network: %s", e.text);
-		later(w);
-	}
 	network_change_fini(&w->asked);
 	return true;
 }
 
+/* Others wait for the lock as well. */
+static void give_up(struct watch *w)
+{
+	struct err e;
+
+	err_set(&e, ETIMEDOUT, "the monitor does not answer");
+	w->overdue++;
+	network_change_fini(&w->asked);
+	refused(w, &e);
+}
+
 static int patience_ms(const struct watch *w)
 {
-	int64_t left = w->due_ms - now_ms();
+	int64_t due_ms = w->asked.network ? w->patience_end_ms : w->due_ms;
+	int64_t left = due_ms - now_ms();
 
-	if (!w->due_ms || w->asked.network)
+	if (!due_ms)
 		return -1;
 	return left > 0 ? (int)left : 0;
 }
@@ -168,7 +194,11 @@ static void follow(struct watch *w)
 			return;
 		if (n > 0 && fds[1].revents && drain(w->events))
 			soon(w);
-		if (patience_ms(w) == 0)
+		if (patience_ms(w) != 0)
+			continue;
+		if (w->asked.network)
+			give_up(w);
+		else
 			look(w);
 	}
 }

@@ -51,6 +51,7 @@ struct found {
 	bool redirects; /* not copies only */
 	bool marked;
 	struct net_upper upper; /* what is let through to others that stand on it */
+	bool shared;		/* and what all are to have */
 };
 
 static void take_action(const struct nlattr *action, struct found *found)
@@ -115,6 +116,7 @@ static int take_filter(const struct nlmsghdr *message, void *arg)
 		return 0;
 	}
 	found->ours++;
+	found->shared |= priority == NET_WIRE_PRIORITY + NET_FILTER_SHARED;
 	/* Its kind comes before its options. */
 	mnl_attr_for_each (attr, message, sizeof(*tc)) {
 		if (mnl_attr_get_type(attr) == TCA_KIND)
@@ -192,12 +194,12 @@ static int clear(struct rtnl *rt, unsigned index)
 	return ret == -ENOENT || ret == -EINVAL ? 0 : ret;
 }
 
-static int clear_interface(struct rtnl *rt, unsigned index)
+static int clear_interface(struct rtnl *rt, unsigned index, bool mark)
 {
 	struct found found;
 
 	int ret = net_rate_remove(rt, index);
-	if (find_filters(rt, index, &found) == 0 && found.marked) {
+	if (find_filters(rt, index, &found) == 0 && (found.marked || mark)) {
 		int off = set_all_multicast(rt, index, false);
 		ret = ret < 0 ? ret : off;
 	}
@@ -211,7 +213,7 @@ static bool serves(const struct found *found, const struct net_interface *interf
 	struct net_upper own;
 
 	net_upper_own(&own, &interface->uppers);
-	return own.n == found->upper.n &&
+	return own.n == found->upper.n && found->shared == (interface->uppers.n_macs > 0) &&
 		(!own.n || memcmp(own.code, found->upper.code, own.n * sizeof(own.code[0])) == 0);
 }
 
@@ -226,6 +228,15 @@ int net_wire_resize(struct rtnl *rt, const struct net_interface *interface, unsi
 {
 	return rtnl_link_set(
 		rt, tap, interface->mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : interface->mtu, true);
+}
+
+/* No way rather than one without limits. */
+static int part_again(struct rtnl *rt, const struct net_wire *wire)
+{
+	int ret = rtnl_link_set(rt, wire->tap, 0, false);
+	int cleared = clear_interface(rt, wire->interface->index, wire->mark);
+
+	return ret < 0 ? ret : cleared;
 }
 
 int net_wire_join(struct rtnl *rt, struct net_wire *wire, struct err *e)
@@ -253,7 +264,7 @@ int net_wire_join(struct rtnl *rt, struct net_wire *wire, struct err *e)
 	if (ret == 0 || ret == -EINVAL || ret == -ENOENT)
 		ret = rtnl_link_set(rt, wire->tap, 0, false);
 	if (ret == 0 && !joined)
-		ret = clear_interface(rt, interface->index);
+		ret = clear_interface(rt, interface->index, false);
 	if (ret == 0)
 		ret = clear(rt, wire->tap);
 	/* The tap comes up when nothing of it can reach the host, and before anything goes there.
@@ -272,7 +283,7 @@ int net_wire_join(struct rtnl *rt, struct net_wire *wire, struct err *e)
 	if (ret == 0 && !joined && mark)
 		ret = set_all_multicast(rt, interface->index, true);
 	if (ret < 0) {
-		int undo = clear_interface(rt, interface->index);
+		int undo = part_again(rt, wire);
 		return err_sys(e, -ret, "%s: joining it to the virtual machine%s%s",
 			interface->name,
 			ret == -ENOENT || ret == -EOPNOTSUPP
@@ -285,9 +296,7 @@ int net_wire_join(struct rtnl *rt, struct net_wire *wire, struct err *e)
 	if (ret == 0)
 		ret = net_rate_set(rt, interface->index, wire->tx_bytes);
 	if (ret < 0) {
-		/* None rather than one without limits. */
-		if (rtnl_link_set(rt, wire->tap, 0, false) < 0 ||
-			clear_interface(rt, interface->index) < 0)
+		if (part_again(rt, wire) < 0)
 			log_warn("network: %s: can't be parted from the virtual machine",
 				interface->name);
 		return err_sys(e, -ret, "%s: limiting its rate (the kernel needs sch_tbf)",
@@ -338,14 +347,14 @@ int net_wire_is_cut(struct rtnl *rt, const struct net_interface *interface, unsi
 	return !whole && exists(rt, interface->index) && exists(rt, tap);
 }
 
-int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap)
+int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap, bool mark)
 {
 	struct found found;
 
 	int ret = find_filters(rt, interface, &found);
-	if (ret == 0 && found.ours &&
-		(!found.target || found.target == tap || !exists(rt, found.target)))
-		ret = clear_interface(rt, interface);
+	bool free = !found.target || found.target == tap || !exists(rt, found.target);
+	if (ret == 0 && free && (found.ours || mark))
+		ret = clear_interface(rt, interface, mark);
 	int other = clear(rt, tap);
 	if (ret == 0)
 		ret = other;
@@ -396,7 +405,7 @@ int net_wire_part_all(struct rtnl *rt, const unsigned *taps, unsigned n_taps)
 		for (unsigned k = 0; k < n_taps; k++)
 			own |= next == 0 && found.ours && found.target == taps[k];
 		if (own)
-			next = clear_interface(rt, links.list[i]);
+			next = clear_interface(rt, links.list[i], false);
 		if (ret == 0 && next != -ENODEV && next != -ENOENT && next != -EINVAL)
 			ret = next;
 	}

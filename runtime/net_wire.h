@@ -52,9 +52,10 @@ int net_wire_is_cut(
 
 /*
  * Takes away what joins the interface to the tap, each of which may be gone. With what joins the
- * interface to anything else that exists nothing is done. 0 or -errno.
+ * interface to anything else that exists nothing is done. mark: as in struct net_wire, which the
+ * filters may not tell any more. 0 or -errno.
  */
-int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap) must_check;
+int net_wire_part(struct rtnl *rt, unsigned interface, unsigned tap, bool mark) must_check;
 
 /* The same for all interfaces that are joined to one of the taps, or to a tap that is no more. */
 int net_wire_part_all(struct rtnl *rt, const unsigned *taps, unsigned n_taps) must_check;

@@ -60,6 +60,7 @@ static int read_devices(struct network *net, const json_t *list)
 		device->tap = index_of(entry, "tap");
 		device->interface = index_of(entry, "interface");
 		device->mark = json_is_true(json_object_get(entry, "mark"));
+		device->retry = json_is_true(json_object_get(entry, "retry"));
 		snprintf(device->tap_name, sizeof(device->tap_name), "%s", name);
 		if (!net_mac_parse(json_string_value(json_object_get(entry, "mac")), device->mac))
 			return -EINVAL;
@@ -113,9 +114,10 @@ static json_t *to_json(const struct network *net)
 		char mac[NET_MAC_TEXT_BYTES];
 		net_mac_format(device->mac, mac);
 		if (json_array_append_new(list,
-			    json_pack("{s:I, s:s, s:s, s:I, s:b}", "tap", (json_int_t)device->tap,
-				    "tapName", device->tap_name, "mac", mac, "interface",
-				    (json_int_t)device->interface, "mark", (int)device->mark)) < 0)
+			    json_pack("{s:I, s:s, s:s, s:I, s:b, s:b}", "tap",
+				    (json_int_t)device->tap, "tapName", device->tap_name, "mac",
+				    mac, "interface", (json_int_t)device->interface, "mark",
+				    (int)device->mark, "retry", (int)device->retry)) < 0)
 			return NULL;
 	}
 	return steal_ptr(&json);
@@ -182,7 +184,8 @@ static int join(const struct network *net, struct rtnl *rt, const struct net_int
 	};
 	int ret = net_wire_join(rt, &wire, e);
 
-	device->mark = ret == 0 && wire.mark;
+	if (ret == 0)
+		device->mark = wire.mark;
 	return ret;
 }
 
@@ -195,13 +198,13 @@ static void drop_gone(struct network *net, struct rtnl *rt, const struct net_sca
 			continue;
 		/* Down first: nothing of the guest's reaches the namespace's own stack. */
 		int ret = rtnl_link_set(rt, device->tap, 0, false);
-		int parted = net_wire_part(rt, device->interface, device->tap);
+		int parted = net_wire_part(rt, device->interface, device->tap, device->mark);
 		if (ret == 0)
 			ret = parted;
 		if (ret < 0)
 			log_warn("network: %s: %s", device->tap_name, strerror(-ret));
 		device->interface = 0;
-		device->mark = false;
+		device->mark = device->retry = false;
 	}
 }
 
@@ -232,19 +235,19 @@ static int follow(struct network *net, struct rtnl *rt, const struct net_interfa
 	if (cut) {
 		int ret = join(net, rt, interface, device, e);
 		if (ret == 0)
-			log_info("network: %s: is joined to the virtual machine again",
+			log_info("network: %s: is joined to the virtual machine anew",
 				interface->name);
 		return ret;
 	}
-	if (!was || !is)
-		return 0;
-	if (!json_equal(json_object_get(was, "mtu"), json_object_get(is, "mtu"))) {
+	bool differs = was && is && !json_equal(was, is);
+	if (device->retry ||
+		(differs && !json_equal(json_object_get(was, "mtu"), json_object_get(is, "mtu")))) {
 		int ret = net_wire_resize(rt, interface, device->tap);
 		if (ret < 0)
 			return err_sys(e, -ret, "%s: setting the MTU of %s to its %u",
 				interface->name, device->tap_name, interface->mtu);
 	}
-	if (net->guard && !json_equal(was, is))
+	if (net->guard && (device->retry || differs))
 		return join(net, rt, interface, device, e);
 	return 0;
 }
@@ -300,24 +303,6 @@ static void note(int *first, int ret, struct err *e, const struct err *one)
 	*e = *one;
 }
 
-/*
- * An interface stays as it was known, so that the next look finds the difference again; but for one
- * with another name, by which others may speak of it.
- */
-static int keep_before(
-	const struct network *net, const struct network_device *device, const json_t *before)
-{
-	json_t *list = json_object_get(net->now, "interfaces");
-	const json_t *was = entry_of(before, device), *is = entry_of(net->now, device);
-
-	if (!was || !is || !json_equal(json_object_get(was, "name"), json_object_get(is, "name")))
-		return 0;
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (json_array_get(list, i) == is)
-			return json_array_set(list, i, (json_t *)(uintptr_t)was);
-	return 0;
-}
-
 /* Each on its own: one that can't be followed is no reason to leave the others. */
 static int follow_all(struct network *net, struct rtnl *rt, const struct net_scan *scan,
 	const json_t *before, struct err *e)
@@ -328,8 +313,8 @@ static int follow_all(struct network *net, struct rtnl *rt, const struct net_sca
 		struct network_device *device = device_of(net, scan->list[i].index);
 		struct err one;
 		int ret = device ? follow(net, rt, &scan->list[i], device, before, &one) : 0;
-		if (ret < 0 && keep_before(net, device, before) < 0)
-			err_sys(&one, ENOMEM, "network");
+		if (device)
+			device->retry = ret < 0;
 		note(&first, ret, e, &one);
 	}
 	return first;
@@ -427,12 +412,19 @@ int network_told(int dir, const struct network_change *change, struct err *e)
 
 int network_part(const struct network *net, struct rtnl *rt)
 {
-	unsigned taps[NET_INTERFACES_MAX];
+	unsigned taps[NET_INTERFACES_MAX] = {0};
+	int ret = 0;
 
 	/* All, not only what is on record: whoever made them may have been killed in between. */
-	for (unsigned i = 0; i < net->n; i++)
-		taps[i] = net->devices[i].tap;
-	return net_wire_part_all(rt, taps, net->n);
+	for (unsigned i = 0; i < net->n; i++) {
+		const struct network_device *device = &net->devices[i];
+		int parted =
+			device->mark ? net_wire_part(rt, device->interface, device->tap, true) : 0;
+		taps[i] = device->tap;
+		ret = ret < 0 ? ret : parted;
+	}
+	int all = net_wire_part_all(rt, taps, net->n);
+	return ret < 0 ? ret : all;
 }
 
 int network_hold(const struct container_process *monitor)

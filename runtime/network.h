@@ -26,6 +26,7 @@ struct network_device {
 				     */
 	unsigned interface;	    /* index; 0: a spare */
 	bool mark;		    /* see struct net_wire */
+	bool retry;		    /* it could not be followed the last time */
 };
 
 struct network {

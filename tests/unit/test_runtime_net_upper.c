@@ -162,8 +162,14 @@ static void test_macvlan(void **state)
 	join(&p);
 	EXPECT(true, false, UPPER_MAC, OUTSIDE, TYPE);
 	EXPECT(false, true, 0x02, 0x66, 0x66, 0x66, 0x66, 0x67, OUTSIDE, TYPE);
-	/* Without it all is as without. */
+	/* One that is not the container's has its frames as well. */
 	net_place_run(&p.net, "ip addr flush dev top");
+	net_scan_fini(&p.found);
+	net_place_scan(&p.net, &p.found);
+	assert_int_equal(p.found.n, 1);
+	assert_int_equal(p.found.list[0].uppers.n_macs, 1);
+	/* Without it all is as without. */
+	net_place_run(&p.net, "ip link del top");
 	net_scan_fini(&p.found);
 	net_place_scan(&p.net, &p.found);
 	struct net_wire wire = {
@@ -210,7 +216,7 @@ static void test_vlan(void **state)
 /* The largest programs have room, and none is none. */
 static void test_bounds(void **state)
 {
-	struct net_uppers uppers = {.n_vlans = NET_INTERFACES_MAX, .n_macs = NET_INTERFACES_MAX};
+	struct net_uppers uppers = {.n_vlans = NET_UPPERS_MAX, .n_macs = NET_UPPERS_MAX};
 	struct net_upper program;
 
 	(void)state;
@@ -253,6 +259,20 @@ static void test_vrf(void **state)
 			"\"destination\":\"10.1.2.0/24\",\"family\":4,\"interface\":\"eth0\""));
 		assert_non_null(strstr(text, "\"gateway\":\"10.1.2.1\""));
 		assert_int_equal(json_array_size(found.notes), 0);
+		net_scan_fini(&found);
+		/* Those that nobody is in are nobody's affair; one whose table is another's can't
+		 * be. */
+		net_place_run(&p,
+			"for i in $(seq 20 29); do ip link add vrf$i type vrf table $i; done;"
+			"ip link add also type vrf table 10; ip link add eth1 type veth peer name "
+			"far;"
+			"ip addr add 10.1.4.2/24 dev eth1; ip link set eth1 master also");
+		net_place_scan(&p, &found);
+		assert_int_equal(found.n, 1);
+		assert_int_equal(found.n_vrfs, 1);
+		assert_int_equal(json_array_size(found.notes), 1);
+		assert_string_equal(json_string_value(json_array_get(found.notes, 0)),
+			"eth1: is not the container's: its VRF's table is another's as well");
 		net_scan_fini(&found);
 	}
 	net_place_leave(&p);

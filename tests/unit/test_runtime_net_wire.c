@@ -145,10 +145,11 @@ static void test_wire(void **state)
 	assert_non_null(strstr(e.text, "eth0: is in use by another virtual machine"));
 	net_tap_close(&w.tap);
 	assert_int_equal(net_wire_join(&w.place.rt, &w.wire, &e), 0);
-	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, 12345), 0);
+	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, 12345, false), 0);
 	assert_non_null(
 		strstr(net_place_run(&w.place, "tc filter show dev eth0 ingress"), "mirred"));
-	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, other.index), 0);
+	assert_int_equal(
+		net_wire_part(&w.place.rt, w.wire.interface->index, other.index, false), 0);
 	assert_string_equal(net_place_run(&w.place, "tc qdisc show dev eth0"),
 		"qdisc noqueue 0: root refcnt 2 \n");
 	net_tap_close(&other);
@@ -397,7 +398,7 @@ static void test_all_multicast(void **state)
 		join(&w);
 		assert_non_null(strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
 		assert_int_equal(
-			net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+			net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index, false), 0);
 		bool after = strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI");
 		assert_int_equal(after, before);
 		end(&w);
@@ -430,7 +431,7 @@ static void test_cut(void **state)
 				net_wire_is_cut(&w.place.rt, w.wire.interface, w.tap.index), 1);
 		}
 		join(&w);
-		assert_int_equal(net_wire_part(&w.place.rt, interface, w.tap.index), 0);
+		assert_int_equal(net_wire_part(&w.place.rt, interface, w.tap.index, false), 0);
 		assert_null(strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
 		join(&w);
 		/* Nothing to be mended. */
@@ -458,7 +459,8 @@ static void test_cut_both(void **state)
 	w.wire.interface = net_place_interface(&w.found, "eth0");
 	assert_true(w.wire.interface->all_multicast);
 	join(&w);
-	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+	assert_int_equal(
+		net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index, false), 0);
 	assert_null(strstr(net_place_run(&w.place, "ip link show eth0"), "ALLMULTI"));
 	end(&w);
 }
@@ -499,7 +501,8 @@ static void test_rate(void **state)
 	const char *text = net_place_run(&w.place, "tc qdisc show dev hv0; tc qdisc show dev eth0");
 	assert_non_null(strstr(text, "rate 1Mbit"));
 	assert_non_null(strstr(text, "rate 80Gbit"));
-	assert_int_equal(net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index), 0);
+	assert_int_equal(
+		net_wire_part(&w.place.rt, w.wire.interface->index, w.tap.index, false), 0);
 	assert_null(strstr(net_place_run(&w.place, "tc qdisc show dev eth0"), "tbf"));
 	end(&w);
 }
