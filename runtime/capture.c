@@ -11,8 +11,9 @@
 #include "runtime/commands.h"
 #include "runtime/spawn.h"
 
-/* A program that is asked a question answers within seconds, or never. */
-#define CAPTURE_TIMEOUT_MS 15000
+/* A program that is asked a question answers within seconds, unless the machine has stood still; or
+ * never. */
+#define CAPTURE_TIMEOUT_MS 60000
 
 /* Reads to the end, keeping what fits. -ETIMEDOUT when nothing more came for too long. */
 static int gather(int fd, char *text, size_t cap)
