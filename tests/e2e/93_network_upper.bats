@@ -118,3 +118,31 @@ talk() {
 	gone() { ! ex one ip link show dev vrf-b; }
 	eventually gone
 }
+
+# bats test_tags=kvm
+@test "IPVLAN interfaces, as the CNI plug-in makes them: modes l2 and l3" {
+	local mode mac
+	modprobe ipvlan
+	ip netns add "$NS-c"
+	ip -n "$NS-b" link add l0 type veth peer name l1 netns "$NS-c"
+	ip -n "$NS-b" link set l0 up
+	ip -n "$NS-b" addr add 10.85.1.3/24 dev l0
+	ip -n "$NS-c" addr add 10.85.1.1/24 dev l1
+	ip -n "$NS-c" link set l1 up
+	mac=$(ip -n "$NS-b" -j link show l0 | jq -r '.[0].address')
+	join "$NS-a"
+	for mode in l2 l3; do
+		ip -n "$NS-b" link add link l0 name eth0 netns "$NS-a" type ipvlan mode "$mode"
+		ip -n "$NS-a" addr add 10.85.1.2/24 brd + dev eth0
+		ip -n "$NS-a" link set eth0 up
+		[ "$mode" = l2 ] || ip -n "$NS-c" neigh replace 10.85.1.2 lladdr "$mac" dev l1 nud permanent
+		box one
+		shows one eth0 "$mac"
+		at c busybox ping -c 3 -w 9 10.85.1.2
+		pings_out one 10.85.1.1
+		hv delete --force one
+		ip -n "$NS-a" link del eth0
+		ip -n "$NS-c" neigh flush all
+	done
+	nothing_left
+}
