@@ -5,7 +5,6 @@
  * kernel has no VRF, the error is all that can be seen. Skipped without root.
  */
 #include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -16,43 +15,24 @@
 
 #include <cmocka.h>
 
-#include "base/json.h"
-#include "guestinit/guest.h"
-#include "guestinit/network.h"
-
-static struct guest guest;
-static struct err e;
-
-#define MAC(n) "02:00:00:00:00:0" #n
+#include "tests/unit/support/guest_network.h"
 
 #define VRF(name, table, members) "{\"name\":\"" name "\",\"table\":" #table members "}"
-#define IFACE(n, name, members)	  "{\"device\":\"" MAC(n) "\",\"name\":\"" name "\"" members "}"
 #define IN(vrf)			  ",\"vrf\":\"" vrf "\""
-#define ADDRS(list)		  ",\"addresses\":[" list "]"
-#define ADDR(ip, bits)		  "{\"address\":\"" ip "\",\"prefix\":" #bits "}"
-#define ROUTE(to, members)	  "{\"destination\":\"" to "\"" members "}"
-#define NETWORK(vrfs, interfaces, routes)                                                          \
+#define PREFIX(ip, bits)	  "{\"address\":\"" ip "\",\"prefix\":" #bits "}"
+#define VRF_NETWORK(vrfs, interfaces, routes)                                                      \
 	"{\"vrfs\":[" vrfs "],\"interfaces\":[" interfaces "],\"routes\":[" routes "]}"
-
-static struct network_config *decode(const char *text)
-{
-	cleanup_json json_t *json = json_parse(text, strlen(text), 32, &e);
-
-	if (!json)
-		fail_msg("%s", e.text);
-	return network_config_decode(json, &e);
-}
 
 static void test_decode(void **state)
 {
-	static const char good[] =
-		NETWORK(VRF("blue", 10, ADDRS(ADDR("fd0b::1", 128))) "," VRF("red", 4294967295, ""),
-			IFACE(1, "eth0", IN("red")) "," IFACE(2, "eth1", ""), "");
+	static const char good[] = VRF_NETWORK(
+		VRF("blue", 10, ADDRS(PREFIX("fd0b::1", 128))) "," VRF("red", 4294967295, ""),
+		IFACE(1, "eth0", IN("red")) "," IFACE(2, "eth1", ""), "");
 	struct network_config *config = decode(good);
 
 	(void)state;
 	if (!config)
-		fail_msg("%s", e.text);
+		fail_msg("%s", network_err.text);
 	assert_int_equal(config->vrfs.n, 2);
 	assert_string_equal(config->vrfs.v[0].name, "blue");
 	assert_int_equal(config->vrfs.v[0].table, 10);
@@ -67,7 +47,7 @@ static void test_decode(void **state)
 static void expect_refusal(const char *text, const char *expected)
 {
 	assert_null(decode(text));
-	assert_string_equal(e.text, expected);
+	assert_string_equal(network_err.text, expected);
 }
 
 #define EXPECT_BAD_VRF(members, text)                                                              \
@@ -95,14 +75,14 @@ static void test_refusals(void **state)
 	EXPECT_BAD_VRF("\"name\":\"red\",\"table\":11,\"addresses\":[{\"address\":\"::1\","
 		       "\"prefix\":129}]",
 		"[1].addresses[0].prefix: 129 is out of range");
-	expect_refusal(NETWORK(VRF("blue", 10, ""), IFACE(1, "blue", ""), ""),
+	expect_refusal(VRF_NETWORK(VRF("blue", 10, ""), IFACE(1, "blue", ""), ""),
 		"network.interfaces[0].name: is that of vrfs[0]");
-	expect_refusal(NETWORK(VRF("blue", 10, ""), IFACE(1, "eth0", IN("red")), ""),
+	expect_refusal(VRF_NETWORK(VRF("blue", 10, ""), IFACE(1, "eth0", IN("red")), ""),
 		"network.interfaces[0].vrf: none of the VRFs is \"red\"");
-	expect_refusal(NETWORK("", IFACE(1, "eth0", IN("")), ""),
+	expect_refusal(VRF_NETWORK("", IFACE(1, "eth0", IN("")), ""),
 		"network.interfaces[0].vrf: none of the VRFs is \"\"");
-	expect_refusal(
-		NETWORK(VRF("blue", 10, ""), "", ROUTE("10.0.0.0/8", ",\"interface\":\"blue\"")),
+	expect_refusal(VRF_NETWORK(VRF("blue", 10, ""), "",
+			       ROUTE("10.0.0.0/8", ",\"interface\":\"blue\"")),
 		"network.routes[0].interface: none of the interfaces is \"blue\"");
 	for (int i = 0; i < 9; i++)
 		snprintf(text + strlen(text), sizeof(text) - strlen(text),
@@ -112,78 +92,20 @@ static void test_refusals(void **state)
 	/* As many addresses as there may be, and one of an interface. */
 	strcpy(text, "{\"vrfs\":[{\"name\":\"blue\",\"table\":10,\"addresses\":[");
 	for (int i = 0; i < NETWORK_ADDRESSES_MAX; i++)
-		strcat(text, i ? ",{\"address\":\"::1\",\"prefix\":8}" : ADDR("::1", 8));
-	strcat(text, "]}],\"interfaces\":[" IFACE(1, "a", ADDRS(ADDR("::1", 8))) "]}");
+		strcat(text, i ? ",{\"address\":\"::1\",\"prefix\":8}" : PREFIX("::1", 8));
+	strcat(text, "]}],\"interfaces\":[" IFACE(1, "a", ADDRS(PREFIX("::1", 8))) "]}");
 	expect_refusal(text, "network.interfaces[0].addresses: there are more than 256 in all");
-}
-
-static int try(const char *text)
-{
-	struct network_config *wanted = decode(text);
-
-	if (!wanted)
-		fail_msg("%s", e.text);
-	return guest_network_apply(&guest, wanted, &e);
-}
-
-static void apply(const char *text)
-{
-	if (try(text) < 0)
-		fail_msg("%s", e.text);
-}
-
-static void shell(const char *command)
-{
-	if (system(command) != 0)
-		fail_msg("%s", command);
-}
-
-static void expect(const char *command, const char *expected)
-{
-	char got[8192];
-	FILE *pipe = popen(command, "r");
-
-	assert_non_null(pipe);
-	got[fread(got, 1, sizeof(got) - 1, pipe)] = '\0';
-	pclose(pipe);
-	if (strcmp(got, expected) != 0)
-		fail_msg("%s:\n%sinstead of:\n%s", command, got, expected);
-}
-
-static int network_begin(void **state)
-{
-	(void)state;
-	if (geteuid() != 0)
-		skip();
-	if (unshare(CLONE_NEWNET) < 0)
-		return -1;
-	guest_init(&guest);
-	return system("ip link set lo up && "
-		      "ip link add eth0 address 02:00:00:00:00:01 type veth peer name p1 && "
-		      "ip link add eth1 address 02:00:00:00:00:02 type veth peer name p2 && "
-		      "for p in p1 p2; do "
-		      "echo 1 >/proc/sys/net/ipv6/conf/$p/disable_ipv6; ip link set $p up; done");
-}
-
-static int network_end(void **state)
-{
-	(void)state;
-	guest_fini(&guest);
-	return 0;
 }
 
 #define ROUTES(table)                                                                              \
 	"for family in -4 -6; do ip $family route show table " #table " 2>/dev/null | "            \
 	"sed '/^local\\|^broadcast\\|^multicast\\|^anycast/d;s/ *$//;s/ pref medium//'; done"
 #define SLAVES(vrf) "ip -o link show master " vrf " | sed 's/^[0-9]*: \\([^@:]*\\).*/\\1/'"
-#define ADDRESSES(dev)                                                                             \
-	"ip -o addr show dev " dev " | sed 's/^[0-9]*: *[^ ]* *//;s/\\\\.*//;s/ valid_lft.*//;"    \
-	"s/ *$//'"
-#define INDEX	"ip -o link show blue | cut -d: -f1"
-#define UP(dev) "ip -o link show " dev " | grep -c '[<,]UP'"
+#define INDEX	    "ip -o link show blue | cut -d: -f1"
+#define UP(dev)	    "ip -o link show " dev " | grep -c '[<,]UP'"
 
 /* Of eth0 with these addresses, what the kernel makes and the host has in that table. */
-#define ETH0(vrf) IFACE(1, "eth0", vrf ADDRS(ADDR("10.0.0.2", 24) "," ADDR("fd00::2", 64)))
+#define ETH0(vrf) IFACE(1, "eth0", vrf ADDRS(PREFIX("10.0.0.2", 24) "," PREFIX("fd00::2", 64)))
 #define ETH0_ROUTES(table)                                                                                        \
 	ROUTE("10.0.0.0/24",                                                                                      \
 		",\"interface\":\"eth0\",\"scope\":253,\"protocol\":2,\"source\":\"10.0.0.2\","                   \
@@ -199,11 +121,11 @@ static int network_end(void **state)
 	"default via fd00::1 dev eth0 metric 1024\n"
 #define ETH0_ADDRESSES "inet 10.0.0.2/24 scope global eth0\ninet6 fd00::2/64 scope global nodad\n"
 
-#define BLUE	VRF("blue", 10, ADDRS(ADDR("10.255.0.1", 32) "," ADDR("fd0b::1", 128)))
+#define BLUE	VRF("blue", 10, ADDRS(PREFIX("10.255.0.1", 32) "," PREFIX("fd0b::1", 128)))
 #define RED	VRF("red", 20, "")
-#define IN_BLUE NETWORK(BLUE, ETH0(IN("blue")), ETH0_ROUTES(10))
-#define IN_RED	NETWORK(BLUE "," RED, ETH0(IN("red")), ETH0_ROUTES(20))
-#define IN_NONE NETWORK("", ETH0(""), ETH0_ROUTES(254))
+#define IN_BLUE VRF_NETWORK(BLUE, ETH0(IN("blue")), ETH0_ROUTES(10))
+#define IN_RED	VRF_NETWORK(BLUE "," RED, ETH0(IN("red")), ETH0_ROUTES(20))
+#define IN_NONE VRF_NETWORK("", ETH0(""), ETH0_ROUTES(254))
 
 static void expect_in_blue(void)
 {
@@ -229,7 +151,7 @@ static void test_without(void **state)
 {
 	(void)state;
 	assert_int_equal(try(IN_BLUE), -EOPNOTSUPP);
-	assert_string_equal(e.text,
+	assert_string_equal(network_err.text,
 		"network: blue: the guest's kernel has no VRF (CONFIG_NET_VRF): "
 		"operation not supported");
 	expect(ADDRESSES("eth0"), ETH0_ADDRESSES);
@@ -272,7 +194,7 @@ static void test_moves(void **state)
 	expect("ip neigh show nud permanent | grep -o '.* lladdr [^ ]*'",
 		"10.0.0.1 dev eth0 lladdr 02:11:22:33:44:55\n");
 	/* It goes; the spare net device that it was is in none. */
-	apply(NETWORK(BLUE, "", ""));
+	apply(VRF_NETWORK(BLUE, "", ""));
 	expect("ip -o link | grep -c master", "0\n");
 	apply("{}");
 	expect("ip -o link | grep -c blue", "0\n");
@@ -285,15 +207,15 @@ static void test_prefix_route(void **state)
 #define OTHER_TABLE ROUTE("10.0.0.0/24", ",\"interface\":\"eth0\",\"scope\":253,\"protocol\":2")
 
 	(void)state;
-	apply(NETWORK(BLUE, ETH0(IN("blue")), PEER "," OTHER_TABLE));
+	apply(VRF_NETWORK(BLUE, ETH0(IN("blue")), PEER "," OTHER_TABLE));
 	expect(ROUTES(10) " | grep -v 'dev blue'", "10.0.0.1 dev eth0 scope link\n");
 	expect("ip -o addr show dev eth0 | grep -c noprefixroute", "2\n");
 	apply(IN_BLUE);
-	apply(NETWORK(BLUE, ETH0(IN("blue")), ""));
+	apply(VRF_NETWORK(BLUE, ETH0(IN("blue")), ""));
 	expect(ROUTES(10) " | grep -v 'dev blue'", "");
 	/* It had the kernel's, and comes up in another VRF, where the host has none. */
 	apply(IN_NONE);
-	apply(NETWORK(BLUE "," RED, ETH0(IN("red")), ""));
+	apply(VRF_NETWORK(BLUE "," RED, ETH0(IN("red")), ""));
 	expect(ROUTES(20), "");
 }
 
@@ -301,18 +223,18 @@ static void test_table_changes(void **state)
 {
 	(void)state;
 	apply(IN_BLUE);
-	apply(NETWORK(VRF("blue", 30, ""), ETH0(IN("blue")), ETH0_ROUTES(30)));
+	apply(VRF_NETWORK(VRF("blue", 30, ""), ETH0(IN("blue")), ETH0_ROUTES(30)));
 	expect(SLAVES("blue"), "eth0\n");
 	expect(ADDRESSES("blue"), "");
 	expect(ADDRESSES("eth0"), ETH0_ADDRESSES);
 	expect(ROUTES(30), ETH0_THERE);
 	expect(ROUTES(10) ";" ROUTES(main), "");
 	/* Tables and names go round. */
-	apply(NETWORK(
+	apply(VRF_NETWORK(
 		VRF("blue", 40, "") "," VRF("red", 30, ""), ETH0(IN("red")), ETH0_ROUTES(30)));
 	expect(SLAVES("red"), "eth0\n");
 	expect(ROUTES(30), ETH0_THERE);
-	apply(NETWORK(
+	apply(VRF_NETWORK(
 		VRF("blue", 30, "") "," VRF("red", 40, ""), ETH0(IN("red")), ETH0_ROUTES(40)));
 	expect(SLAVES("red"), "eth0\n");
 	expect(ROUTES(40), ETH0_THERE);
@@ -323,19 +245,19 @@ static void test_table_changes(void **state)
 static void test_addresses(void **state)
 {
 #define WITH(addresses, source)                                                                    \
-	NETWORK(VRF("blue", 10, ADDRS(addresses)), ETH0(IN("blue")),                               \
+	VRF_NETWORK(VRF("blue", 10, ADDRS(addresses)), ETH0(IN("blue")),                           \
 		ETH0_ROUTES(10) "," ROUTE("10.9.0.0/16",                                           \
 			",\"interface\":\"eth0\",\"scope\":253,\"table\":10,\"source\":\"" source  \
 			"\""))
 
 	(void)state;
-	apply(WITH(ADDR("10.5.0.1", 24) "," ADDR("10.5.0.2", 24), "10.5.0.2"));
+	apply(WITH(PREFIX("10.5.0.1", 24) "," PREFIX("10.5.0.2", 24), "10.5.0.2"));
 	expect("ip route show 10.9.0.0/16 table 10 | sed 's/ *$//'",
 		"10.9.0.0/16 dev eth0 scope link src 10.5.0.2\n");
 	expect("ip route show 10.5.0.0/24 table 10 | sed 's/ *$//'",
 		"10.5.0.0/24 dev blue proto kernel scope link src 10.5.0.1\n");
 	/* The second goes with the first, which it must not. */
-	apply(WITH(ADDR("10.5.0.2", 24) "," ADDR("fd0b::2", 64), "10.5.0.2"));
+	apply(WITH(PREFIX("10.5.0.2", 24) "," PREFIX("fd0b::2", 64), "10.5.0.2"));
 	expect(ADDRESSES("blue"),
 		"inet 10.5.0.2/24 scope global blue\ninet6 fd0b::2/64 scope global nodad\n");
 	expect("ip route show 10.9.0.0/16 table 10 | sed 's/ *$//'",
@@ -349,7 +271,7 @@ static void test_container(void **state)
 	apply(IN_NONE);
 	shell("ip link add blue type veth peer name p9");
 	assert_int_equal(try(IN_BLUE), -EEXIST);
-	assert_string_equal(e.text, "network: blue: can't have the name: file exists");
+	assert_string_equal(network_err.text, "network: blue: can't have the name: file exists");
 	expect("ip -o link show blue | grep -c p9", "1\n");
 	shell("ip link del blue");
 	apply(IN_BLUE);
@@ -384,7 +306,7 @@ static void test_container(void **state)
 /* After a failure all is tried again; what is there already is kept. */
 static void test_failure(void **state)
 {
-	static const char bad[] = NETWORK(BLUE, ETH0(IN("blue")),
+	static const char bad[] = VRF_NETWORK(BLUE, ETH0(IN("blue")),
 		ETH0_ROUTES(10) "," ROUTE("10.9.0.0/16",
 			",\"gateway\":\"172.16.0.1\",\"interface\":\"eth0\",\"table\":10"));
 	char same[64];
@@ -410,7 +332,7 @@ static void test_failure(void **state)
 	expect_in_blue();
 	/* Only the interfaces that are not the container's are taken out of a VRF. */
 	assert_int_equal(try(bad), -ENETUNREACH);
-	apply(NETWORK(BLUE, ETH0(""), ETH0_ROUTES(254)));
+	apply(VRF_NETWORK(BLUE, ETH0(""), ETH0_ROUTES(254)));
 	expect(SLAVES("blue"), "");
 	expect(ROUTES(main), ETH0_THERE);
 }
@@ -419,19 +341,17 @@ static void test_failure(void **state)
 static void test_names(void **state)
 {
 	(void)state;
-	apply(NETWORK("", IFACE(1, "blue", ""), ""));
-	apply(NETWORK(
+	apply(VRF_NETWORK("", IFACE(1, "blue", ""), ""));
+	apply(VRF_NETWORK(
 		VRF("blue", 10, "") "," VRF("eth1", 11, ""), ETH0(IN("blue")), ETH0_ROUTES(10)));
 	expect(SLAVES("blue"), "eth0\n");
 	expect("ip -o link show eth1 | grep -c 02:00:00:00:00:02", "0\n");
 	expect(ROUTES(10), ETH0_THERE);
-	apply(NETWORK(
+	apply(VRF_NETWORK(
 		VRF("eth0", 10, ""), IFACE(1, "blue", IN("eth0")) "," IFACE(2, "eth1", ""), ""));
 	expect(SLAVES("eth0"), "blue\n");
 	expect("ip -o link show eth1 | grep -c 02:00:00:00:00:02", "1\n");
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, network_begin, network_end)
 
 int main(void)
 {
