@@ -76,7 +76,7 @@ $(O)/attack/hvrun-vmm: $(vmm_obj) $(attack_obj) $(O)/obj/tests/attack/vmm.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS) $(call wrap,plan_close_boot machine_start machine_launch \
-		relay_helper_start filter_install) -o $@ $^ -ljansson -lpthread
+		relay_helper_start resolver_start filter_install) -o $@ $^ -ljansson -lpthread
 $(O)/attack/hvrun-fs: $(fs_obj) $(attack_obj) $(O)/obj/tests/attack/fs.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

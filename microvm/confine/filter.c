@@ -125,6 +125,8 @@ static int divide(struct compiler *c)
 	add_span(c, 0, NULL, 0);
 	for (unsigned i = 0, n; i < c->n_calls; i += n) {
 		const struct call *call = &c->calls[i];
+		if (call->also)
+			return -EINVAL;
 		for (n = 1; i + n < c->n_calls && c->calls[i + n].nr == call->nr; n++)
 			if (c->calls[i + n].rule != call->rule)
 				return -EINVAL;
@@ -138,9 +140,13 @@ static int divide(struct compiler *c)
 	return 0;
 }
 
-static bool same_load(const struct call *a, const struct call *b)
+/* Whoever comes to `call` comes from the one before it, and has loaded what it compares. */
+static bool is_loaded(const struct call *call)
 {
-	return a->arg == b->arg && a->mask == UINT32_MAX && b->mask == UINT32_MAX;
+	const struct call *before = call - 1;
+
+	return !call->also && !before->also && call->arg == before->arg &&
+		call->mask == UINT32_MAX && before->mask == UINT32_MAX;
 }
 
 #define CHECK_OPS 3u /* of one check: a load, a mask, a jump */
@@ -148,18 +154,21 @@ static bool same_load(const struct call *a, const struct call *b)
 static void put_checks(struct compiler *c, const struct call *calls, unsigned n)
 {
 	unsigned otherwise = put_return(c, c->denied, 1 + CHECK_OPS * n);
-	unsigned allowed = put_return(c, SECCOMP_RET_ALLOW, CHECK_OPS * n);
+	unsigned allowed = put_return(c, SECCOMP_RET_ALLOW, CHECK_OPS * n), holds = allowed;
 
-	for (unsigned i = n; i-- > 0; otherwise = c->first) {
+	for (unsigned i = n; i-- > 0;) {
 		const struct call *call = &calls[i];
-		put_jump(c, BPF_JEQ, call->own ? (uint32_t)getpid() : call->value, allowed,
-			otherwise);
-		if (i > 0 && same_load(call, call - 1))
-			continue;
-		if (call->mask != UINT32_MAX)
-			put(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, call->mask);
-		/* Little-endian: the low half of an argument comes first. */
-		put_load(c, offsetof(struct seccomp_data, args) + 8u * call->arg);
+		put_jump(
+			c, BPF_JEQ, call->own ? (uint32_t)getpid() : call->value, holds, otherwise);
+		if (i == 0 || !is_loaded(call)) {
+			if (call->mask != UINT32_MAX)
+				put(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, call->mask);
+			/* Little-endian: the low half of an argument comes first. */
+			put_load(c, offsetof(struct seccomp_data, args) + 8u * call->arg);
+		}
+		holds = call->also ? c->first : allowed;
+		if (!call->also)
+			otherwise = c->first;
 	}
 }
 

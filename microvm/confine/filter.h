@@ -27,6 +27,7 @@ struct call {
 	uint8_t arg;  /* from 0 */
 	bool rarely;  /* tests do not see it happen: what faults and full memory bring about */
 	bool own;     /* value is the pid of the process that puts the list on */
+	bool also;    /* together with the one before it in its table: all of these have to hold */
 	uint32_t mask, value;
 };
 
@@ -51,6 +52,12 @@ struct call {
 	}
 #define CALL_IF_EQUAL(name, n, v)   CALL_IF(name, n, UINT32_MAX, v)
 #define CALL_IF_WITHOUT(name, n, m) CALL_IF(name, n, m, 0)
+/* Behind a CALL_IF of the same call: and this argument, too. */
+#define CALL_AND_EQUAL(name, n, v)                                                                 \
+	{                                                                                          \
+		.nr = SYS_##name, .rule = CALL_CHECKED, .also = true, .arg = (n),                  \
+		.mask = UINT32_MAX, .value = (uint32_t)(v)                                         \
+	}
 /* When argument n is the process itself. */
 #define CALL_IF_OWN(name, n)                                                                       \
 	{                                                                                          \
@@ -89,7 +96,7 @@ struct filter {
 /*
  * For this thread and those that it starts from now on; no_new_privs is set already. 0, or -errno:
  * -E2BIG when the list is too long, -EINVAL when it contradicts itself (a call both allowed and
- * checked).
+ * checked, a CALL_AND behind nothing).
  */
 int filter_install(const struct filter *filter) must_check;
 
@@ -100,8 +107,8 @@ int filter_compile(
 	const struct filter *filter, struct sock_filter *program, unsigned cap) must_check;
 
 /*
- * Prints "KIND CALL [ARGUMENT MASK VALUE] [rarely|refused]" for each entry of a list; for tests.
- * KIND is the filter's with `suffix`.
+ * Prints "KIND CALL [ARGUMENT MASK VALUE]... [rarely|refused]" for each entry of a list, those that
+ * have to hold together in one line; for tests. KIND is the filter's with `suffix`.
  */
 void filter_print(FILE *out, const struct filter *filter, const char *suffix);
 

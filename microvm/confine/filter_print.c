@@ -12,13 +12,15 @@ const char *filter_call_name(unsigned nr)
 	return nr < sizeof(names) / sizeof(names[0]) && names[nr][0] ? names[nr] : NULL;
 }
 
-static void print_call(FILE *out, const struct call *call)
+/* With the n behind it that have to hold, too. */
+static void print_call(FILE *out, const struct call *call, size_t n)
 {
 	const char *name = filter_call_name(call->nr);
 
 	fputs(name ? name : "?", out);
-	if (call->rule == CALL_CHECKED && !call->own)
-		fprintf(out, " %u 0x%x 0x%x", call->arg, call->mask, call->value);
+	for (size_t i = 0; i <= n; i++)
+		if (call[i].rule == CALL_CHECKED && !call[i].own)
+			fprintf(out, " %u 0x%x 0x%x", call[i].arg, call[i].mask, call[i].value);
 	if (call->rule == CALL_REFUSED)
 		fputs(" refused", out);
 	else if (call->rarely)
@@ -29,9 +31,12 @@ static void print_call(FILE *out, const struct call *call)
 void filter_print(FILE *out, const struct filter *filter, const char *suffix)
 {
 	for (unsigned p = 0; p < FILTER_PARTS_MAX && filter->parts[p]; p++) {
-		for (size_t i = 0; i < filter->parts[p]->n; i++) {
+		const struct calls *part = filter->parts[p];
+		for (size_t i = 0, more; i < part->n; i += 1 + more) {
+			for (more = 0; i + more + 1 < part->n && part->table[i + more + 1].also;)
+				more++;
 			fprintf(out, "%s%s ", filter->kind, suffix);
-			print_call(out, &filter->parts[p]->table[i]);
+			print_call(out, &part->table[i], more);
 		}
 	}
 }

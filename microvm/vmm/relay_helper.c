@@ -20,8 +20,11 @@
 #include "microvm/vmm/confine.h"
 #include "microvm/vmm/root.h"
 
+#define SOCKET_TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+
 static const struct call relay_calls[] = {
-	CALL(recvmsg), CALL(sendmsg), CALL_IF_EQUAL(socket, 0, AF_UNIX), CALL(connect), CALL(close),
+	CALL(recvmsg), CALL(sendmsg), CALL(connect), CALL(close), CALL_IF_EQUAL(socket, 0, AF_UNIX),
+	CALL_AND_EQUAL(socket, 1, SOCKET_TYPE),
 	CALL_RARELY(exit_group), /* where it is not killed before, with the monitor */
 	CALL_RARELY(write),	 /* of a log line */
 };
@@ -33,7 +36,7 @@ const struct filter relay_filter = {
 static int connect_to(const char *fds, int path_fd)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
-	cleanup_close int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_close int sock = socket(AF_UNIX, SOCKET_TYPE, 0);
 
 	if (sock < 0)
 		return -errno;

@@ -17,9 +17,14 @@
 #include "microvm/vmm/relay_helper.h"
 #include "microvm/vmm/root.h"
 
+#define SOCKET_TYPE (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
+
+/* TCP alone: of all else Landlock knows no ports. */
 static const struct call resolver_calls[] = {
-	CALL(recvmsg), CALL(sendmsg), CALL(pread64), CALL_IF_EQUAL(socket, 0, AF_INET),
-	CALL_IF_EQUAL_RARELY(socket, 0, AF_INET6), CALL(connect), CALL(close),
+	CALL(recvmsg), CALL(sendmsg), CALL(pread64), CALL(connect), CALL(close),
+	CALL_IF_EQUAL(socket, 0, AF_INET), CALL_AND_EQUAL(socket, 1, SOCKET_TYPE),
+	CALL_AND_EQUAL(socket, 2, 0), CALL_IF_EQUAL_RARELY(socket, 0, AF_INET6),
+	CALL_AND_EQUAL(socket, 1, SOCKET_TYPE), CALL_AND_EQUAL(socket, 2, 0),
 	CALL_RARELY(exit_group), /* where it is not killed before, with the monitor */
 	CALL_RARELY(write),	 /* of a log line */
 };
@@ -37,8 +42,7 @@ struct lookup {
 /* Never waits: the connection may come about, or fail, later. */
 static int connect_to(const union resolv_address *address)
 {
-	cleanup_close int sock =
-		socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	cleanup_close int sock = socket(address->any.sa_family, SOCKET_TYPE, 0);
 
 	if (sock < 0)
 		return -errno;

@@ -47,6 +47,7 @@ static const char *const kinds[ATTACKERS] = {
 	[ATTACKER_DISK] = "disk",
 	[ATTACKER_NET] = "net",
 	[ATTACKER_RELAY] = "relay",
+	[ATTACKER_RESOLVER] = "resolver",
 	[ATTACKER_SERVER] = "server",
 };
 

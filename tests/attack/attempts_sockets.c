@@ -20,7 +20,9 @@
 ACT_SOCKET(tcp, AF_INET, SOCK_STREAM, 0)
 ACT_SOCKET(udp, AF_INET, SOCK_DGRAM, 0)
 ACT_SOCKET(raw, AF_INET, SOCK_RAW, IPPROTO_ICMP)
+ACT_SOCKET(mptcp, AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_MPTCP)
 ACT_SOCKET(unix, AF_UNIX, SOCK_STREAM, 0)
+ACT_SOCKET(unix_datagram, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
 ACT_SOCKET(netlink, AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)
 ACT_SOCKET(packet, AF_PACKET, SOCK_RAW, 0)
 
@@ -51,7 +53,8 @@ static int connect_to(struct attack *a, const struct sockaddr_un *name, size_t l
 	int fd = a->fds[0];
 
 	if (attack_attacker() == ATTACKER_RELAY)
-		fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM, 0);
+		fd = (int)syscall(
+			SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	return fd < 0 ? errno : outcome(syscall(SYS_connect, fd, name, len));
 }
 
@@ -110,6 +113,9 @@ static int have_pair(struct attack *a)
 	return outcome(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, a->fds));
 }
 
+/* What they may send with is what leads to hvrun-vmm. */
+#define HELPERS (BIT(ATTACKER_RELAY) | BIT(ATTACKER_RESOLVER))
+
 /* Says to be somebody else. */
 static int act_forge(struct attack *a)
 {
@@ -130,7 +136,7 @@ static int act_forge(struct attack *a)
 	head->cmsg_type = SCM_CREDENTIALS;
 	head->cmsg_len = CMSG_LEN(sizeof(other));
 	memcpy(CMSG_DATA(head), &other, sizeof(other));
-	if (attack_attacker() != ATTACKER_RELAY)
+	if (!(BIT(attack_attacker()) & HELPERS))
 		return outcome(syscall(SYS_sendmsg, a->fds[0], &msg, 0));
 	/* It has closed that one: by any that it has. */
 	for (int fd = 0; fd < 1024; fd++)
@@ -169,10 +175,12 @@ static int act_datagram(struct attack *a)
 }
 
 static const struct attempt table[] = {
-	ATTEMPT("a TCP socket", NULL, act_tcp),
+	ATTEMPT("a TCP socket", NULL, act_tcp, .allowed = BIT(ATTACKER_RESOLVER)),
+	ATTEMPT("a TCP socket of several paths (MPTCP)", NULL, act_mptcp),
 	ATTEMPT("a UDP socket", NULL, act_udp),
 	ATTEMPT("a raw socket", NULL, act_raw),
 	ATTEMPT("a Unix socket", NULL, act_unix, .allowed = BIT(ATTACKER_RELAY)),
+	ATTEMPT("a Unix socket for datagrams", NULL, act_unix_datagram),
 	ATTEMPT("a netlink socket", NULL, act_netlink),
 	ATTEMPT("a packet socket", NULL, act_packet),
 	ATTEMPT("connect to a socket of the host by its name", have_unix, act_connect),

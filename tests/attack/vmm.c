@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hvrun-vmm as an attacker: what the linker puts between its main.c, relay_helper.c and thread.c
- * and what these call; see attack.h. A copy does what hvrun-vmm does when it gives up the host's
+ * hvrun-vmm as an attacker: what the linker puts between its main.c, its helpers, thread.c and what
+ * these call; see attack.h. A copy does what hvrun-vmm does when it gives up the host's
  * files, its privileges and its system calls; only the machine, which would be a second one with
  * the same parts, is not started in it.
  */
@@ -17,6 +17,7 @@
 #include "microvm/vmm/machine.h"
 #include "microvm/vmm/plan.h"
 #include "microvm/vmm/relay_helper.h"
+#include "microvm/vmm/resolver.h"
 
 static const struct attempts *const tables[] = {&attempts_files, &attempts_mounts,
 	&attempts_processes, &attempts_sockets, &attempts_memory, &attempts_kernel, NULL};
@@ -26,12 +27,14 @@ void __real_plan_close_boot(struct plan *plan);
 int __real_machine_start(struct machine *machine, struct err *e);
 int __real_machine_launch(struct machine *machine, bool confine, struct err *e);
 int __real_relay_helper_start(struct plan *plan, int *sock, struct err *e);
+int __real_resolver_start(struct resolver *r, struct plan *plan, struct err *e);
 int __real_filter_install(const struct filter *filter);
 
 void __wrap_plan_close_boot(struct plan *plan);
 int __wrap_machine_start(struct machine *machine, struct err *e);
 int __wrap_machine_launch(struct machine *machine, bool confine, struct err *e);
 int __wrap_relay_helper_start(struct plan *plan, int *sock, struct err *e);
+int __wrap_resolver_start(struct resolver *r, struct plan *plan, struct err *e);
 int __wrap_filter_install(const struct filter *filter);
 
 /* The first step of the confinement. */
@@ -87,6 +90,18 @@ int __wrap_relay_helper_start(struct plan *plan, int *sock, struct err *e)
 	if (!plan->n_sockets || !attack_all("relay", tables, attackers, NULL))
 		return __real_relay_helper_start(plan, sock, e);
 	int ret = __real_relay_helper_start(plan, sock, e);
+	if (ret < 0)
+		return ret;
+	attack_wait();
+}
+
+int __wrap_resolver_start(struct resolver *r, struct plan *plan, struct err *e)
+{
+	static const enum attacker attackers[] = {ATTACKER_RESOLVER, ATTACKER_FREE};
+
+	if (plan->resolver_fd < 0 || !attack_all("resolver", tables, attackers, NULL))
+		return __real_resolver_start(r, plan, e);
+	int ret = __real_resolver_start(r, plan, e);
 	if (ret < 0)
 		return ret;
 	attack_wait();

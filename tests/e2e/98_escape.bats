@@ -18,7 +18,7 @@ attack() {
 }
 
 # One VM, whose programs make all tables while it starts; then it is to run as any other.
-@test "no attempt gets out of hvrun-vmm, of its helper, or of hvrun-fs, and each does without confinement" {
+@test "no attempt gets out of hvrun-vmm, of its helpers, or of hvrun-fs, and each does without confinement" {
 	local dir=$BATS_TEST_TMPDIR/attack table
 	mkdir -p "$dir"/{export,readonly}
 	echo data | tee "$dir/export/file" >"$dir/readonly/file"
@@ -26,13 +26,17 @@ attack() {
 	bind "$dir/export" /mnt/export
 	bind "$dir/readonly" /mnt/readonly rbind,ro
 	bind "$dir/relayed" /run/relayed
+	# A namespace that a hook might fill may come to have a resolver in its loopback.
+	echo 'nameserver 127.0.0.11' >"$dir/resolv.conf"
+	bind "$dir/resolv.conf" /etc/resolv.conf
+	config '.hooks.createRuntime = [{path: "/bin/true"}]'
 	args /bin/echo started
 	HVRUN_ATTACK_DIR=$dir attack || fail "the VM did not run"
 	expect_out started
-	for table in hvrun-vmm relay hvrun-fs; do
+	for table in hvrun-vmm relay resolver hvrun-fs; do
 		judge "$dir/$table" >>"$BATS_TEST_TMPDIR/verdict"
 	done
-	[ -z "${HVRUN_ATTACK_TABLES:-}" ] || cp "$dir"/{hvrun-vmm,relay,hvrun-fs} "$HVRUN_ATTACK_TABLES"
+	[ -z "${HVRUN_ATTACK_TABLES:-}" ] || cp "$dir"/{hvrun-vmm,relay,resolver,hvrun-fs} "$HVRUN_ATTACK_TABLES"
 	sed 's/^/# /' "$BATS_TEST_TMPDIR/verdict" >&3
 	! grep -q '^WRONG' "$BATS_TEST_TMPDIR/verdict" || fail "$(grep '^WRONG' "$BATS_TEST_TMPDIR/verdict")"
 }
