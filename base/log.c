@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 #define LOG_LINE_BYTES 4096
 #define FULL	       "the log has its full size: no more of "
 
@@ -36,10 +38,8 @@ enum log_level log_level(void)
 /* Ends the line, of len bytes until now; its length. */
 static size_t finish(char line[LOG_LINE_BYTES], size_t len)
 {
-	/* Text may quote a hostile guest or image: no control character reaches the terminal. */
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = line[i] == '\t' ? '\t' : '?';
+	/* Text may quote a hostile guest or image. */
+	text_clean(line, len);
 	line[len] = '\n';
 	return len + 1;
 }

@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "runtime/commands.h"
 #include "runtime/monitor.h"
 
@@ -224,13 +225,16 @@ static int read_ps_options(struct table *table, int argc, char **argv, struct er
 	return 0;
 }
 
-/* No blanks behind the last cell. */
+/* No blanks behind the last cell. That the monitor has cleaned it is not believed. */
 static void print_cell(const struct table *table, size_t i, const char *cell)
 {
 	int width =
 		i + 1 == table->n && table->columns[i]->width < 0 ? 0 : table->columns[i]->width;
+	cleanup_free char *shown = strdup(cell);
 
-	printf("%s%*s", i ? " " : "", width, cell);
+	if (shown)
+		text_clean(shown, strlen(shown));
+	printf("%s%*s", i ? " " : "", width, shown ? shown : "?");
 }
 
 static void print_table(const struct table *table, const json_t *processes)

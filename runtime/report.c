@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 
 int report_open(struct report *report, const char *file, const char *format, struct err *e)
 {
@@ -62,13 +63,11 @@ static void report_file(const struct report *report, const char *level, const ch
 	(void)ignored; /* there is nowhere left to say it */
 }
 
-/* Parts may come from a bundle or a guest, and must not reach the terminal as codes. */
+/* Parts may come from a bundle or a guest. */
 static void clean(char text[static ERR_TEXT_BYTES], const char *message)
 {
 	snprintf(text, ERR_TEXT_BYTES, "%s", message);
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
+	text_clean(text, strlen(text));
 }
 
 void report_failure(const struct report *report, const char *message, const json_t *console)

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "base/text.h"
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/session.h"
 
@@ -17,26 +18,23 @@
 
 void events_clean_text(const char *text, char *out, size_t cap_bytes)
 {
-	size_t used = 0;
+	size_t left = strlen(text), used = 0, n;
 
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		char piece[5] = {(char)*p};
-		/* UTF-8 was checked by the JSON parser; C1 controls are two bytes, 0xc2 0x80-0x9f.
-		 */
-		bool c1 = p[0] == 0xc2 && p[1] < 0xa0;
-		size_t n = 1;
-		if (*p < ' ' || *p == 0x7f || c1)
-			n = (size_t)snprintf(piece, sizeof(piece), "\\x%02x", *p);
-		if (used + n >= cap_bytes) {
-			/* Not within a character. */
-			while (used && (out[used - 1] & 0xc0) == 0x80)
-				used--;
-			if (used && (out[used - 1] & 0x80))
-				used--;
-			break;
+	for (; left; text += n, left -= n) {
+		char escaped[5];
+		int32_t character = text_character(text, left, &n);
+		const char *piece = text;
+		size_t piece_bytes = n;
+		/* It is UTF-8, which the JSON parser has checked: the code has two digits. */
+		if (text_is_control(character)) {
+			piece_bytes = (size_t)snprintf(
+				escaped, sizeof(escaped), "\\x%02x", (uint8_t)character);
+			piece = escaped;
 		}
-		memcpy(out + used, piece, n);
-		used += n;
+		if (used + piece_bytes >= cap_bytes)
+			break;
+		memcpy(out + used, piece, piece_bytes);
+		used += piece_bytes;
 	}
 	out[used] = '\0';
 }
@@ -45,10 +43,11 @@ void events_name_place(const char *text, const char *file, char *out, size_t cap
 {
 	static const char member[] = "config.";
 	bool inside = !strncmp(text, member, sizeof(member) - 1);
-	char cleaned[EVENTS_TEXT_BYTES];
+	size_t used = strnlen(file, cap_bytes - 1);
 
-	events_clean_text(inside ? text + sizeof(member) - 1 : text, cleaned, sizeof(cleaned));
-	snprintf(out, cap_bytes, "%s%s", inside ? file : "", cleaned);
+	used = inside ? used : 0;
+	memcpy(out, file, used);
+	events_clean_text(inside ? text + sizeof(member) - 1 : text, out + used, cap_bytes - used);
 }
 
 static bool id_is_ours(const struct session *s, const json_t *message)

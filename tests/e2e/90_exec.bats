@@ -247,6 +247,12 @@ none_inside() {
 	expect_refusal 'cannot exec in a stopped container'
 }
 
+# lists COMMAND: a process of the box is shown as that
+lists() {
+	hv ps "$BOX" -o args >"$OUT"
+	grep -qxF -- "$1" "$OUT"
+}
+
 @test "ps: a table of what runs inside, and the host's process for programs" {
 	start_box
 	hv exec --detach --user 7 "$BOX" sleep 7654321 </dev/null
@@ -256,6 +262,9 @@ none_inside() {
 	grep -qE '^7 .* sleep 7654321$' "$OUT" || fail 'not what exec started'
 	hv ps "$BOX" -o pid,comm >"$OUT"
 	grep -qxE ' +1 sleep' "$OUT" || fail 'not the columns asked for'
+	# What terminals obey is escaped: in one byte, and in UTF-8's two.
+	hv exec --detach "$BOX" bash -c $'exec -a "a\e[2Jb\xc2\x9b2J\xc3\xa9" sleep 7654322' </dev/null
+	eventually 100 lists $'a\\x1b[2Jb\\x9b2J\xc3\xa9 7654322'
 	[ "$(hv ps --format json "$BOX")" = "[$(hv state "$BOX" | jq .pid)]" ]
 }
 

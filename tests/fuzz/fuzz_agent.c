@@ -3,7 +3,7 @@
  * A hostile guest on the agent's connection: the input is the byte stream, cut in pieces by its
  * first byte. Meanwhile clients ask for what makes the guest's answers mean something, and streams
  * are connected, break and end as each piece's first byte says, and hvrun says its own. The session
- * must end in order whatever comes, and everyone be told.
+ * must end in order whatever comes, and everyone be told, in words that terminals don't obey.
  *
  * Covers: base/msg.c base/log.c microvm/vmm/agent.c microvm/vmm/session.c
  * microvm/vmm/session_stream.c microvm/vmm/events.c microvm/vmm/clients.c microvm/vmm/requests.c
@@ -20,7 +20,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "microvm/vmm/clients.h"
 #include "microvm/vmm/control.h"
 #include "microvm/vmm/session.h"
@@ -189,6 +191,45 @@ static const struct control_ops control_ops = {
 	.stop = on_stop,
 };
 
+static void check_text(const char *text)
+{
+	size_t left = strlen(text), n;
+
+	for (; left; text += n, left -= n)
+		if (text_is_control(text_character(text, left, &n)))
+			abort();
+}
+
+/* Nothing that the guest has said may reach a terminal as it is. */
+static void check(const json_t *json)
+{
+	const json_t *child;
+	const char *key;
+	size_t i;
+
+	if (json_is_string(json))
+		check_text(json_string_value(json));
+	json_array_foreach (json, i, child)
+		check(child);
+	json_object_foreach ((json_t *)(uintptr_t)json, key, child) {
+		check_text(key);
+		check(child);
+	}
+}
+
+static void drain(int sock)
+{
+	static char packet[1 << 16];
+	ssize_t n;
+
+	while ((n = recv(sock, packet, sizeof(packet), MSG_DONTWAIT)) > 0) {
+		cleanup_json json_t *json = json_loadb(packet, (size_t)n, 0, NULL);
+		if (!json)
+			abort();
+		check(json);
+	}
+}
+
 /* hvrun's end of the control socket: one word each time, and what comes is read. */
 static void order(int control, unsigned round)
 {
@@ -196,12 +237,10 @@ static void order(int control, unsigned round)
 		"{\"op\":\"kill\",\"signal\":15}", "{\"op\":\"resize\",\"rows\":24,\"columns\":80}",
 		"{\"op\":\"kill\",\"signal\":0}", "{\"op\":\"resize\",\"rows\":24}", "{\"op\":1}",
 		"{\"op\":", "{\"op\":\"detach\"}", "{\"op\":\"stop\"}"};
-	char packet[1 << 10];
 
 	if (round % 8 == 0 && round / 8 < sizeof(words) / sizeof(words[0]))
 		(void)!fd_send_packet(control, words[round / 8], strlen(words[round / 8]), NULL, 0);
-	while (recv(control, packet, sizeof(packet), MSG_DONTWAIT) > 0)
-		;
+	drain(control);
 }
 
 static int null_fd(void)
@@ -269,7 +308,6 @@ static void ask(const int *clients, unsigned round)
 		"{\"op\":\"kill\",\"signal\":10,\"all\":true}",
 		"{\"op\":\"resize\",\"rows\":1,\"columns\":2}", "{\"op\":\"stats\"}",
 		"{\"op\":\"network\",\"network\":{}}", "{\"op\":\"kill\",\"signal\":9}"};
-	char packet[1 << 16];
 
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		if (i < CLIENTS - 1)
@@ -279,8 +317,7 @@ static void ask(const int *clients, unsigned round)
 				0);
 		if (i < CLIENTS - 1 && requests[i].n_streams && round % 4 > 0)
 			ask_one(clients[i], more[round % 4 - 1], 0);
-		while (recv(clients[i], packet, sizeof(packet), MSG_DONTWAIT) > 0)
-			;
+		drain(clients[i]);
 	}
 }
 

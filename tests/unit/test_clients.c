@@ -207,11 +207,12 @@ static void test_questions(void **state)
 	json_decref(fake_guest_hear(g, "query"));
 	fake_guest_say(g,
 		"{'type':'answer','seq':2,'ok':true,"
-		"'processes':[{'pid':7,'comm':'a\\u001b[2Jb'}]}");
+		"'processes':[{'pid':7,'comm':'a\\u001b[2Jb\\u009b\u00e9'}]}");
 	cleanup_json json_t *ps = fake_guest_reply(g, two);
 	json_t *process = json_array_get(json_object_get(ps, "processes"), 0);
 	assert_int_equal(json_integer_value(json_object_get(process, "pid")), 7);
-	assert_string_equal(json_string_value(json_object_get(process, "comm")), "a\\x1b[2Jb");
+	assert_string_equal(
+		json_string_value(json_object_get(process, "comm")), "a\\x1b[2Jb\\x9b\u00e9");
 	fake_guest_say(g, "{'type':'answer','seq':1,'ok':true,'stats':{'cpu':{'usage_usec':5}}}");
 	cleanup_json json_t *stats = fake_guest_reply(g, one);
 	assert_non_null(json_object_get(json_object_get(stats, "stats"), "cpu"));

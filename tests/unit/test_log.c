@@ -56,10 +56,17 @@ static void test_lines(void **state)
 	char line[64];
 
 	log_warn("a\033[2J\tb\nc\177");
+	log_warn("\u00e9\xc2\x9b"
+		 "2J\x9b");
+	log_foreign("other: ", "\xc2\x9b\0", 3);
 	log_info("not at this level");
 	rewind(*state);
 	assert_non_null(fgets(line, sizeof(line), *state));
 	assert_string_equal(line, "test: warning: a?[2J\tb?c?\n");
+	assert_non_null(fgets(line, sizeof(line), *state));
+	assert_string_equal(line, "test: warning: \u00e9??2J?\n");
+	assert_non_null(fgets(line, sizeof(line), *state));
+	assert_string_equal(line, "other: ???\n");
 	assert_null(fgets(line, sizeof(line), *state));
 }
 

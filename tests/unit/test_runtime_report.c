@@ -60,7 +60,7 @@ static char *logged(const char *format, const char *message)
 /* However long, and whatever is in it, a line is one JSON object. */
 static void test_json(void **state)
 {
-	char quotes[ERR_TEXT_BYTES], odd[] = "a\"b\\c\xff\x01";
+	char quotes[ERR_TEXT_BYTES], odd[] = "a\"b\\c\xff\x01\xc2\x9b";
 	struct err e;
 
 	(void)state;
@@ -75,7 +75,7 @@ static void test_json(void **state)
 	assert_int_equal(text[strlen(text) - 1], '\n');
 	cleanup_json json_t *second = json_parse(other, strlen(other), 2, &e);
 	assert_non_null(second);
-	assert_string_equal(json_string_value(json_object_get(second, "msg")), "a\"b\\c??");
+	assert_string_equal(json_string_value(json_object_get(second, "msg")), "a\"b\\c????");
 }
 
 static void test_text(void **state)

@@ -73,11 +73,11 @@ static void test_container_fails_to_start(void **state)
 	session_rig_say(f, "{'type':'hello','protocol':1,'tsc':0}");
 	json_decref(session_rig_hear(f));
 	session_rig_say(f,
-		"{'type':'failed','id':'c1','code':127,'message':'exec /x: no\\u001b[2Jsuch "
+		"{'type':'failed','id':'c1','code':127,'message':'exec /x: no\\u009b2Jsuch "
 		"file'}");
 	session_rig_expect_heard(f, "shutdown");
 	session_vm_ended(&f->session, ENGINE_END_RESET, "");
-	session_rig_expect_failed(f, 127, "exec /x: no\\x1b[2Jsuch file");
+	session_rig_expect_failed(f, 127, "exec /x: no\\x9b2Jsuch file");
 }
 
 static void test_kill_and_resize(void **state)

@@ -113,6 +113,9 @@ static void test_places(void **state)
 	assert_string_equal(text, "process.cwd: config.x");
 	events_name_place("config.process.cwd: /", "config.json: ", text, 12);
 	assert_string_equal(text, "config.json");
+	/* Not within a character, which would be no JSON. */
+	events_name_place("config.process.cwd: \u00e9", "config.json: ", text, 28);
+	assert_string_equal(text, "config.json: process.cwd: ");
 }
 
 static void test_too_long_message(void **state)
