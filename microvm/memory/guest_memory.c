@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest memory: one sealed memfd for the RAM of a VM, or the regions that a vhost-user front end
+ * Guest memory: one file in memory for the RAM of a VM, or the regions that a vhost-user front end
  * handed over. Everything is MAP_SHARED, so that the monitor, hvrun-fs and KVM see the same pages;
  * nothing is reserved or touched ahead, so that an idle guest costs what it uses.
  */
@@ -123,7 +123,8 @@ static int memory_file(uint64_t size_bytes, struct err *e)
 	if (ftruncate(fd, (off_t)size_bytes) < 0)
 		return err_sys(
 			e, errno, "guest memory: %llu MiB", (unsigned long long)(size_bytes >> 20));
-	/* hvrun-fs and QEMU get this descriptor: neither may shrink it under the others' feet. */
+	/* hvrun-fs and QEMU get this descriptor: neither may shrink it under the others' feet. (One
+	 * of huge_file_create can have no seals.) */
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return err_sys(e, errno, "guest memory: sealing the size");
 	return steal_fd(&fd);

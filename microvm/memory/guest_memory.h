@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Guest memory as the host sees it: a few regions of guest-physical addresses, each mapped from a
- * file (one memfd in hvrun-vmm, what SET_MEM_TABLE brought in a vhost-user back end). Guest
+ * file (one in memory in hvrun-vmm, what SET_MEM_TABLE brought in a vhost-user back end). Guest
  * addresses are hostile numbers: guest_memory_at is the only way from one to a pointer.
  */
 #ifndef MICROVM_MEMORY_GUEST_MEMORY_H
@@ -28,8 +28,8 @@ struct guest_memory {
 };
 
 /*
- * RAM of a VM in one memfd: below the 32-bit hole (MMIO, APIC at 3 to 4 GiB) and the rest from
- * 4 GiB. size_bytes is a multiple of 2 MiB. The memfd is regions[].fd, owned by the memory.
+ * RAM of a VM in one file: below the 32-bit hole (MMIO, APIC at 3 to 4 GiB) and the rest from
+ * 4 GiB. size_bytes is a multiple of 2 MiB. The file is regions[].fd, owned by the memory.
  */
 int guest_memory_create(struct guest_memory *memory, uint64_t size_bytes, struct err *e) must_check;
 
