@@ -13,7 +13,7 @@ fuzz-build:
 		$(addprefix $(O)/fuzz/fuzzers/,$(fuzz_names))
 
 # Those whose input is one JSON text.
-$(foreach name,config guest_create vmm_plan,$(O)/fuzzers/$(name)): $(O)/obj/tests/fuzz/json_mutator.o
+$(foreach name,config guest_create stats vmm_plan,$(O)/fuzzers/$(name)): $(O)/obj/tests/fuzz/json_mutator.o
 $(O)/fuzzers/%: $(O)/obj/tests/fuzz/fuzz_%.o $(support_obj) $(O)/libhvrun.a
 	@mkdir -p $(@D)
 	$(CC) $(FUZZ_LINK) -o $@ $^ $(test_libs)
