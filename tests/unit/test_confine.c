@@ -27,6 +27,7 @@
 #include "microvm/confine/privileges.h"
 #include "microvm/confine/thread.h"
 #include "microvm/confine/violation.h"
+#include "tests/unit/support/bpf_run.h"
 
 #define CAP 1024
 
@@ -58,39 +59,6 @@ static const struct calls first = CALLS(first_calls), second = CALLS(second_call
 static const struct filter both = {
 	.kind = "test", .parts = {&first, &second}, .denied = DENIED(THREAD_DISK)};
 
-/* What the kernel does with the program, as far as ours go. Counts steps. */
-static uint32_t run(
-	const struct sock_filter *p, unsigned n, const struct seccomp_data *data, unsigned *steps)
-{
-	uint32_t a = 0;
-
-	*steps = 0;
-	for (unsigned i = 0; i < n; i++) {
-		++*steps;
-		switch (p[i].code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			assert_true(p[i].k <= sizeof(*data) - 4);
-			memcpy(&a, (const char *)data + p[i].k, 4);
-			break;
-		case BPF_ALU | BPF_AND | BPF_K:
-			a &= p[i].k;
-			break;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			i += a == p[i].k ? p[i].jt : p[i].jf;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			i += a >= p[i].k ? p[i].jt : p[i].jf;
-			break;
-		case BPF_RET | BPF_K:
-			return p[i].k;
-		default:
-			fail_msg("instruction %u: code %#x", i, p[i].code);
-		}
-	}
-	fail_msg("no end");
-	return 0;
-}
-
 static uint32_t fate(const struct filter *filter, int nr, unsigned arg, uint64_t value)
 {
 	struct sock_filter program[CAP];
@@ -100,7 +68,7 @@ static uint32_t fate(const struct filter *filter, int nr, unsigned arg, uint64_t
 
 	assert_true(n > 0);
 	data.args[arg] = value;
-	uint32_t action = run(program, (unsigned)n, &data, &steps);
+	uint32_t action = bpf_run(program, (unsigned)n, &data, &steps);
 	assert_true(steps < 24);
 	return action;
 }
@@ -132,7 +100,7 @@ static void test_program(void **state)
 	struct seccomp_data data = {.nr = SYS_read, .arch = AUDIT_ARCH_I386};
 	unsigned steps;
 	int n = filter_compile(&both, program, CAP);
-	assert_int_equal(run(program, (unsigned)n, &data, &steps), SECCOMP_RET_KILL_PROCESS);
+	assert_int_equal(bpf_run(program, (unsigned)n, &data, &steps), SECCOMP_RET_KILL_PROCESS);
 }
 
 static uint32_t fate_of_socket(uint64_t family, uint64_t type, uint64_t protocol)
@@ -145,7 +113,7 @@ static uint32_t fate_of_socket(uint64_t family, uint64_t type, uint64_t protocol
 	int n = filter_compile(&f, program, CAP);
 
 	assert_true(n > 0);
-	return run(program, (unsigned)n, &data, &steps);
+	return bpf_run(program, (unsigned)n, &data, &steps);
 }
 
 /* Arguments that have to be so together. */
@@ -254,7 +222,7 @@ static void test_random_lists(void **state)
 				.arch = AUDIT_ARCH_X86_64,
 				.args = {i & 1, i >> 1 & 1, i >> 2 & 1}};
 			assert_int_equal(
-				run(program, len, &data, &steps), meaning(calls, n, &data));
+				bpf_run(program, len, &data, &steps), meaning(calls, n, &data));
 		}
 	}
 }
