@@ -21,14 +21,11 @@
 #include "runtime/container.h"
 #include "runtime/janitor.h"
 #include "runtime/monitor.h"
+#include "runtime/net_pace.h"
 #include "runtime/network.h"
 #include "runtime/network_tell.h"
 #include "runtime/netns.h"
 #include "runtime/rtnl.h"
-
-#define DEBOUNCE_MS  20	 /* changes come in bunches */
-#define RETRY_MIN_MS 100 /* the guest is not up yet, paused, or can't */
-#define RETRY_MAX_MS 5000
 
 struct watch {
 	int dir, monitor, events;
@@ -37,8 +34,7 @@ struct watch {
 	int64_t patience_end_ms;     /* of that */
 	unsigned overdue;	     /* answers that nobody waits for any more */
 	char said[sizeof(((struct err *)0)->text)]; /* what went wrong last: it is logged once */
-	int64_t due_ms;				    /* when to look, 0: nothing has happened */
-	int retry_ms;
+	struct net_pace pace;
 };
 
 static int subscribe(int events)
@@ -79,24 +75,6 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Of several reasons the first counts: a namespace in which something happens all the time is
- * looked at all the same. */
-static void soon(struct watch *w)
-{
-	int64_t due_ms = now_ms() + DEBOUNCE_MS;
-
-	if (!w->due_ms || w->due_ms > due_ms)
-		w->due_ms = due_ms;
-}
-
-static void later(struct watch *w)
-{
-	w->retry_ms = w->retry_ms ? w->retry_ms * 2 : RETRY_MIN_MS;
-	if (w->retry_ms > RETRY_MAX_MS)
-		w->retry_ms = RETRY_MAX_MS;
-	w->due_ms = now_ms() + w->retry_ms;
-}
-
 static void complain(struct watch *w, const struct err *e)
 {
 	if (strcmp(w->said, e->text) != 0)
@@ -104,7 +82,7 @@ static void complain(struct watch *w, const struct err *e)
 	snprintf(w->said, sizeof(w->said), "%s", e->text);
 	/* What an attempt changes and takes back is no reason for the next. */
 	(void)drain(w->events);
-	later(w);
+	net_pace_later(&w->pace, now_ms());
 }
 
 /* What can be followed is told, also when something else can't be. */
@@ -112,8 +90,8 @@ static void look(struct watch *w)
 {
 	struct err e;
 
-	w->due_ms = 0;
 	int ret = network_sync(w->dir, &w->rt, false, &w->asked, &e);
+	net_pace_looked(&w->pace, now_ms(), w->asked.found);
 	if (ret < 0)
 		complain(w, &e);
 	if (w->asked.network) {
@@ -125,7 +103,7 @@ static void look(struct watch *w)
 		complain(w, &e);
 		network_change_fini(&w->asked);
 	} else if (ret == 0) {
-		w->retry_ms = 0;
+		net_pace_done(&w->pace);
 		w->said[0] = '\0';
 	}
 }
@@ -134,7 +112,7 @@ static void look(struct watch *w)
 static void refused(struct watch *w, const struct err *e)
 {
 	log_info("network: %s", e->text);
-	later(w);
+	net_pace_later(&w->pace, now_ms());
 }
 
 /* The monitor's answer. False at its end. */
@@ -156,7 +134,7 @@ static bool answer(struct watch *w)
 	else if (network_told(w->dir, &w->asked, &e) < 0)
 		complain(w, &e);
 	else
-		soon(w); /* more may have happened meanwhile */
+		net_pace_soon(&w->pace, now_ms()); /* more may have happened meanwhile */
 	network_change_fini(&w->asked);
 	return true;
 }
@@ -174,7 +152,7 @@ static void give_up(struct watch *w)
 
 static int patience_ms(const struct watch *w)
 {
-	int64_t due_ms = w->asked.network ? w->patience_end_ms : w->due_ms;
+	int64_t due_ms = w->asked.network ? w->patience_end_ms : w->pace.due_ms;
 	int64_t left = due_ms - now_ms();
 
 	if (!due_ms)
@@ -193,7 +171,7 @@ static void follow(struct watch *w)
 		if (n > 0 && fds[0].revents && !answer(w))
 			return;
 		if (n > 0 && fds[1].revents && drain(w->events))
-			soon(w);
+			net_pace_soon(&w->pace, now_ms());
 		if (patience_ms(w) != 0)
 			continue;
 		if (w->asked.network)
@@ -230,7 +208,7 @@ static _Noreturn void run(struct watch *w, int log)
 	if (log >= 0)
 		(void)!dup2(log, STDERR_FILENO);
 	janitor_close_others(kept, sizeof(kept) / sizeof(kept[0]));
-	soon(w); /* what has changed since the first look */
+	net_pace_soon(&w->pace, now_ms()); /* what has changed since the first look */
 	follow(w);
 	part(w);
 	_exit(0);

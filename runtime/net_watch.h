@@ -2,9 +2,9 @@
 /*
  * The watcher: a small process that lives as long as a container's monitor and follows what happens
  * to the interfaces of its network namespace. It is told of changes by the kernel, looks around a
- * moment later, wires what is new, and tells the guest by way of the monitor. With the monitor's
- * end it takes the wires away and goes: it holds sockets into the namespace, which must not keep
- * it.
+ * moment later (net_pace.h), wires what is new, and tells the guest by way of the monitor. With the
+ * monitor's end it takes the wires away and goes: it holds sockets into the namespace, which must
+ * not keep it.
  */
 #ifndef RUNTIME_NET_WATCH_H
 #define RUNTIME_NET_WATCH_H

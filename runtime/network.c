@@ -123,9 +123,8 @@ static json_t *to_json(const struct network *net)
 	return steal_ptr(&json);
 }
 
-int network_save(const struct network *net, int dir, struct err *e)
+static int write_json(const json_t *json, int dir, struct err *e)
 {
-	cleanup_json json_t *json = to_json(net);
 	cleanup_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 
 	if (!text)
@@ -136,6 +135,26 @@ int network_save(const struct network *net, int dir, struct err *e)
 	if (ret == 0 && renameat(dir, FILE_NAME ".new", dir, FILE_NAME) < 0)
 		ret = -errno;
 	return ret < 0 ? err_sys(e, -ret, FILE_NAME) : 0;
+}
+
+int network_save(const struct network *net, int dir, struct err *e)
+{
+	cleanup_json json_t *json = to_json(net);
+
+	return write_json(json, dir, e);
+}
+
+/*
+ * Nothing is written when nothing has changed: the guest can have the namespace looked at as often
+ * as the watcher does it.
+ */
+static int save_changed(
+	const struct network *net, const json_t *before, int dir, bool *changed, struct err *e)
+{
+	cleanup_json json_t *json = to_json(net);
+
+	*changed = !json_equal(before, json);
+	return *changed ? write_json(json, dir, e) : 0;
 }
 
 void network_fini(struct network *net)
@@ -234,9 +253,11 @@ static int follow(struct network *net, struct rtnl *rt, const struct net_interfa
 		return err_sys(e, -cut, "%s: looking at its filters", interface->name);
 	if (cut) {
 		int ret = join(net, rt, interface, device, e);
-		if (ret == 0)
+		if (ret == 0) {
+			net->mended = true;
 			log_info("network: %s: is joined to the virtual machine anew",
 				interface->name);
+		}
 		return ret;
 	}
 	bool differs = was && is && !json_equal(was, is);
@@ -376,21 +397,23 @@ int network_sync(
 {
 	cleanup_network struct network net = {0};
 	cleanup_close int lock = -1;
-	char before[IFNAMSIZ];
+	char without[IFNAMSIZ];
 	struct err second;
 
 	*change = (struct network_change){.lock = -1};
 	int ret = lock_and_load(&net, dir, &lock, e);
 	if (ret < 0 || lock < 0)
 		return ret;
-	memcpy(before, net.without, sizeof(before));
+	memcpy(without, net.without, sizeof(without));
+	cleanup_json json_t *before = to_json(&net);
 	ret = network_scan(&net, rt, e);
 	if (ret == 0 && complete)
 		ret = network_complete(&net, e);
 	else if (!complete && network_complete(&net, &second) < 0 &&
-		strcmp(before, net.without) != 0)
+		strcmp(without, net.without) != 0)
 		log_warn("%s", second.text);
-	int saved = network_save(&net, dir, ret < 0 ? &second : e);
+	int saved = save_changed(&net, before, dir, &change->found, ret < 0 ? &second : e);
+	change->found |= net.mended;
 	if (saved == 0 && !(complete && ret < 0) && network_changed(&net)) {
 		change->network = json_incref(net.now);
 		change->lock = steal_fd(&lock);

@@ -41,6 +41,7 @@ struct network {
 	char without[IFNAMSIZ]; /* at the last look, an interface for which no device is left; "" */
 	json_t *now;		/* NETWORK of docs/protocol.md: as it was found last, NULL */
 	json_t *sent;		/* as the guest has it, NULL */
+	bool mended;		/* the last look made a wire anew; not on record */
 };
 
 /* Waits for its turn; released by closing the descriptor. dir is the container's. -errno. */
@@ -74,15 +75,16 @@ bool network_changed(const struct network *net);
 struct network_change {
 	json_t *network;
 	int lock;
+	bool found; /* something is not as the last look, whoever's it was, has left it */
 };
 
 void network_change_fini(struct network_change *change);
 #define cleanup_change __attribute__((cleanup(network_change_fini)))
 
 /*
- * All of it with the state in dir: lock, load, network_scan, save, and network_complete where it is
- * to be complete; then there is a change only when all is well. *change is the caller's, to be kept
- * until the guest has answered.
+ * All of it with the state in dir: lock, load, network_scan, save what has changed, and
+ * network_complete where it is to be complete; then there is a change only when all is well.
+ * *change is the caller's, to be kept until the guest has answered.
  */
 int network_sync(int dir, struct rtnl *rt, bool complete, struct network_change *change,
 	struct err *e) must_check;

@@ -12,11 +12,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,6 +94,78 @@ static json_t *sync_now(struct net_place *p, int dir, bool tell)
 	if (tell && change.network)
 		assert_int_equal(network_told(dir, &change, &e), 0);
 	return json_incref(change.network);
+}
+
+/* A look, and whether it finds anything. */
+static bool sync_finds(struct net_place *p, int dir)
+{
+	cleanup_change struct network_change change = {.lock = -1};
+	struct err e;
+
+	if (network_sync(dir, &p->rt, false, &change, &e) < 0)
+		fail_msg("%s", e.text);
+	return change.found;
+}
+
+/* A file that is written is another one. */
+static int on_record(int dir)
+{
+	int fd = openat(dir, "network.json", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static bool still_on_record(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return st.st_nlink == 1;
+}
+
+/*
+ * What a guest can bring about at will, the offloads and queues of its tap, is told by the kernel
+ * as changes of the tap, but is none of the network: nothing is written.
+ */
+static void test_nothing_new(void **state)
+{
+	char path[] = "/tmp/hvrun-network-XXXXXX";
+	struct net_place p;
+	struct network net;
+	struct net_tap taps[2];
+
+	(void)state;
+	NET_PLACE_NEEDS_ROOT();
+	assert_non_null(mkdtemp(path));
+	cleanup_close int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	net_place_enter(&p, NET_PLACE_QUIET);
+	make_network(&p, &net, taps, dir);
+	cleanup_close int empty = on_record(dir);
+	assert_true(sync_finds(&p, dir));
+	assert_false(still_on_record(empty));
+	cleanup_close int file = on_record(dir);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(
+			ioctl(taps[0].queues[0], TUNSETOFFLOAD, i % 2 ? 0 : TUN_F_CSUM), 0);
+		assert_false(sync_finds(&p, dir));
+		assert_true(still_on_record(file));
+	}
+	/* A wire that somebody has cut is something, though the record is the same. */
+	net_place_run(&p, "tc qdisc del dev eth0 ingress");
+	assert_true(sync_finds(&p, dir));
+	assert_true(still_on_record(file));
+	assert_false(sync_finds(&p, dir));
+	net_place_run(&p, "ip addr add 10.1.2.4/24 dev eth0");
+	assert_true(sync_finds(&p, dir));
+	assert_false(still_on_record(file));
+	network_fini(&net);
+	net_tap_close(&taps[0]);
+	net_tap_close(&taps[1]);
+	net_place_leave(&p);
+	unlinkat(dir, "network.json", 0);
+	unlinkat(dir, "network.lock", 0);
+	assert_int_equal(rmdir(path), 0);
 }
 
 static size_t n_interfaces(const json_t *network)
@@ -295,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_netns),
 		cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_nothing_new),
 		cmocka_unit_test(test_one_fails),
 		cmocka_unit_test(test_net_devices),
 	};
