@@ -416,6 +416,10 @@ int launch_network_watch(struct launch *l, struct err *e)
 		if (pid < 0)
 			return pid;
 		net->watcher = pid;
+		/* What it has to do is in part the guest's doing. */
+		int ret = cgroup_attach(&l->cgroup, pid, e);
+		if (ret < 0)
+			return ret;
 	}
 	/* The monitor and QEMU have the taps now: with a copy of ours they would outlive them. */
 	for (unsigned i = 0; i < net->n_taps; i++)

@@ -41,6 +41,7 @@ load network
 	ex one busybox ping -c 1 -w 5 10.85.1.1
 	ex one busybox ping -c 1 -w 5 192.0.2.9
 	ex one busybox ping -6 -c 1 -w 5 fd85:1::1
+	same_cgroups "$(jq .watcher.pid "$STATE/one/state.json")" "$(hv state one | jq .pid)"
 	# The monitor is where callers look for it.
 	[ "$(stat -L -c %i "/proc/$(hv state one | jq .pid)/ns/net")" = "$(stat -L -c %i "/run/netns/$NS-a")" ]
 	hv delete --force one

@@ -157,6 +157,12 @@ alive() {
 	[[ $(ps -o stat= -p "$1") != @(|Z*) ]]
 }
 
+# A process is in the cgroups of another, and these are not ours.
+same_cgroups() {
+	[ "$(cat "/proc/$1/cgroup")" = "$(cat "/proc/$2/cgroup")" ] || fail "$(cat "/proc/$1/cgroup")"
+	! diff -q "/proc/$1/cgroup" "/proc/$$/cgroup" >/dev/null || fail "the caller's: $(cat "/proc/$1/cgroup")"
+}
+
 no_qdiscs() {
 	! at a tc qdisc show | grep -qE 'ingress|clsact|tbf'
 }
