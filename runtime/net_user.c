@@ -44,7 +44,14 @@
 #define PORT_MAX    65535
 #define LOG_BYTES   4096
 #define PATIENCE_MS 20000
-#define WORDS_MAX   (40 + 2 * NET_USER_PORTS_MAX)
+/*
+ * passt takes as many descriptors as its hard limit allows, and opens them for its guest: two for
+ * each TCP connection, a socket and a timer. This is room for about 2000 of them; without it a
+ * guest could have as many of the host's sockets, and their buffers, as hvrun's caller may open
+ * files.
+ */
+#define FILES_MAX 4096
+#define WORDS_MAX (40 + 2 * NET_USER_PORTS_MAX)
 
 struct defaults {
 	int loopback; /* its index: a route over it leads nowhere */
@@ -373,6 +380,8 @@ static pid_t start(const struct net_user *user, const char *path, const struct s
 	spawn.n_fds = 2;
 	spawn.out = null;
 	spawn.err = fds[2];
+	spawn.files_max = FILES_MAX;
+	spawn.no_core = true;
 	return spawn_start(&spawn, null, e);
 }
 

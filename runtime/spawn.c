@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,24 @@
 #define STACK_BYTES (64 * 1024)
 
 static const int ignored[] = {SIGINT, SIGQUIT, SIGHUP, SIGTERM, SIGTSTP, SIGTTIN, SIGTTOU};
+
+/* In the child of vfork. -1 with errno. */
+static int set_limits(const struct spawn *spawn)
+{
+	const struct rlimit none = {0, 0};
+	struct rlimit files;
+
+	if (spawn->no_core && setrlimit(RLIMIT_CORE, &none) < 0)
+		return -1;
+	if (!spawn->files_max)
+		return 0;
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -1;
+	if (files.rlim_max > spawn->files_max)
+		files.rlim_max = spawn->files_max;
+	files.rlim_cur = files.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &files);
+}
 
 /*
  * Runs in the child of vfork: on the parent's memory, so it calls nothing but the kernel and
@@ -50,6 +69,8 @@ static _Noreturn void child(const struct spawn *spawn, int null, pid_t parent, v
 		goto failed;
 	if (spawn->mems &&
 		syscall(SYS_set_mempolicy, MPOL_BIND, spawn->mems, spawn->mems_bits + 1) < 0)
+		goto failed;
+	if (set_limits(spawn) < 0)
 		goto failed;
 	/* All that the caller of hvrun left open goes too, not only what is marked. */
 	if (syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)

@@ -27,6 +27,9 @@ struct spawn {
 	bool cgroup_may_fail; /* systemd moves it in later, where it can't do so itself */
 	bool session;	      /* outlives its caller: a session of its own, no signal ignored */
 	const int *netns;     /* a network namespace that it enters; NULL: the caller's */
+	unsigned files_max;   /* RLIMIT_NOFILE and its hard limit, less where the caller's is; 0:
+				 the caller's */
+	bool no_core;	      /* RLIMIT_CORE is 0 */
 	bool own_pids; /* the first of a pid namespace of its own, where the kernel allows that */
 };
 

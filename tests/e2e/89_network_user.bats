@@ -56,6 +56,9 @@ uplink() {
 	# One end takes the other along.
 	passt=$(jq .passt.pid "$STATE/user/state.json")
 	alive "$passt"
+	grep -q '^Max open files *4096 *4096 ' "/proc/$passt/limits" || fail "$(cat "/proc/$passt/limits")"
+	grep -q '^Max core file size *0 *0 ' "/proc/$passt/limits" || fail "$(cat "/proc/$passt/limits")"
+	same_cgroups "$passt" "$(jq .monitor.pid "$STATE/user/state.json")"
 	kill -KILL "$(jq .monitor.pid "$STATE/user/state.json")"
 	ended() { ! alive "$passt"; }
 	eventually ended

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,6 +118,40 @@ static void test_cpus(void **state)
 	assert_non_null(strstr(out, want));
 }
 
+/* Limits are of what is started; one that is lower already stays. */
+static void test_limits(void **state)
+{
+	static const char script[] = "ulimit -Hn; ulimit -Sn; ulimit -Hc; ulimit -Sc";
+	struct rlimit files, low = {64, 64};
+	sigset_t mask;
+	char out[256], want[128];
+
+	(void)state;
+	sigemptyset(&mask);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	assert_true(files.rlim_max > 100);
+	struct spawn spawn = {.mask = &mask, .files_max = 100, .no_core = true};
+	assert_int_equal(shell(script, &spawn, out, sizeof(out)), 0);
+	assert_string_equal(out, "100\n100\n0\n0\n");
+	spawn.files_max = 0;
+	spawn.no_core = false;
+	assert_int_equal(shell("ulimit -Hn", &spawn, out, sizeof(out)), 0);
+	snprintf(want, sizeof(want), "%llu\n", (unsigned long long)files.rlim_max);
+	if (files.rlim_max != RLIM_INFINITY)
+		assert_string_equal(out, want);
+	pid_t pid = fork();
+	if (pid == 0) {
+		spawn.files_max = 100;
+		if (setrlimit(RLIMIT_NOFILE, &low) < 0 ||
+			shell("ulimit -Hn", &spawn, out, sizeof(out)) != 0)
+			_exit(1);
+		_exit(strcmp(out, "64\n") == 0 ? 0 : 2);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_own_pids(void **state)
 {
 	sigset_t mask;
@@ -209,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_signals),
 		cmocka_unit_test(test_cpus),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_own_pids),
 		cmocka_unit_test(test_death_signal),
 		cmocka_unit_test(test_faults),
