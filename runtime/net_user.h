@@ -2,9 +2,9 @@
 /*
  * --network=user: passt(1), a process of the host without privileges, opens the connections that
  * the guest asks for and those to published ports, in the network of hvrun's caller. The virtual
- * machine has one interface, eth0, and reaches what the caller reaches. Its kernel sends nothing to
- * a loopback address; what a hostile one sends there passt connects, unless it is newer than Debian
- * 12's.
+ * machine has one interface, eth0, and reaches what the caller reaches but its loopback. (passt
+ * connects to that, too, where it is older than some: net_stream_takes. With the emulation engine,
+ * whose frames are QEMU's, nothing keeps a hostile kernel from it then.)
  */
 #ifndef RUNTIME_NET_USER_H
 #define RUNTIME_NET_USER_H

@@ -78,6 +78,13 @@ struct net_backend_ops {
 };
 
 extern const struct net_backend_ops net_tap_ops, net_stream_ops;
+
+/*
+ * Whether a frame may go out by a stream, by its first len_bytes: NET_STREAM_HEAD_BYTES or all of
+ * it. What is for a loopback address, or for none, does not: no kernel sends it, and passt would
+ * connect it to what listens on the loopback of hvrun's caller.
+ */
+bool net_stream_takes(const uint8_t *frame, size_t len_bytes);
 extern const struct calls net_tap_calls, net_stream_calls; /* of these operations */
 
 struct net_slot {
@@ -102,14 +109,21 @@ struct net_rx {
 	uint8_t spill[NET_SPILL_BYTES];
 };
 
+/* What a frame begins with on a stream. The guest can't change any more what was looked at. */
+#define NET_STREAM_HEAD_BYTES 54u /* the headers of Ethernet and IPv6 */
+struct net_stream_head {
+	uint32_t length_be;
+	uint8_t frame[NET_STREAM_HEAD_BYTES];
+};
+
 /* The frame being sent. */
 struct net_tx {
 	bool pending;
 	bool orphan; /* the guest has been reset meanwhile: the rest of it is a copy */
 	uint16_t head;
 	struct virtio_net_hdr_v1 header; /* our copy, checked */
-	uint32_t length_be;		 /* the stream's header */
-	struct iovec *at;		 /* the n parts that are left */
+	struct net_stream_head begin;
+	struct iovec *at; /* the n parts that are left */
 	unsigned n;
 	size_t total_bytes, left_bytes;
 	struct iovec iov[NET_SEGMENTS_MAX + 1u];

@@ -7,6 +7,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -106,6 +107,36 @@ static ssize_t stream_receive(struct net_pair *pair, struct iovec *iov, unsigned
 	scatter(iov, n, pair->stream + pair->stream_begin + LENGTH_BYTES, len);
 	pair->stream_begin += LENGTH_BYTES + len;
 	return (ssize_t)(NET_HEADER_BYTES + len);
+}
+
+static bool is_loopback4(const uint8_t address[4])
+{
+	return address[0] == 127 || address[0] == 0;
+}
+
+/* ::, ::1, and what is IPv4's in disguise. */
+static bool is_loopback6(const uint8_t address[16])
+{
+	static const uint8_t zeroes[15], mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return (memcmp(address, zeroes, sizeof(zeroes)) == 0 && address[15] <= 1) ||
+		memcmp(address, mapped, sizeof(mapped)) == 0;
+}
+
+bool net_stream_takes(const uint8_t *frame, size_t len_bytes)
+{
+	enum { AT_TYPE = 12, AT_DESTINATION4 = 14 + 16, AT_DESTINATION6 = 14 + 24 };
+	uint16_t type_be;
+
+	memcpy(&type_be, frame + AT_TYPE, sizeof(type_be));
+	switch (be16toh(type_be)) {
+	case ETH_P_IP:
+		return len_bytes < AT_DESTINATION4 + 4 || !is_loopback4(frame + AT_DESTINATION4);
+	case ETH_P_IPV6:
+		return len_bytes < AT_DESTINATION6 + 16 || !is_loopback6(frame + AT_DESTINATION6);
+	default:
+		return true;
+	}
 }
 
 static int stream_transmit(struct net_pair *pair)

@@ -2,7 +2,8 @@
 /*
  * Frames from the guest (virtio 1.2, 5.1.6.2). The header is copied once, checked and made plain:
  * what goes to the tap is our copy of it, and the payload straight from guest memory. The kernel
- * looks at all of it again; the checks here see that a guest gets no more than it negotiated.
+ * looks at all of it again; the checks here see that a guest gets no more than it negotiated. To a
+ * stream go the length, a copy of the frame's own headers, and the rest of it.
  */
 #include <endian.h>
 #include <errno.h>
@@ -67,19 +68,26 @@ static bool prepare(struct net_pair *pair)
 	if (virtq_chain_read(chain, 0, &tx->header, sizeof(tx->header)) != sizeof(tx->header) ||
 		!check_header(&tx->header, pair->net->features, frame_bytes))
 		return false;
-	unsigned n = virtq_iov_cut(&payload, chain->n_readable, NET_HEADER_BYTES, frame_bytes);
-	if (n > NET_SEGMENTS_MAX)
-		return false;
-	memcpy(&tx->iov[1], payload, n * sizeof(payload[0]));
+	size_t copied = 0;
 	if (pair->net->config.stream) {
-		tx->length_be = htobe32((uint32_t)frame_bytes);
-		tx->iov[0] = (struct iovec){&tx->length_be, sizeof(tx->length_be)};
+		copied = virtq_chain_read(
+			chain, NET_HEADER_BYTES, tx->begin.frame, NET_STREAM_HEAD_BYTES);
+		if (!net_stream_takes(tx->begin.frame, copied))
+			return false;
+		tx->begin.length_be = htobe32((uint32_t)frame_bytes);
+		tx->iov[0] = (struct iovec){
+			&tx->begin, offsetof(struct net_stream_head, frame) + copied};
 	} else {
 		tx->iov[0] = (struct iovec){&tx->header, sizeof(tx->header)};
 	}
+	size_t rest = frame_bytes - copied;
+	unsigned n = virtq_iov_cut(&payload, chain->n_readable, NET_HEADER_BYTES + copied, rest);
+	if (n > NET_SEGMENTS_MAX)
+		return false;
+	memcpy(&tx->iov[1], payload, n * sizeof(payload[0]));
 	tx->at = tx->iov;
 	tx->n = n + 1;
-	tx->total_bytes = tx->left_bytes = tx->iov[0].iov_len + frame_bytes;
+	tx->total_bytes = tx->left_bytes = tx->iov[0].iov_len + rest;
 	return true;
 }
 

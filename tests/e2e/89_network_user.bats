@@ -139,6 +139,51 @@ uplink() {
 	nothing_left
 }
 
+# What a kernel does not send: frames made by hand, for loopback addresses and then for the caller's others. With the
+# emulation engine they are QEMU's and passt's alone.
+# bats test_tags=kvm
+@test "--network=user: the caller's loopback is not reached, whatever the guest sends" {
+	uplink
+	HEARD=$BATS_TEST_TMPDIR/heard
+	at a python3 -c '
+import select, socket, sys
+socks = []
+for address in "127.0.0.1", "::1", "10.85.1.2", "fd85:1::2":
+    socks.append(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM))
+    socks[-1].bind((address, 7001))
+print("ready", file=open(sys.argv[1], "a", 1))
+while True:
+    for sock in select.select(socks, [], [])[0]:
+        print(sock.getsockname()[0], sock.recvfrom(100)[0].decode(), file=open(sys.argv[1], "a", 1))
+' "$HEARD" 3>&- &
+	PIDS+=($!)
+	eventually grep -q ready "$HEARD"
+	args perl -MSocket=inet_pton -e '
+		sub slurp { open(my $f, "/sys/class/net/eth0/$_[0]") or die $!; chomp(my $line = <$f>); $line }
+		socket(S, 17, 3, 0x0300) or die $!;
+		my $own = pack("C6", map hex, split /:/, slurp("address"));
+		for my $address (qw(127.0.0.1 0.0.0.0 ::1 :: ::ffff:127.0.0.1 10.85.1.2 fd85:1::2)) {
+			my $six = $address =~ /:/;
+			my $udp = pack("nnnn", 5555, 7001, 8 + length $address, 0) . $address;
+			# The checksum of UDP is wanted with IPv6 only.
+			my $to = inet_pton($six ? 10 : 2, $address);
+			my $from = inet_pton($six ? 10 : 2, $six ? "fd00:10:0:2::15" : "10.0.2.15");
+			my $sum = sub { my $n = 0; $n += $_ for unpack("n*", $_[0] . "\0" x (length($_[0]) % 2));
+				$n = ($n & 0xffff) + ($n >> 16) while $n >> 16; pack("n", ~$n & 0xffff) };
+			substr($udp, 6, 2) = $sum->($from . $to . pack("NN", length $udp, 17) . $udp) if $six;
+			my $ip = $six ? pack("NnCC", 6 << 28, length $udp, 17, 64) : pack("CCnnnCCn", 0x45, 0, 20 + length $udp, 1, 0, 64, 17, 0);
+			$ip .= $from . $to;
+			substr($ip, 10, 2) = $sum->($ip) unless $six;
+			my $frame = pack("C6", 2, 0, 0, 0, 0, 2) . $own . pack("n", $six ? 0x86dd : 0x800) . $ip . $udp;
+			for (1 .. 3) { send(S, $frame, 0, pack("S n i S C C a8", 17, 0, slurp("ifindex"), 1, 0, 6, "")) or die $!; select(undef, undef, undef, 0.3) }
+		}'
+	user_run
+	expect_status 0
+	grep -qxF '10.85.1.2 10.85.1.2' "$HEARD" || fail "$(cat "$HEARD" "$ERR")"
+	grep -qxF 'fd85:1::2 fd85:1::2' "$HEARD" || fail "$(cat "$HEARD" "$ERR")"
+	! grep -E '^(127|::1|[^ ]+ (0|127|::))' "$HEARD" || fail 'loopback'
+}
+
 @test "--network=user: rates" {
 	local start
 	config '.linux.namespaces |= map(select(.type != "network"))'

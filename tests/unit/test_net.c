@@ -256,6 +256,68 @@ static void test_receive_hopeless(void **state)
 	assert_int_equal(net_driver_counts(d, 0).rx_dropped, 1);
 }
 
+/* An IP frame of 80 bytes for this address, of 4 bytes or 16; whether the peer has got it. */
+static bool reaches(struct net_driver *d, const uint8_t *address, size_t len, uint32_t first_bytes)
+{
+	uint8_t frame[80], got[NET_FRAME_MAX];
+	const uint8_t type[] = {len == 4 ? 0x08 : 0x86, len == 4 ? 0x00 : 0xdd};
+
+	fill(frame, sizeof(frame), 9);
+	memcpy(frame + 12, type, sizeof(type));
+	memcpy(frame + (len == 4 ? 30 : 38), address, len);
+	assert_true(net_driver_send(d, 0, &plain, frame, sizeof(frame), first_bytes));
+	assert_int_equal(net_driver_sent(d, 0), 1);
+	size_t n = peer_receive(d, got);
+	if (n) {
+		assert_int_equal(n, sizeof(frame));
+		assert_memory_equal(got, frame, n);
+	}
+	return n > 0;
+}
+
+/* passt would take them to the loopback of hvrun's caller. */
+static void test_send_loopback(void **state)
+{
+	static const struct {
+		uint8_t address[16];
+		size_t len;
+		bool reaches;
+	} cases[] = {
+		{{127, 0, 0, 1}, 4, false},
+		{{127, 255, 255, 255}, 4, false},
+		{{0, 0, 0, 0}, 4, false},
+		{{126, 255, 255, 255}, 4, true},
+		{{128, 0, 0, 1}, 4, true},
+		{{10, 0, 2, 2}, 4, true},
+		{{255, 255, 255, 255}, 4, true},
+		{{[15] = 0}, 16, false},
+		{{[15] = 1}, 16, false},
+		{{[15] = 2}, 16, true},
+		{{[8] = 1, [15] = 1}, 16, true},
+		{{[10] = 0xff, [11] = 0xff, [12] = 10}, 16, false},
+		{{[10] = 0xff, [11] = 0xfe, [12] = 127}, 16, true},
+		{{0xff, 2, [15] = 1}, 16, true},
+		{{0xfd, [15] = 1}, 16, true},
+	};
+	const uint32_t cuts[] = {0, NET_HEADER_BYTES, NET_HEADER_BYTES + 32, NET_HEADER_BYTES + 54};
+	struct net_driver *d = *state;
+	unsigned refused = 0;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (unsigned k = 0; k < sizeof(cuts) / sizeof(cuts[0]); k++) {
+			if (reaches(d, cases[i].address, cases[i].len, cuts[k]) != cases[i].reaches)
+				fail_msg("case %u, cut %u", i, k);
+			refused += !cases[i].reaches;
+		}
+	}
+	assert_int_equal(net_driver_counts(d, 0).tx_refused, refused);
+	/* A frame that ends before its address is nobody's. */
+	const uint8_t shorter[33] = {[12] = 0x08};
+	assert_true(net_driver_send(d, 0, &plain, shorter, sizeof(shorter), 0));
+	uint8_t got[NET_FRAME_MAX];
+	assert_int_equal(peer_receive(d, got), sizeof(shorter));
+}
+
 /* A full socket stops the guest's frames in the middle of one; all arrive whole and in order. */
 static void test_send_blocked(void **state)
 {
@@ -507,6 +569,7 @@ int main(void)
 		T(test_receive_waits),
 		cmocka_unit_test_setup_teardown(test_receive_unmerged, setup_unmerged, teardown),
 		T(test_receive_hopeless),
+		T(test_send_loopback),
 		T(test_send_blocked),
 		T(test_stream_ends),
 		T(test_stream_nonsense),
