@@ -5,7 +5,8 @@
  * flock(2) locks belong to an open file, and the guest's open file has one here. POSIX locks
  * belong to a lock owner (the guest's process) and an inode; each pair gets an open file of its own
  * here, whose OFD locks stand for them. The record goes when the owner closes the file (FLUSH) or
- * unlocks all of it.
+ * unlocks all of it. The ranges that each has locked are known here too, because the kernel keeps
+ * as many as it is asked for: beyond a number of them it is ENOLCK.
  *
  * A lock that has to be awaited is parked: no thread of the server waits in the kernel. One thread
  * tries the parked ones again whenever this session gives up a lock, and otherwise, for locks that
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "microvm/fs/lock_ranges.h"
 #include "microvm/fs/ops.h"
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -29,6 +31,8 @@
 #endif
 
 #define OWNERS_MAX     65536u
+#define RANGES_MAX     65536u /* of all owners */
+#define OWNER_RANGES   1024u
 #define OWNER_BUCKETS  256u
 #define PARKED_MAX     256u
 #define RETRY_MIN_MS   1u
@@ -44,6 +48,7 @@ struct lock_owner {
 	uint32_t pid;
 	unsigned refs;
 	bool gone; /* no longer in the table */
+	struct lock_ranges ranges;
 };
 
 struct parked_lock {
@@ -58,7 +63,7 @@ struct parked_lock {
 struct locks {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned n_owners, n_parked;
+	unsigned n_owners, n_parked, n_ranges; /* ranges: of owners that are gone but open, too */
 	struct lock_owner *owners[OWNER_BUCKETS];
 	struct parked_lock *parked;
 	bool closed, stopping, thread_runs, retry_now;
@@ -112,6 +117,10 @@ static void owner_put(struct fuse_session *s, struct lock_owner *o)
 	if (!last)
 		return;
 	close(o->fd);
+	pthread_mutex_lock(&s->locks->lock);
+	s->locks->n_ranges -= o->ranges.n;
+	pthread_mutex_unlock(&s->locks->lock);
+	lock_ranges_fini(&o->ranges);
 	node_unhold(&s->nodes, o->node);
 	free(o);
 }
@@ -242,20 +251,49 @@ static int lock_from_guest(const struct fuse_file_lock *in, struct flock *out)
 	return 0;
 }
 
-/* One attempt: 0, -EAGAIN while somebody else holds it, or -errno. */
-static int lock_try(const struct handle *h, const struct lock_owner *o, struct flock lock)
+static struct lock_range range_of(const struct flock *lock)
+{
+	return (struct lock_range){
+		.start = (uint64_t)lock->l_start,
+		.end = lock->l_len ? (uint64_t)(lock->l_start + lock->l_len - 1) : INT64_MAX,
+		.type = (uint32_t)lock->l_type,
+	};
+}
+
+/* Lock held, so that the owner's ranges are in step with the kernel's. */
+static int owner_lock(struct locks *l, struct lock_owner *o, struct flock lock)
+{
+	struct lock_change change;
+
+	lock_ranges_plan(&o->ranges, range_of(&lock), &change);
+	/* An unlock within a range makes two of it. */
+	if (change.n_after > o->ranges.n) {
+		unsigned more = change.n_after - o->ranges.n;
+		if (change.n_after > OWNER_RANGES || more > RANGES_MAX - l->n_ranges)
+			return -ENOLCK;
+	}
+	if (lock_ranges_reserve(&o->ranges, &change) < 0)
+		return -ENOLCK;
+	if (fcntl(o->fd, F_OFD_SETLK, &lock) < 0)
+		return -errno;
+	l->n_ranges += change.n_after - o->ranges.n;
+	lock_ranges_commit(&o->ranges, &change);
+	return 0;
+}
+
+/* One attempt: 0, -EAGAIN while somebody else holds it, or -errno. Lock held, if for an owner. */
+static int lock_try(
+	struct locks *l, const struct handle *h, struct lock_owner *o, struct flock lock)
 {
 	static const int flock_ops[] = {
 		[F_RDLCK] = LOCK_SH, [F_WRLCK] = LOCK_EX, [F_UNLCK] = LOCK_UN};
 	int ret;
 
 	if (o)
-		ret = fcntl(o->fd, F_OFD_SETLK, &lock);
+		ret = owner_lock(l, o, lock);
 	else
-		ret = flock(h->fd, flock_ops[lock.l_type] | LOCK_NB);
-	if (!ret)
-		return 0;
-	return errno == EACCES || errno == EWOULDBLOCK ? -EAGAIN : -errno;
+		ret = flock(h->fd, flock_ops[lock.l_type] | LOCK_NB) < 0 ? -errno : 0;
+	return ret == -EACCES || ret == -EWOULDBLOCK ? -EAGAIN : ret;
 }
 
 static void parked_finish(struct fuse_session *s, struct parked_lock *p)
@@ -282,7 +320,7 @@ static struct parked_lock *retry_parked(struct locks *l, bool give_up)
 
 	while (*link) {
 		struct parked_lock *p = *link;
-		p->result = lock_try(p->handle, p->owner, p->lock);
+		p->result = lock_try(l, p->handle, p->owner, p->lock);
 		if (p->result == -EAGAIN && give_up)
 			p->result = -EINTR;
 		if (p->result == -EAGAIN) {
@@ -439,6 +477,7 @@ static int set_lock(const struct op_call *c, bool wait)
 {
 	const struct fuse_lk_in *in = request_take(c->r, sizeof(*in));
 	cleanup_handle struct handle_use use = {0};
+	struct locks *l = c->s->locks;
 	struct lock_owner *o = NULL;
 	struct flock lock;
 
@@ -457,20 +496,19 @@ static int set_lock(const struct op_call *c, bool wait)
 		if (!ret && !o)
 			return request_reply(c->r, NULL, 0); /* nothing locked, nothing to unlock */
 	}
-	if (!ret)
-		ret = lock_try(use.handle, o, lock);
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&l->lock);
+	ret = lock_try(l, use.handle, o, lock);
 	if (!ret && in->lk.type == F_UNLCK) {
-		pthread_mutex_lock(&c->s->locks->lock);
-		c->s->locks->retry_now = true;
-		pthread_cond_signal(&c->s->locks->changed);
-		pthread_mutex_unlock(&c->s->locks->lock);
+		l->retry_now = true;
+		pthread_cond_signal(&l->changed);
 	} else if (!ret && o) {
-		pthread_mutex_lock(&c->s->locks->lock);
 		o->pid = in->lk.pid;
 		o->fh = in->fh;
 		use.handle->locked = true;
-		pthread_mutex_unlock(&c->s->locks->lock);
 	}
+	pthread_mutex_unlock(&l->lock);
 	if (ret == -EAGAIN && wait)
 		ret = park(c, use.handle, o, lock);
 	owner_put(c->s, o);
@@ -516,8 +554,8 @@ int op_getlk(const struct op_call *c)
 		return ret;
 	out.lk.type = (uint32_t)lock.l_type;
 	if (lock.l_type != F_UNLCK) {
-		out.lk.start = (uint64_t)lock.l_start;
-		out.lk.end = lock.l_len ? (uint64_t)(lock.l_start + lock.l_len - 1) : INT64_MAX;
+		out.lk.start = range_of(&lock).start;
+		out.lk.end = range_of(&lock).end;
 		/* 0: of a process of the host, whose pid means nothing in the guest. */
 		pthread_mutex_lock(&c->s->locks->lock);
 		const struct lock_owner *holder = holder_of(c->s->locks, use.handle->node, &lock);

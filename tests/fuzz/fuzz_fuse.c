@@ -7,7 +7,7 @@
  * Covers: microvm/fs/request.c microvm/fs/session.c microvm/fs/lookup.c microvm/fs/attr.c microvm/fs/handle.c
  *   microvm/fs/node.c microvm/fs/node_fd.c microvm/fs/node_path.c microvm/fs/ops_attr.c microvm/fs/ops_dir.c
  *   microvm/fs/ops_file.c microvm/fs/ops_fs.c microvm/fs/ops_lock.c microvm/fs/ops_name.c microvm/fs/ops_open.c
- *   microvm/fs/ops_xattr.c
+ *   microvm/fs/ops_xattr.c microvm/fs/lock_ranges.c
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -19,18 +20,17 @@
 
 struct fixture {
 	struct fuse_client c;
-	uint64_t node, fh;
+	uint64_t dir, node, fh;
 };
 
 static int setup(void **state)
 {
 	const struct client_options options = {.host_locks = true};
 	struct fixture *f = calloc(1, sizeof(*f));
-	uint64_t dir;
 
 	client_start(&f->c, &options);
-	assert_int_equal(client_lookup(&f->c, ROOT, "x", &dir), 0);
-	assert_int_equal(client_create(&f->c, dir, "lock", O_RDWR, 0644, &f->node, &f->fh), 0);
+	assert_int_equal(client_lookup(&f->c, ROOT, "x", &f->dir), 0);
+	assert_int_equal(client_create(&f->c, f->dir, "lock", O_RDWR, 0644, &f->node, &f->fh), 0);
 	*state = f;
 	return 0;
 }
@@ -201,6 +201,69 @@ static void test_deadlock(void **state)
 	assert_int_equal(f->c.completed_error, 0);
 }
 
+/* The kernel keeps something for each range, however many there are. */
+static void test_many_ranges(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < 5000; i++)
+		ret = call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 10 * i, 10 * i + 5, 0));
+	assert_int_equal(ret, -ENOLCK);
+	assert_int_equal(i - 1, 1024);
+	/* What makes no more of them is fine, an unlock within one is not. */
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 0, 8, 0)), 0);
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_UNLCK, 3, 3, 0)), -ENOLCK);
+	assert_int_equal(call(f, FUSE_SETLKW, lock(f, 1, F_WRLCK, 100000, 100000, 0)), -ENOLCK);
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 9, 9, 0)), 0);
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_UNLCK, 3, 3, 0)), 0);
+	/* A byte may be locked and unlocked as often as one likes. */
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_UNLCK, 0, 5, 0)), 0);
+	for (i = 0; i < 5000; i++) {
+		assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_WRLCK, 1, 1, 0)), 0);
+		assert_int_equal(call(f, FUSE_SETLK, lock(f, 1, F_UNLCK, 1, 1, 0)), 0);
+	}
+	/* Other owners have their own. */
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 2, F_WRLCK, 100000, 100000, 0)), 0);
+}
+
+/* Locks 1024 bytes of a file of its own; the number that it got. */
+static unsigned lock_many(struct fixture *f, unsigned owner)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "lock%u", owner);
+	assert_int_equal(client_create(&f->c, f->dir, name, O_RDWR, 0644, &f->node, &f->fh), 0);
+	for (unsigned i = 0; i < 1024; i++) {
+		int ret = call(f, FUSE_SETLK, lock(f, owner, F_WRLCK, 2 * i, 2 * i, 0));
+		if (ret) {
+			assert_int_equal(ret, -ENOLCK);
+			return i;
+		}
+	}
+	return 1024;
+}
+
+/* All owners together have a bound as well, and those that are gone leave room. */
+static void test_many_ranges_of_many(void **state)
+{
+	struct fixture *f = *state;
+
+	for (unsigned owner = 0; owner < 64; owner++)
+		assert_int_equal(lock_many(f, owner), 1024);
+	const uint64_t node = f->node, fh = f->fh;
+	assert_int_equal(lock_many(f, 64), 0);
+	f->node = node;
+	f->fh = fh;
+	assert_int_equal(call(f, FUSE_SETLK, lock(f, 63, F_UNLCK, 0, 5, 0)), 0);
+	assert_int_equal(lock_many(f, 65), 3);
+	f->node = node;
+	f->fh = fh;
+	assert_int_equal(flush(f, 63), 0);
+	assert_int_equal(lock_many(f, 66), 1021);
+}
+
 static void test_session_ends(void **state)
 {
 	struct fixture *f = *state;
@@ -227,6 +290,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unparked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_closed_meanwhile, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadlock, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_ranges, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_ranges_of_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_session_ends, setup, teardown),
 	};
 
