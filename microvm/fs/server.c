@@ -236,9 +236,9 @@ static void job_run_inline(struct fs_server *s, struct fs_job *job, bool may_pas
 	pthread_mutex_unlock(&s->dev.lock);
 	uint64_t start = now_ns();
 	s->inline_thread->nowait = may_pass && job->weight == WEIGHT_DATA;
+	uint32_t opcode = job->opcode; /* once it is parked the job may be gone */
 	enum fuse_result result = fuse_session_handle(s->session, s->inline_thread, &job->r);
 	bool slow = now_ns() - start > SLOW_NS;
-	uint32_t opcode = job->opcode;
 	pthread_mutex_lock(&s->dev.lock);
 
 	if (result == FUSE_AGAIN) {
