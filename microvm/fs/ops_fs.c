@@ -39,9 +39,8 @@ int op_statfs(const struct op_call *c)
 }
 
 /* For the guest it is one file system: each of the host's that it may have written to. */
-int op_syncfs(const struct op_call *c)
+static int sync_all(struct nodes *nodes)
 {
-	struct nodes *nodes = &c->s->nodes;
 	struct mount mount;
 	uint64_t synced[64];
 	unsigned n_synced = 0;
@@ -59,7 +58,53 @@ int op_syncfs(const struct op_call *c)
 		if (n_synced < 64)
 			synced[n_synced++] = mount.dev;
 	}
-	return ret ? ret : request_reply(c->r, NULL, 0);
+	return ret;
+}
+
+static void sync_answer(const struct op_call *c, struct fuse_request *batch, int result)
+{
+	while (batch) {
+		struct fuse_request *r = batch;
+		batch = r->next;
+		if (result || request_reply(r, NULL, 0))
+			request_reply_error(r, result);
+		c->s->config.complete(r, c->s->config.arg);
+	}
+}
+
+/*
+ * One at a time, whoever asks: it may take long, and writes back what other programs of the host
+ * have written to these file systems, too. Requests that come meanwhile are parked, and the next
+ * one is for all of them: it begins after they came, so that it covers what they are about.
+ */
+int op_syncfs(const struct op_call *c)
+{
+	struct session_sync *sync = &c->s->sync;
+	struct fuse_request *batch = c->r;
+
+	pthread_mutex_lock(&sync->lock);
+	bool other = sync->running;
+	c->r->next = other ? sync->waiting : NULL;
+	if (other)
+		sync->waiting = c->r;
+	sync->running = true;
+	pthread_mutex_unlock(&sync->lock);
+	if (other)
+		return OP_PARKED;
+	for (;;) {
+		int ret = sync_all(&c->s->nodes);
+		pthread_mutex_lock(&sync->lock);
+		struct fuse_request *next = sync->waiting;
+		sync->waiting = NULL;
+		sync->running = next != NULL;
+		pthread_mutex_unlock(&sync->lock);
+		if (!next && batch == c->r)
+			return ret ? ret : request_reply(c->r, NULL, 0);
+		sync_answer(c, batch, ret);
+		if (!next)
+			return OP_PARKED;
+		batch = next;
+	}
 }
 
 /* Attribute flags that a guest may change: nothing that pins a file or moves it to a project. */

@@ -32,7 +32,8 @@ struct fuse_request {
 	size_t args_bytes, args_at; /* at: what has been taken */
 	size_t payload_bytes;	    /* of WRITE: readable bytes behind the arguments */
 
-	uint32_t reply_bytes; /* what was written; 0: nothing to say */
+	struct fuse_request *next; /* of those that are parked together (op_syncfs) */
+	uint32_t reply_bytes;	   /* what was written; 0: nothing to say */
 	_Alignas(8) uint8_t inline_args[REQUEST_ARGS_INLINE];
 };
 

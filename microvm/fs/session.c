@@ -276,12 +276,17 @@ int fuse_session_create(
 	ret = handles_init(&s->handles, &s->nodes, s->config.handles_max);
 	if (ret < 0)
 		goto fail_nodes;
-	ret = locks_create(s);
+	ret = -pthread_mutex_init(&s->sync.lock, NULL);
 	if (ret < 0)
 		goto fail_handles;
+	ret = locks_create(s);
+	if (ret < 0)
+		goto fail_sync;
 	*out = s;
 	return 0;
 
+fail_sync:
+	pthread_mutex_destroy(&s->sync.lock);
 fail_handles:
 	handles_fini(&s->handles);
 fail_nodes:
@@ -297,6 +302,7 @@ void fuse_session_free(struct fuse_session *session)
 		return;
 	session_reset(session);
 	locks_free(session);
+	pthread_mutex_destroy(&session->sync.lock);
 	handles_fini(&session->handles);
 	nodes_fini(&session->nodes);
 	free(session);

@@ -44,7 +44,7 @@ struct fuse_session_config {
 	void (*bound_memory)(uint64_t bytes);
 	/*
 	 * A request that was parked (FUSE_PARKED) is answered now: reply_bytes says what was
-	 * written. Called from any thread, without locks.
+	 * written. Called from any thread, without locks; also before FUSE_PARKED is returned.
 	 */
 	void (*complete)(struct fuse_request *r, void *arg);
 	void *arg;
@@ -57,11 +57,19 @@ enum session_flag {
 	SESSION_DIRECT_MMAP = 4, /* FOPEN_DIRECT_IO does not forbid shared mappings */
 };
 
+/* The one syncfs(2) that is under way (ops_fs.c). */
+struct session_sync {
+	pthread_mutex_t lock;
+	bool running;
+	struct fuse_request *waiting; /* for the next one */
+};
+
 struct fuse_session {
 	struct fuse_session_config config;
 	struct nodes nodes;
 	struct handles handles;
 	struct locks *locks;
+	struct session_sync sync;
 	bool privileged;
 	uint32_t own_uid, own_gid; /* not privileged: what the guest sees as root */
 	int64_t start_sec;	   /* times of the synthetic root */
@@ -71,7 +79,8 @@ struct fuse_session {
 enum fuse_result {
 	FUSE_DONE,   /* r->reply_bytes were written; 0 when the guest expects no reply */
 	FUSE_AGAIN,  /* only with nowait: hand it in again without, where waiting does no harm */
-	FUSE_PARKED, /* config.complete will be called: a lock is awaited */
+	FUSE_PARKED, /* config.complete will be called, if it was not: a lock or the like is awaited
+		      */
 };
 
 /* The calling process decides by its capabilities what the session can do (cred.h). */
