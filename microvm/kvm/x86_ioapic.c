@@ -52,6 +52,32 @@ uint32_t x86_ioapic_read(const struct x86_ioapic *ioapic, uint32_t offset)
 	return (uint32_t)(ioapic->pins[(reg - REG_PINS) / 2] >> (reg & 1 ? 32 : 0));
 }
 
+/* The message of an entry; false where it has none. */
+static bool message_of(uint64_t entry, struct x86_msi *msi)
+{
+	uint64_t delivery = entry & PIN_DELIVERY;
+
+	if ((entry & PIN_MASKED) || (delivery != DELIVERY_FIXED && delivery != DELIVERY_LOWEST))
+		return false;
+	/*
+	 * Events are edges whatever the entry says: a level-triggered message would wait for an
+	 * end-of-interrupt that nobody needs.
+	 */
+	msi->address = MSI_ADDRESS | PIN_DESTINATION(entry) << 12 | (entry & PIN_LOGICAL ? 4 : 0);
+	msi->data = (uint32_t)(delivery | (entry & PIN_VECTOR));
+	return true;
+}
+
+static bool same_message(uint64_t a, uint64_t b)
+{
+	struct x86_msi of_a, of_b;
+	bool has_a = message_of(a, &of_a), has_b = message_of(b, &of_b);
+
+	if (!has_a || !has_b)
+		return has_a == has_b;
+	return of_a.address == of_b.address && of_a.data == of_b.data;
+}
+
 int x86_ioapic_write(struct x86_ioapic *ioapic, uint32_t offset, uint32_t value)
 {
 	uint32_t reg = ioapic->select;
@@ -70,21 +96,10 @@ int x86_ioapic_write(struct x86_ioapic *ioapic, uint32_t offset, uint32_t value)
 	uint64_t old = ioapic->pins[pin];
 	uint64_t entry = (old & ~(0xffffffffull << shift)) | (uint64_t)value << shift;
 	ioapic->pins[pin] = entry & ~(PIN_READ_ONLY | PIN_RESERVED);
-	return ioapic->pins[pin] == old ? -1 : (int)pin;
+	return same_message(ioapic->pins[pin], old) ? -1 : (int)pin;
 }
 
 bool x86_ioapic_message(const struct x86_ioapic *ioapic, unsigned pin, struct x86_msi *msi)
 {
-	uint64_t entry = ioapic->pins[pin];
-	uint64_t delivery = entry & PIN_DELIVERY;
-
-	if ((entry & PIN_MASKED) || (delivery != DELIVERY_FIXED && delivery != DELIVERY_LOWEST))
-		return false;
-	/*
-	 * Events are edges whatever the entry says: a level-triggered message would wait for an
-	 * end-of-interrupt that nobody needs.
-	 */
-	msi->address = MSI_ADDRESS | PIN_DESTINATION(entry) << 12 | (entry & PIN_LOGICAL ? 4 : 0);
-	msi->data = (uint32_t)(delivery | (entry & PIN_VECTOR));
-	return true;
+	return message_of(ioapic->pins[pin], msi);
 }

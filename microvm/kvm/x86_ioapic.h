@@ -31,7 +31,7 @@ void x86_ioapic_init(struct x86_ioapic *ioapic, unsigned n_pins); /* 1 to X86_IO
 
 /* Accesses at an offset within the IO-APIC's page; all offsets are fine. */
 uint32_t x86_ioapic_read(const struct x86_ioapic *ioapic, uint32_t offset);
-/* The pin whose entry has changed, or -1. */
+/* The pin that sends something else than before, nothing among that; or -1. */
 int x86_ioapic_write(struct x86_ioapic *ioapic, uint32_t offset, uint32_t value);
 
 /* What a pin (of n_pins) sends; false while it is masked or set to what devices can't send. */

@@ -77,7 +77,10 @@ void arch_vm_fini(struct engine *engine)
 	pthread_mutex_destroy(&engine->arch.lock);
 }
 
-/* Tells KVM which message each device's pin sends now; those of masked pins go nowhere. */
+/*
+ * Tells KVM which message each device's pin sends now; those of masked pins go nowhere. It costs
+ * the host a wait for all readers of the old ones.
+ */
 static void routes_update(struct engine *engine)
 {
 	struct {
@@ -137,8 +140,7 @@ static void ioapic_write(struct engine *engine, uint32_t offset, uint32_t value)
 		bool was = x86_ioapic_message(&old, (unsigned)pin, &msi);
 		bool is = x86_ioapic_message(ioapic, (unsigned)pin, &msi);
 
-		if (was || is)
-			routes_update(engine);
+		routes_update(engine);
 		if (is && !was)
 			pin_unmasked(engine, (unsigned)pin);
 	}

@@ -55,9 +55,18 @@ static void messages(void **state)
 
 	(void)state;
 	assert_false(x86_ioapic_message(&ioapic, 3, &msi));
-	assert_int_equal(wr(0x11 + 6, 5u << 24), 3);
+	assert_int_equal(wr(0x11 + 6, 5u << 24), -1); /* masked as before */
 	assert_int_equal(wr(0x10 + 6, 0x31), 3);
 	assert_int_equal(wr(0x10 + 6, 0x31), -1); /* nothing new */
+	/* Another entry, the same message: low active, level, and bits that mean nothing. */
+	assert_int_equal(wr(0x10 + 6, 0x2000 | 0x31), -1);
+	assert_int_equal(wr(0x10 + 6, 0x8000 | 0xf000000 | 0x31), -1);
+	assert_int_equal(rd(0x10 + 6), 0x8000 | 0x31);
+	assert_int_equal(wr(0x10 + 6, 0x32), 3);
+	assert_int_equal(wr(0x10 + 6, MASKED | 0x32), 3);
+	assert_int_equal(wr(0x10 + 6, MASKED | 0x33), -1);
+	assert_int_equal(wr(0x10 + 6, 0x200 | 0x33), -1); /* SMI, which devices can't send */
+	assert_int_equal(wr(0x10 + 6, 0x31), 3);
 	assert_true(x86_ioapic_message(&ioapic, 3, &msi));
 	assert_int_equal(msi.address, 0xfee05000);
 	assert_int_equal(msi.data, 0x31);
