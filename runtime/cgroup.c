@@ -378,6 +378,10 @@ int cgroup_create(struct cgroup *cg, const struct cgroup_spec *spec, struct err 
 	int r = cgroup_limits_read(
 		&limits, spec->resources, spec->overhead_bytes, spec->overhead_pids, e);
 
+	cg->bounded = r == 0 && spec->bound_bytes && !limits.memory &&
+		!json_object_get(limits.unified, "memory.max");
+	if (cg->bounded)
+		limits.bound_bytes = spec->bound_bytes;
 	if (r == 0)
 		r = cg->unit ? create_systemd(cg, spec, &limits, e)
 			     : create_cgroupfs(cg, spec, &limits, e);
@@ -451,14 +455,16 @@ static int write_limits(struct cgroup *cg, const struct cgroup_limits *limits, s
 	return r < 0 ? r : cgroup_limits_write(limits, cg, e);
 }
 
-int cgroup_update(
-	struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes, struct err *e)
+int cgroup_update(struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes,
+	uint64_t bound_bytes, struct err *e)
 {
 	struct cgroup_limits limits;
 	int r = cgroup_limits_read(&limits, resources, overhead_bytes, 0, e);
 
 	if (r < 0)
 		return r;
+	if (limits.memory < 0)
+		limits.bound_bytes = bound_bytes;
 	struct saved_files *saved = calloc(CGROUP_PLACES_MAX, sizeof(*saved));
 	if (!saved)
 		return err_sys(e, ENOMEM, "cgroup");

@@ -49,6 +49,11 @@ struct cgroup_spec {
 	 * what its monitor and file server use. Added to each limit of memory and swap+memory.
 	 */
 	uint64_t overhead_bytes;
+	/*
+	 * The cgroup's limit of memory where resources has none, not even -1, in bytes; 0: none. It
+	 * is hvrun's own: where it can't be set the container runs all the same.
+	 */
+	uint64_t bound_bytes;
 	unsigned overhead_pids; /* the host's limit of threads; 0: none */
 	const char *proc;	/* in place of /proc, for tests; NULL */
 	/*
@@ -71,6 +76,7 @@ struct cgroup {
 	size_t n; /* 0: none (rootless without permission, or no hierarchy is mounted) */
 	struct cgroup_place places[CGROUP_PLACES_MAX];
 	char *unit, *slice; /* systemd's; NULL with cgroupfs */
+	bool bounded;	    /* by cgroup_create: memory by bound_bytes, not by a limit */
 	bool user_manager;  /* the unit is one of the user's systemd */
 	/*
 	 * A child can't move itself in (EACCES: systemd alone may): it must ignore the failure of
@@ -116,11 +122,12 @@ void cgroup_settle(struct cgroup *cg);
 
 /*
  * Sets the limits that resources has; those that it doesn't have stay. The limit of memory is
- * raised by overhead_bytes as in struct cgroup_spec. -EBUSY when more than that is in use. One that
+ * raised by overhead_bytes as in struct cgroup_spec; that of -1 becomes bound_bytes (0: none),
+ * where it can be set. -EBUSY when more than that is in use. One that
  * fails changes nothing (but for limits of single block devices, and what systemd remembers).
  */
 int cgroup_update(struct cgroup *cg, const json_t *resources, uint64_t overhead_bytes,
-	struct err *e) must_check;
+	uint64_t bound_bytes, struct err *e) must_check;
 
 /*
  * Kills whatever is in it or in a cgroup below it, and removes all of them; waits for the dead,

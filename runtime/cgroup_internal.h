@@ -73,6 +73,7 @@ struct cgroup_limits {
 	const json_t *block;	 /* linux.resources.blockIO, for limits of single devices */
 	const json_t *unified;
 	uint64_t overhead_bytes;
+	uint64_t bound_bytes; /* of memory, in place of no limit, where it can be; 0: none */
 	unsigned pids;
 };
 

@@ -230,6 +230,29 @@ static int memory_v2(const struct cgroup_limits *limits, const char *dir, struct
 	return writes_do(&writes, e);
 }
 
+/* It is ours, not the container's: one that can't have it runs all the same. */
+static void write_own(const char *dir, const char *file, uint64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64, value);
+	int r = cgroup_write(dir, file, text);
+	if (r < 0)
+		log_info("cgroup: %s/%s: cannot write \"%s\": %s", dir, file, text, strerror(-r));
+}
+
+static int memory(
+	const struct cgroup_limits *limits, const struct cgroup_place *place, struct err *e)
+{
+	bool v2 = cgroup_place_v2(place);
+	int r = v2 ? memory_v2(limits, place->path, e) : memory_v1(limits, place->path, e);
+
+	if (r == 0 && limits->bound_bytes)
+		write_own(place->path, v2 ? "memory.max" : "memory.limit_in_bytes",
+			limits->bound_bytes);
+	return r;
+}
+
 static int cpu_v1(const struct cgroup_limits *limits, const char *dir, struct err *e)
 {
 	struct writes writes = {.dir = dir};
@@ -392,15 +415,13 @@ static int unified(const struct cgroup_limits *limits, const char *dir, struct e
 int cgroup_limits_write(const struct cgroup_limits *limits, const struct cgroup *cg, struct err *e)
 {
 	const struct cgroup_place *place = cgroup_place_of(cg, "cpuset");
-	char text[16];
 	int r = 0;
 
 	if (place)
 		r = cpuset(limits, place->path, e);
 	place = cgroup_place_of(cg, "memory");
 	if (place && r == 0)
-		r = cgroup_place_v2(place) ? memory_v2(limits, place->path, e)
-					   : memory_v1(limits, place->path, e);
+		r = memory(limits, place, e);
 	place = cgroup_place_of(cg, "cpu");
 	if (place && r == 0)
 		r = cgroup_place_v2(place) ? cpu_v2(limits, place->path, e)
@@ -411,13 +432,8 @@ int cgroup_limits_write(const struct cgroup_limits *limits, const struct cgroup 
 	if (place && r == 0)
 		r = io_devices(limits, place->path, cgroup_place_v2(place), e);
 	place = cgroup_place_of(cg, "pids");
-	if (place && limits->pids && r == 0) {
-		struct err why = {0};
-		snprintf(text, sizeof(text), "%u", limits->pids);
-		/* It is ours, not the container's: one that can't have it runs all the same. */
-		if (write_one(place->path, "pids.max", text, &why) < 0)
-			log_debug("%s", why.text);
-	}
+	if (place && limits->pids && r == 0)
+		write_own(place->path, "pids.max", limits->pids);
 	place = cgroup_place_of(cg, "");
 	if (place && cgroup_place_v2(place) && limits->unified && r == 0)
 		r = unified(limits, place->path, e);

@@ -146,9 +146,10 @@ static int append_limits(
 	uint64_t overhead = limits->overhead_bytes;
 	int r = 0;
 
-	if (limits->memory)
+	if (limits->memory || limits->bound_bytes)
 		r = property(lib, message, v2 ? "MemoryMax" : "MemoryLimit", "t",
-			bytes_of(limits->memory, overhead));
+			limits->bound_bytes ? limits->bound_bytes
+					    : bytes_of(limits->memory, overhead));
 	if (r >= 0 && v2 && limits->low)
 		r = property(lib, message, "MemoryLow", "t", bytes_of(limits->low, overhead));
 	if (r >= 0 && v2 && limits->swap < 0)

@@ -79,7 +79,7 @@ static int read_resources(json_t **resources, const struct update_options *optio
 	return resources_from_file(resources, fd, options->file, e);
 }
 
-/* What held when the container was created; *created_limit of its memory. */
+/* What held when the container was created; *created_limit of its memory, 0: none, -1: "none". */
 static int read_created(
 	const struct container *c, json_t **created, int64_t *created_limit, struct err *e)
 {
@@ -91,7 +91,7 @@ static int read_created(
 	int ret = oci_config_parse_fd(&config, fd, "config.json", e);
 	if (ret < 0)
 		return ret;
-	*created_limit = config.memory_limit_bytes;
+	*created_limit = json_integer_value(oci_lookup(config.resources, "memory.limit"));
 	*created = config.resources ? json_incref(config.resources) : json_object();
 	return *created ? 0 : err_sys(e, ENOMEM, "resources");
 }
@@ -153,8 +153,8 @@ static void bind_cpus(const struct container *c, const cpu_set_t *cpus)
 	bind_threads(fs.pid, cpus);
 }
 
-static int update_host(
-	const struct container *c, const json_t *resources, uint64_t overhead_bytes, struct err *e)
+static int update_host(const struct container *c, const json_t *resources, uint64_t overhead_bytes,
+	uint64_t bound_bytes, struct err *e)
 {
 	const json_t *json = json_object_get(c->state, "cgroup");
 	cleanup_cgroup struct cgroup cgroup = {0};
@@ -166,10 +166,19 @@ static int update_host(
 	int found = read_cpus(resources, &cpus, e);
 	if (found < 0)
 		return found;
-	int ret = json ? cgroup_update(&cgroup, resources, overhead_bytes, e) : 0;
+	int ret = json ? cgroup_update(&cgroup, resources, overhead_bytes, bound_bytes, e) : 0;
 	if (ret == 0 && found)
 		bind_cpus(c, &cpus);
 	return ret;
+}
+
+/* Of a container without a limit; 0 (no bound) for one that was created with -1. */
+static uint64_t bound_of(const json_t *vm, uint64_t overhead_bytes, int64_t created_limit)
+{
+	json_int_t memory = json_integer_value(json_object_get(vm, "memoryBytes"));
+
+	return created_limit < 0 || memory <= 0 ? 0
+						: sizing_bound((uint64_t)memory, overhead_bytes);
 }
 
 /* An update that the host refuses must not stay in the guest. */
@@ -209,7 +218,8 @@ static int update(struct container *c, json_t *resources, struct err *e)
 			MONITOR_PATIENCE_MS, NULL, NULL, e);
 	if (ret < 0)
 		return ret;
-	ret = update_host(c, resources, resources_overhead(merged, vm, created_limit), e);
+	uint64_t overhead = resources_overhead(merged, vm, created_limit);
+	ret = update_host(c, resources, overhead, bound_of(vm, overhead, created_limit), e);
 	if (ret < 0) {
 		undo_guest(c);
 		return ret;

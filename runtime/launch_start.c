@@ -77,6 +77,7 @@ struct cgroup_spec launch_cgroup_spec(const struct launch *l)
 		.rootless = rootless(NULL),
 		.resources = l->config.resources,
 		.overhead_bytes = l->sizing.overhead_bytes,
+		.bound_bytes = l->sizing.bound_bytes,
 		.overhead_pids = l->sizing.vcpus + THREADS_MAX,
 	};
 }
@@ -354,6 +355,9 @@ static int make_cgroup(struct launch *l, struct err *e)
 
 static int start_witness(struct launch *l, struct err *e)
 {
+	/* There is none for a container without a limit: no OOM inside is one of the host's. */
+	if (l->cgroup.bounded)
+		return 0;
 	pid_t pid =
 		witness_start(&l->cgroup, l->log >= 0 ? l->log : STDERR_FILENO, &l->plan.oom, e);
 

@@ -6,13 +6,14 @@
 #include <limits.h>
 #include <string.h>
 
-#define MIB		   (1ull << 20)
-#define MEMORY_STEP_BYTES  (2 * MIB)
-#define MEMORY_DEFAULT_MIB 2048
+#define MIB			    (1ull << 20)
+#define MEMORY_STEP_BYTES	    (2 * MIB)
+#define MEMORY_DEFAULT_MIB	    2048
 #define HOST_OVERHEAD_KVM_MIB	    64
 #define HOST_OVERHEAD_EMULATION_MIB 1280
-#define MEMORY_SHARE	   32 /* of a limit: the part that is added for the guest's kernel */
-#define LONG_BITS	   (sizeof(unsigned long) * CHAR_BIT)
+#define HOST_ALLOWANCE_MIB	    1024
+#define MEMORY_SHARE		    32 /* of a limit: the part that is added for the guest's kernel */
+#define LONG_BITS		    (sizeof(unsigned long) * CHAR_BIT)
 
 static bool number(const char **text, size_t *value)
 {
@@ -79,6 +80,11 @@ static uint64_t host_overhead_mib(const struct settings *settings)
 						  : HOST_OVERHEAD_KVM_MIB;
 }
 
+uint64_t sizing_bound(uint64_t memory_bytes, uint64_t overhead_bytes)
+{
+	return memory_bytes + overhead_bytes + memory_bytes + HOST_ALLOWANCE_MIB * MIB;
+}
+
 static int memory_of(struct sizing *sizing, const struct oci_config *config,
 	const struct settings *settings, struct err *e)
 {
@@ -112,6 +118,7 @@ static int memory_of(struct sizing *sizing, const struct oci_config *config,
 	sizing->memory_bytes =
 		(bytes + MEMORY_STEP_BYTES - 1) / MEMORY_STEP_BYTES * MEMORY_STEP_BYTES;
 	sizing->overhead_bytes = host_overhead_mib(settings) * MIB;
+	sizing->bound_bytes = sizing_bound(sizing->memory_bytes, sizing->overhead_bytes);
 	if (config->memory_limit_bytes > 0 &&
 		(uint64_t)config->memory_limit_bytes < sizing->memory_bytes)
 		sizing->overhead_bytes +=

@@ -24,8 +24,9 @@
 struct sizing {
 	unsigned vcpus;
 	uint64_t memory_bytes;
-	/* What the host's limits leave above the container's: the VM's own, monitor, file server. */
+	/* What host limits leave above the container's: the VM's own, monitor, file server. */
 	uint64_t overhead_bytes;
+	uint64_t bound_bytes; /* sizing_bound of it */
 	bool have_cpus, have_mems;
 	cpu_set_t cpus;		/* the host's CPUs that the VM may use */
 	unsigned long mems[16]; /* the host's memory nodes, a bit each */
@@ -34,6 +35,16 @@ struct sizing {
 /* 0, or -EINVAL with e naming the field. */
 int sizing_make(struct sizing *sizing, const struct oci_config *config,
 	const struct settings *settings, struct err *e) must_check;
+
+/*
+ * The bound on what a host's cgroup uses for a VM whose container has no limit of memory, so that
+ * its processes, and the kernel for them, can't be made to use up the host's: the VM, what
+ * monitor and file server are granted beside a limited one, and what a guest can make them keep
+ * without being hostile. hvrun-fs keeps at most 416 MiB and 3/4 of the VM (its RLIMIT_DATA,
+ * microvm/fs/session.c), and open files, which the guest pays for with as much memory of its own,
+ * hold inodes of the host. Files that are no more than memory of the host (tmpfs) count, too.
+ */
+uint64_t sizing_bound(uint64_t memory_bytes, uint64_t overhead_bytes);
 
 /*
  * A list like "0-3,7" into a bit map of n_bits. 0, or -EINVAL when it is malformed, empty or too

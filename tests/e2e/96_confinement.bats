@@ -63,19 +63,64 @@ uid_of() {
 	hv delete --force "$BOX"
 }
 
+# cgroup_of PID CONTROLLER: the path of its cgroup, with v1 below that of the controller, and with v2.
+cgroup_of() {
+	awk -F: -v name="$2" '$2 ~ "(^|,)" name "(,|$)" { v1 = $3 } $1 == 0 { v2 = $3 }
+		END { print v1 == "" ? v2 : name v1 }' "/proc/$1/cgroup"
+}
+
+# limit PID CONTROLLER V1-FILE V2-FILE: what is in the one of the files that there is.
+limit() {
+	local dir
+	dir=/sys/fs/cgroup/$(cgroup_of "$1" "$2")
+	cat "$dir/$3" 2>/dev/null || cat "$dir/$4"
+}
+
+memory_is() {
+	local now
+	now=$(limit "$1" memory memory.limit_in_bytes memory.max)
+	[ "$now" = "$(($2 << 20))" ] || fail "$now, not $2 MiB"
+}
+
+# Directories of /proc: hvrun's processes that this test has started.
+processes() {
+	local proc
+	for proc in $(grep -lzxF -- "BATS_TEST_TMPDIR=$BATS_TEST_TMPDIR" /proc/[0-9]*/environ 2>/dev/null); do
+		! grep -q '^hvrun' "${proc%environ}comm" || echo "${proc%/environ}"
+	done
+}
+
 @test "the host's cgroup bounds how many threads there can be of the container's processes" {
-	local pid path max=
+	local pid max
 	start
-	path=$(awk -F: '$2 ~ /(^|,)pids(,|$)/ { print $3 }' "/proc/$pid/cgroup")
-	if [ -n "$path" ]; then
-		max=$(cat "/sys/fs/cgroup/pids$path/pids.max")
-	else
-		path=$(awk -F: '$1 == 0 { print $3 }' "/proc/$pid/cgroup")
-		max=$(cat "/sys/fs/cgroup$path/pids.max")
-	fi
+	max=$(limit "$pid" pids pids.max pids.max)
 	# Enough for any machine, and far less than the host's.
-	[ "$max" -ge 4096 ] || fail "$path: $max"
-	[ "$max" -lt 8192 ] || fail "$path: $max"
+	[ "$max" -ge 4096 ] || fail "$max"
+	[ "$max" -lt 8192 ] || fail "$max"
+	hv delete --force "$BOX"
+}
+
+@test "the host's cgroup bounds the memory of a container that has no limit, until it gets one" {
+	local pid overhead=64 none
+	[ "$HVRUN_ACCEL" = kvm ] || overhead=1280
+	start --memory 256
+	memory_is "$pid" $((2 * 256 + overhead + 1024))
+	# It is no limit: nobody waits to show the host an OOM inside.
+	! processes | sed 's/$/\/comm/' | xargs grep -x hvrun-witness || fail 'a witness'
+	hv update --memory 128m "$BOX"
+	memory_is "$pid" $((256 + overhead))
+	hv update --memory -1 "$BOX"
+	memory_is "$pid" $((2 * 256 + overhead + 1024))
+	hv delete --force "$BOX"
+	# Who says that there is to be none has none, whatever comes between.
+	config '.linux.resources.memory = {limit: -1}'
+	start --memory 256
+	none=$(limit "$pid" memory memory.limit_in_bytes memory.max)
+	[ "$none" = max ] || [ "$none" -gt $((1 << 60)) ] || fail "$none"
+	hv update --memory 128m "$BOX"
+	memory_is "$pid" $((256 + overhead))
+	hv update --memory -1 "$BOX"
+	[ "$(limit "$pid" memory memory.limit_in_bytes memory.max)" = "$none" ]
 	hv delete --force "$BOX"
 }
 

@@ -307,13 +307,15 @@ static void v2_tree(void)
 
 static char lock_path[96];
 
-static int create(struct cgroup *cg, const char *resources, uint64_t overhead, struct err *e)
+static int create_bounded(
+	struct cgroup *cg, const char *resources, uint64_t overhead, uint64_t bound, struct err *e)
 {
 	json_t *json = json_loads(resources, 0, NULL);
 	struct cgroup_spec spec = {.id = "c1",
 		.proc = proc,
 		.resources = json,
 		.overhead_bytes = overhead,
+		.bound_bytes = bound,
 		.overhead_pids = 0,
 		.lock_path = lock_path};
 	int r;
@@ -325,6 +327,11 @@ static int create(struct cgroup *cg, const char *resources, uint64_t overhead, s
 	r = cgroup_create(cg, &spec, e);
 	json_decref(json);
 	return r;
+}
+
+static int create(struct cgroup *cg, const char *resources, uint64_t overhead, struct err *e)
+{
+	return create_bounded(cg, resources, overhead, 0, e);
 }
 
 static void test_values_v2(void **state)
@@ -363,9 +370,9 @@ static void test_values_v2(void **state)
 	put("fs/c1/memory.current", "60000000\n");
 	put("fs/c1/memory.stat", "anon 1\nfile 50000000\nshmem 20000000\n");
 	json = json_loads("{\"memory\":{\"limit\":25000000},\"cpu\":{\"period\":50000}}", 0, NULL);
-	assert_int_equal(cgroup_update(&cg, json, 0, &e), -EBUSY);
+	assert_int_equal(cgroup_update(&cg, json, 0, 0, &e), -EBUSY);
 	assert_file("fs/c1/memory.max", "77594624");
-	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), 0);
+	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, 0, &e), 0);
 	assert_file("fs/c1/memory.max", "35485760");
 	json_decref(json);
 	/* What is refused after all takes the rest of it along. */
@@ -373,7 +380,7 @@ static void test_values_v2(void **state)
 	json = json_loads("{\"memory\":{\"limit\":27000000},\"cpu\":{\"quota\":-1},\"unified\":{"
 			  "\"memory.low\":\"x\"}}",
 		0, NULL);
-	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), -EINVAL);
+	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, 0, &e), -EINVAL);
 	assert_file("fs/c1/memory.max", "35485760");
 	assert_file("fs/c1/cpu.max", "20000 50000");
 	json_decref(json);
@@ -381,13 +388,13 @@ static void test_values_v2(void **state)
 	put("fs/c1/memory.swap.max", "");
 	put("fs/c1/cpu.max", "20000 50000\n");
 	json = json_loads("{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":-1}}", 0, NULL);
-	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), 0);
+	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, 0, &e), 0);
 	assert_file("fs/c1/memory.max", "max");
 	assert_file("fs/c1/memory.swap.max", "max");
 	put("fs/c1/memory.max", "");
 	json_decref(json);
 	json = json_loads("{\"memory\":{\"limit\":9223372036854771712}}", 0, NULL);
-	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, &e), 0);
+	assert_int_equal(cgroup_update(&cg, json, 10 * MIB, 0, &e), 0);
 	assert_file("fs/c1/memory.max", "max");
 	json_decref(json);
 	cgroup_fini(&cg);
@@ -426,6 +433,92 @@ static void test_values_v1(void **state)
 	assert_file("blk io/c1/blkio.bfq.weight", "10");
 	assert_file("cpuset/c1/cpuset.cpus", "0-3");
 	assert_file("cpuset/c1/cpuset.mems", "0");
+	cgroup_fini(&cg);
+}
+
+static void update(struct cgroup *cg, const char *resources, uint64_t bound)
+{
+	json_t *json = json_loads(resources, 0, NULL);
+	struct err e;
+
+	assert_non_null(json);
+	assert_int_equal(cgroup_update(cg, json, MIB, bound, &e), 0);
+	json_decref(json);
+}
+
+/* Without a limit hvrun's own bound holds; whatever a limit says, "none" included, holds instead.
+ */
+static void test_bound_v2(void **state)
+{
+	static const struct {
+		const char *resources, *max;
+		bool bounded;
+	} cases[] = {
+		{"{}", "314572800", true},
+		{"{\"memory\":{}}", "314572800", true},
+		{"{\"memory\":{\"reservation\":1048576}}", "314572800", true},
+		{"{\"memory\":{\"limit\":67108864}}", "68157440", false},
+		{"{\"memory\":{\"limit\":-1}}", "max", false},
+		{"{\"memory\":{\"limit\":9223372036854771712}}", "max", false},
+		{"{\"unified\":{\"memory.max\":\"67108864\"}}", "68157440", false},
+		{"{\"unified\":{\"memory.max\":\"max\"}}", "max", false},
+	};
+	struct cgroup cg;
+	struct err e;
+
+	(void)state;
+	v2_tree();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		put("fs/c1/memory.max", "");
+		assert_int_equal(create_bounded(&cg, cases[i].resources, MIB, 300 * MIB, &e), 0);
+		assert_file("fs/c1/memory.max", cases[i].max);
+		assert_int_equal(cg.bounded, cases[i].bounded);
+		cgroup_fini(&cg);
+	}
+	assert_int_equal(create_bounded(&cg, "{}", MIB, 300 * MIB, &e), 0);
+	put("fs/c1/memory.max", "");
+	update(&cg, "{\"cpu\":{\"shares\":1024}}", 300 * MIB);
+	assert_file("fs/c1/memory.max", "");
+	update(&cg, "{\"memory\":{\"limit\":67108864}}", 300 * MIB);
+	assert_file("fs/c1/memory.max", "68157440");
+	put("fs/c1/memory.max", "");
+	/* Whatever is in use: more than any honest VM's. */
+	put("fs/c1/memory.current", "1000000000\n");
+	put("fs/c1/memory.stat", "file 0\nshmem 0\n");
+	update(&cg, "{\"memory\":{\"limit\":-1}}", 300 * MIB);
+	assert_file("fs/c1/memory.max", "314572800");
+	assert_file("fs/c1/memory.swap.max", "max");
+	cgroup_fini(&cg);
+}
+
+static void test_bound_v1(void **state)
+{
+	static const char file[] = "memory/user/me/c1/memory.limit_in_bytes";
+	struct cgroup cg;
+	struct err e;
+
+	(void)state;
+	host(V1_MOUNTS, V1_OWN);
+	put("cpuset/cpuset.cpus", "0-3\n");
+	put("cpuset/cpuset.mems", "0\n");
+	put("cpu,cpuacct/c1/cgroup.procs", "");
+	put("memory/user/me/c1/cgroup.procs", "");
+	put("blk io/c1/cgroup.procs", "");
+	put("cpuset/c1/cgroup.procs", "");
+	put("cpuset/c1/cpuset.cpus", "0-3");
+	put("cpuset/c1/cpuset.mems", "0");
+	/* No such file: the container does without. */
+	assert_int_equal(create_bounded(&cg, "{}", MIB, 300 * MIB, &e), 0);
+	cgroup_fini(&cg);
+	put(file, "");
+	assert_int_equal(create_bounded(&cg, "{}", MIB, 300 * MIB, &e), 0);
+	assert_file(file, "314572800");
+	update(&cg, "{\"memory\":{\"limit\":67108864}}", 300 * MIB);
+	put(file, "");
+	put("memory/user/me/c1/memory.memsw.limit_in_bytes", "");
+	update(&cg, "{\"memory\":{\"limit\":-1}}", 300 * MIB);
+	assert_file(file, "314572800");
+	assert_file("memory/user/me/c1/memory.memsw.limit_in_bytes", "-1");
 	cgroup_fini(&cg);
 }
 
@@ -571,6 +664,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_paths_systemd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values_v2, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values_v1, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bound_v2, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bound_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_by_others, setup, teardown),

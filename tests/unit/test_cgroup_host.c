@@ -143,7 +143,7 @@ static void test_life(void **state)
 			pause();
 	assert_int_equal(cgroup_attach(&cg, two, &e), 0);
 	resources = parse("{\"memory\":{\"limit\":134217728},\"cpu\":{\"period\":50000}}");
-	assert_int_equal(cgroup_update(&cg, resources, OVERHEAD, &e), 0);
+	assert_int_equal(cgroup_update(&cg, resources, OVERHEAD, 0, &e), 0);
 	assert_value(
 		&cg, "memory", "memory.limit_in_bytes", "memory.max", "167772160", "167772160");
 	assert_value(&cg, "cpu", "cpu.cfs_period_us", "cpu.max", "50000", "50000 50000");
@@ -238,11 +238,11 @@ static void test_update_in_use(void **state)
 	json_decref(resources);
 	resources = parse("{\"memory\":{\"limit\":1048576}}");
 	if (cgroup_place_of(&cg, "memory")) {
-		assert_int_equal(cgroup_update(&cg, resources, 0, &e), -EBUSY);
+		assert_int_equal(cgroup_update(&cg, resources, 0, 0, &e), -EBUSY);
 		assert_non_null(strstr(e.text, "unable to set memory limit to 1048576"));
 	}
 	assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
-	assert_int_equal(cgroup_update(&cg, resources, 64 << 20, &e), 0);
+	assert_int_equal(cgroup_update(&cg, resources, 64 << 20, 0, &e), 0);
 	json_decref(resources);
 	assert_int_equal(cgroup_remove(&cg, &e), 0);
 	reap(pid);

@@ -208,7 +208,7 @@ static void life(bool rootless)
 	json_decref(json);
 	json_decref(resources);
 	resources = parse("{\"memory\":{\"limit\":134217728},\"cpu\":{\"quota\":-1}}");
-	assert_int_equal(cgroup_update(&cg, resources, OVERHEAD, &e), 0);
+	assert_int_equal(cgroup_update(&cg, resources, OVERHEAD, 0, &e), 0);
 	json_decref(resources);
 	assert_file(&cg, "memory.max", "167772160");
 	assert_file(&cg, "cpu.max", "max 100000");

@@ -96,6 +96,35 @@ static void test_memory(void **state)
 		128 * MIB);
 }
 
+/* The VM twice, what else the host grants it, and a GiB. */
+static void test_bound(void **state)
+{
+	struct oci_config config = {.cpu_period_us = 1, .vm_memory_bytes = 512 * MIB};
+	struct settings settings = {.memory_overhead_mib = 64};
+	struct sizing sizing;
+	struct err e;
+
+	(void)state;
+	assert_int_equal(sizing_bound(100, 10), 100 + 10 + 100 + 1024 * MIB);
+	assert_int_equal(sizing_make(&sizing, &config, &settings, &e), 0);
+	assert_int_equal(sizing.bound_bytes, (2 * 512 + 64 + 1024) * MIB);
+	settings.host_overhead_mib = 100;
+	assert_int_equal(sizing_make(&sizing, &config, &settings, &e), 0);
+	assert_int_equal(sizing.bound_bytes, (2 * 512 + 100 + 1024) * MIB);
+	settings.accel = ACCEL_EMULATION;
+	settings.host_overhead_mib = 0;
+	assert_int_equal(sizing_make(&sizing, &config, &settings, &e), 0);
+	assert_int_equal(sizing.bound_bytes, (2 * 512 + 1280 + 1024) * MIB);
+	/* More than any limit that hvrun-fs sets itself, and half a GiB for the kernel. */
+	settings = (struct settings){.memory_overhead_mib = 64};
+	for (uint64_t mib = 64; mib <= 64 * 1024; mib *= 2) {
+		config.vm_memory_bytes = mib * MIB;
+		assert_int_equal(sizing_make(&sizing, &config, &settings, &e), 0);
+		assert_true(sizing.bound_bytes >=
+			mib * MIB + (256 + 160) * MIB + mib * MIB * 3 / 4 + 512 * MIB);
+	}
+}
+
 static void test_faults(void **state)
 {
 	struct settings settings = {.memory_overhead_mib = 64};
@@ -122,6 +151,7 @@ int main(void)
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_vcpus),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_faults),
 	};
 
