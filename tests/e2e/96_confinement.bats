@@ -124,6 +124,28 @@ processes() {
 	hv delete --force "$BOX"
 }
 
+# All but the watcher of the network, which outlives the monitor to take the wires away.
+@test "every process that works for a guest is in the container's cgroup on the host" {
+	local cgroup=/hvrun-all-$$ dir=$BATS_TEST_TMPDIR/sock proc qemu=
+	mkdir "$dir"
+	perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 1) or die; sleep 1000' "$dir/s" 3>&- &
+	PEER=$!
+	eventually test -S "$dir/s"
+	bind "$dir/s" /run/s
+	echo 'nameserver 127.0.0.11' >"$dir/resolv.conf"
+	bind "$dir/resolv.conf" /etc/resolv.conf
+	config '.linux.cgroupsPath = $p | .linux.resources.memory = {limit: 134217728}' --arg p "$cgroup"
+	start
+	[ "$HVRUN_ACCEL" = kvm ] || qemu='hvrun-qemu '
+	for proc in $(processes); do
+		grep -vx hvrun-network "$proc/comm" || continue
+		[[ "$(cgroup_of "${proc#/proc/}" memory)" = *"$cgroup" ]] || fail "$(cat "$proc/comm" "$proc/cgroup")"
+		diff "/proc/$pid/cgroup" "$proc/cgroup" || fail "$(cat "$proc/comm")"
+	done | sort >"$OUT"
+	[ "$(tr '\n' ' ' <"$OUT")" = "hvrun-fs ${qemu}hvrun-relay hvrun-resolver hvrun-vmm hvrun-witness " ] || fail 'other processes'
+	hv delete --force "$BOX"
+}
+
 # bats test_tags=kvm
 @test "two monitors have two users, of the range that is configured, and none with 0" {
 	local pid first config=$BATS_TEST_TMPDIR/config.json
