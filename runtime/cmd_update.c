@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "oci/config.h"
 #include "runtime/cgroup.h"
 #include "runtime/commands.h"
+#include "runtime/descendants.h"
 #include "runtime/monitor.h"
 #include "runtime/resources.h"
 #include "runtime/sizing.h"
@@ -112,24 +112,6 @@ static void bind_threads(pid_t pid, const cpu_set_t *cpus)
 		closedir(dir);
 }
 
-/* The emulation engine has the processors in a child of the monitor. */
-static void bind_children(pid_t pid, const cpu_set_t *cpus)
-{
-	cleanup_free char *text = NULL;
-	char path[64], *end;
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fd_slurp(fd, PATH_MAX, &text, NULL) < 0)
-		return;
-	for (char *at = text;; at = end) {
-		long child = strtol(at, &end, 10);
-		if (end == at)
-			return;
-		bind_threads((pid_t)child, cpus);
-	}
-}
-
 /* 1 with the CPUs that are asked for, 0 without any, -EINVAL with e. */
 static int read_cpus(const json_t *resources, cpu_set_t *cpus, struct err *e)
 {
@@ -143,14 +125,16 @@ static int read_cpus(const json_t *resources, cpu_set_t *cpus, struct err *e)
 	return 1;
 }
 
+/* The emulation engine has the processors in a child of the monitor. */
 static void bind_cpus(const struct container *c, const cpu_set_t *cpus)
 {
-	struct container_process monitor = container_process(c, "monitor");
-	struct container_process fs = container_process(c, "fs");
+	pid_t list[DESCENDANTS_MAX] = {
+		container_process(c, "monitor").pid, container_process(c, "fs").pid};
+	size_t n = 2;
 
-	bind_children(monitor.pid, cpus);
-	bind_threads(monitor.pid, cpus);
-	bind_threads(fs.pid, cpus);
+	(void)!descendants_add(list, &n, DESCENDANTS_MAX);
+	for (size_t i = 0; i < n; i++)
+		bind_threads(list[i], cpus);
 }
 
 static int update_host(const struct container *c, const json_t *resources, uint64_t overhead_bytes,

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "runtime/descendants.h"
 
 #define TUN_PATH "/dev/net/tun"
 
@@ -67,21 +68,6 @@ static bool identify_of(pid_t pid, struct netns_id *id)
 	return true;
 }
 
-/* Field 4 of proc(5)'s stat; 0 when it is not in sight. */
-static pid_t parent_of(pid_t pid)
-{
-	char path[32], text[128];
-	int parent = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	/* The name may hold anything, parentheses as well. */
-	const char *p = strrchr(text, ')');
-	return p && sscanf(p, ") %*c %d", &parent) == 1 ? parent : 0;
-}
-
 bool netns_is_host(int ns)
 {
 	struct netns_id id = {0}, host = {0};
@@ -89,7 +75,7 @@ bool netns_is_host(int ns)
 	if (netns_identify(ns, &id) < 0)
 		return false;
 	if (!identify_of(1, &host))
-		for (pid_t pid = getpid(); pid > 1; pid = parent_of(pid))
+		for (pid_t pid = getpid(); pid > 1; pid = descendants_parent_of(pid))
 			(void)identify_of(pid, &host);
 	return netns_same(&id, &host);
 }
