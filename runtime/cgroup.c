@@ -401,22 +401,6 @@ size_t cgroup_fds(const struct cgroup *cg, int fds[CGROUP_PLACES_MAX])
 	return n;
 }
 
-int cgroup_attach(struct cgroup *cg, pid_t pid, struct err *e)
-{
-	char text[16];
-
-	if (cg->attach_late)
-		return cgroup_systemd_attach(cg, pid, e);
-	snprintf(text, sizeof(text), "%d", (int)pid);
-	for (size_t i = 0; i < cg->n; i++) {
-		int r = cgroup_write(cg->places[i].path, "cgroup.procs", text);
-		if (r < 0)
-			return err_sys(
-				e, -r, "cgroup: process %s into %s", text, cg->places[i].path);
-	}
-	return 0;
-}
-
 static void save_places(const struct cgroup *cg, struct saved_files saved[CGROUP_PLACES_MAX])
 {
 	static const char *const names[] = {"cpuset.cpus", "cpuset.mems", "memory.limit_in_bytes",

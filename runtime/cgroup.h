@@ -114,8 +114,12 @@ int cgroup_create(struct cgroup *cg, const struct cgroup_spec *spec, struct err 
  */
 size_t cgroup_fds(const struct cgroup *cg, int fds[CGROUP_PLACES_MAX]);
 
-/* Moves a process; harmless when it is in already. */
-int cgroup_attach(struct cgroup *cg, pid_t pid, struct err *e) must_check;
+/*
+ * Moves n processes (0: none) and all below them; harmless when they are in already. Afterwards
+ * none of them is outside, but memory that they have used stays with the cgroup that they used it
+ * in. -ESRCH, or systemd's error, when one of the n is gone; one below them may end meanwhile.
+ */
+int cgroup_attach(const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e) must_check;
 
 /* Closes the descriptors, and leaves the cgroup to the processes that are in it. */
 void cgroup_settle(struct cgroup *cg);

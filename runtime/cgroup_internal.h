@@ -99,14 +99,15 @@ long cgroup_count_processes(const char *path) must_check;
 /*
  * systemd. Refuses a unit that is there already (-EBUSY); starts the scope cg->unit with one
  * process in it (cg->holder) and fills in the places; passes limits on, for a unit that runs too;
- * moves a process; ends the unit and what is in it.
+ * moves processes; ends the unit and what is in it.
  */
 int cgroup_systemd_check(const struct cgroup *cg, struct err *e) must_check;
 int cgroup_systemd_start(struct cgroup *cg, const struct cgroup_spec *spec,
 	const struct cgroup_limits *limits, struct err *e) must_check;
 int cgroup_systemd_update(
 	const struct cgroup *cg, const struct cgroup_limits *limits, struct err *e) must_check;
-int cgroup_systemd_attach(const struct cgroup *cg, pid_t pid, struct err *e) must_check;
+int cgroup_systemd_attach(
+	const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e) must_check;
 int cgroup_systemd_stop(const struct cgroup *cg, struct err *e) must_check;
 
 #endif

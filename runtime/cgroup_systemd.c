@@ -523,16 +523,21 @@ int cgroup_systemd_update(
 	return r;
 }
 
-int cgroup_systemd_attach(const struct cgroup *cg, pid_t pid, struct err *e)
+int cgroup_systemd_attach(const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e)
 {
 	cleanup_library struct library lib = {0};
 	sd_bus_error error = SD_BUS_ERROR_NULL;
+	sd_bus_message *message = NULL;
 	int r = library_open(&lib, cg->user_manager, e);
 
 	if (r < 0)
 		return r;
-	r = lib.sd_bus_call_method(lib.bus, MANAGER, MANAGER_PATH, MANAGER_IFACE,
-		"AttachProcessesToUnit", &error, NULL, "ssau", cg->unit, "", 1, (uint32_t)pid);
+	r = lib.sd_bus_message_new_method_call(
+		lib.bus, &message, MANAGER, MANAGER_PATH, MANAGER_IFACE, "AttachProcessesToUnit");
+	r = r < 0 ? r : lib.sd_bus_message_append(message, "ss", cg->unit, "");
+	r = r < 0 ? r : lib.sd_bus_message_append_array(message, 'u', pids, n * sizeof(*pids));
+	r = r < 0 ? r : lib.sd_bus_call(lib.bus, message, 0, &error, NULL);
+	lib.sd_bus_message_unref(message);
 	return r < 0 ? call_failed(&lib, "AttachProcessesToUnit", cg->unit, r, &error, e) : 0;
 }
 

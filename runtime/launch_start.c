@@ -296,20 +296,15 @@ static int open_log(struct launch *l, struct err *e)
 	return l->log < 0 ? err_sys(e, errno, "%s/%s/" LOG_FILE, l->root, l->id) : 0;
 }
 
-/* With systemd, nobody but systemd may put a process into its scope. */
+/* Where nobody but systemd may put a process into its scope; the monitor has forked by then. */
 static int attach_late(struct launch *l, struct err *e)
 {
+	const pid_t programs[] = {l->supervise.vmm, l->supervise.fs, l->witness, l->network.passt};
 	int ret = 0;
 
-	if (l->cgroup.attach_late) {
-		ret = cgroup_attach(&l->cgroup, l->supervise.vmm, e);
-		if (ret == 0)
-			ret = cgroup_attach(&l->cgroup, l->supervise.fs, e);
-		if (ret == 0 && l->witness)
-			ret = cgroup_attach(&l->cgroup, l->witness, e);
-		if (ret == 0 && l->network.passt)
-			ret = cgroup_attach(&l->cgroup, l->network.passt, e);
-	}
+	if (l->cgroup.attach_late)
+		ret = cgroup_attach(
+			&l->cgroup, programs, sizeof(programs) / sizeof(programs[0]), e);
 	cgroup_settle(&l->cgroup);
 	return ret;
 }

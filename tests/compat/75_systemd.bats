@@ -33,6 +33,10 @@ teardown_file() {
 	kill "$(cat "$BATS_FILE_TMPDIR/systemd.pid")"
 }
 
+teardown() {
+	[ -z "${PEER:-}" ] || kill "$PEER"
+}
+
 sd_pod() {
 	pod --cgroup-manager systemd "$@"
 }
@@ -46,14 +50,26 @@ property() {
 	same "$output" inside
 }
 
+# All of hvrun's processes are the container's here.
 @test "podman run --detach: the scope has the container and its limits, until it ends" {
-	local id pid scope
+	local id pid scope proc found=
+	perl -MIO::Socket::UNIX -e 'IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 1) or die; sleep 1000' \
+		"$BATS_TEST_TMPDIR/s" 3>&- 4>&- &
+	PEER=$!
+	eventually test -S "$BATS_TEST_TMPDIR/s"
 	expect 0 sd_pod run --detach --name long --network none --memory 128m --cpus 0.5 --pids-limit 100 \
-		box sh -c 'while :; do sleep 1; done'
+		--volume "$BATS_TEST_TMPDIR/s:/run/s" box sh -c 'while :; do sleep 1; done'
 	id=$output
 	scope=libpod-$id.scope
 	pid=$(pod_inspect long Pid)
 	has "$(cat "/proc/$pid/cgroup")" "/$scope"
+	for proc in $(grep -l '^hvrun' /proc/[0-9]*/comm 2>/dev/null); do
+		found+=" $(cat "$proc")"
+		has "$(cat "${proc%comm}cgroup")" "/$scope"
+	done
+	! is_vm || for proc in hvrun-vmm hvrun-fs hvrun-relay hvrun-witness; do
+		has "$found " " $proc "
+	done
 	same "$(property "$scope" ActiveState)" active
 	[ "$(property "$scope" MemoryMax)" -ge 134217728 ] || fail "MemoryMax: $(property "$scope" MemoryMax)"
 	expect 3 sd_pod exec long sh -c 'exit 3'

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "runtime/cgroup_internal.h"
+#include "tests/unit/support/family.h"
 
 #define OVERHEAD (32ull << 20)
 
@@ -136,12 +137,12 @@ static void test_life(void **state)
 	json_decref(json);
 	json_decref(resources);
 
-	/* From another process: one more moved in, other limits, numbers. */
-	two = fork();
-	if (two == 0)
-		for (;;)
-			pause();
-	assert_int_equal(cgroup_attach(&cg, two, &e), 0);
+	/* From another process: more moved in with their children, other limits, numbers. */
+	two = family();
+	assert_int_equal(cgroup_attach(&cg, (pid_t[]){one, 0, two}, 3, &e), 0);
+	for (size_t i = 0; i < cg.n; i++)
+		assert_int_equal(cgroup_count_processes(cg.places[i].path), 1 + FAMILY);
+	assert_int_equal(cgroup_attach(&cg, &(pid_t){INT_MAX}, 1, &e), -ESRCH);
 	resources = parse("{\"memory\":{\"limit\":134217728},\"cpu\":{\"period\":50000}}");
 	assert_int_equal(cgroup_update(&cg, resources, OVERHEAD, 0, &e), 0);
 	assert_value(

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "runtime/cgroup_internal.h"
+#include "tests/unit/support/family.h"
 
 #define SYSTEMD	 "/lib/systemd/systemd"
 #define DBUS	 "/usr/bin/dbus-daemon"
@@ -162,7 +163,7 @@ static void life(bool rootless)
 	struct err e;
 	int fds[CGROUP_PLACES_MAX], status;
 	json_t *json;
-	pid_t one, two;
+	pid_t one, two, three;
 
 	if (!daemons[1])
 		skip();
@@ -215,14 +216,19 @@ static void life(bool rootless)
 	assert_string_equal(
 		output("systemctl --user show -p MemoryMax hv-one.scope"), "MemoryMax=167772160");
 	two = sleeper(-1);
-	assert_int_equal(cgroup_attach(&cg, two, &e), 0);
+	assert_int_equal(cgroup_attach(&cg, &two, 1, &e), 0);
 	assert_int_equal(cgroup_count_processes(cg.places[0].path), 2);
+	/* Where systemd alone may do it; programs have started others by then. */
 	cg.attach_late = true;
-	assert_int_equal(cgroup_attach(&cg, two, &e), 0);
+	three = family();
+	assert_int_equal(cgroup_attach(&cg, (pid_t[]){two, 0, three}, 3, &e), 0);
+	assert_int_equal(cgroup_count_processes(cg.places[0].path), 2 + FAMILY);
 	assert_int_equal(cgroup_remove(&cg, &e), 0);
 	waitpid(one, &status, 0);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	waitpid(two, &status, 0);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	waitpid(three, &status, 0);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	assert_int_equal(access(cg.places[0].path, F_OK), -1);
 	assert_int_equal(cgroup_remove(&cg, &e), 0);
@@ -277,6 +283,27 @@ static void test_killed(void **state)
 	assert_int_equal(access(HOME "/user.slice/hvrun-two.scope", F_OK), -1);
 }
 
+/* A container without a limit; systemd knows of the bound, and does not undo it. */
+static void test_bound(void **state)
+{
+	struct cgroup_spec spec = {
+		.id = "four", .systemd = true, .rootless = true, .bound_bytes = 300 << 20};
+	struct cgroup cg;
+	struct err e;
+
+	(void)state;
+	if (!daemons[1])
+		skip();
+	if (cgroup_plan(&cg, &spec, &e) < 0 || cgroup_create(&cg, &spec, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_file(&cg, "memory.max", "314572800");
+	assert_string_equal(output("systemctl --user show -p MemoryMax hvrun-four.scope"),
+		"MemoryMax=314572800");
+	cgroup_settle(&cg);
+	assert_int_equal(cgroup_remove(&cg, &e), 0);
+	cgroup_fini(&cg);
+}
+
 /* A value that systemd or the kernel refuses leaves no unit. */
 static void test_undo(void **state)
 {
@@ -306,6 +333,7 @@ int main(void)
 		cmocka_unit_test(test_user_manager),
 		cmocka_unit_test(test_system_manager),
 		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_bound),
 		cmocka_unit_test(test_undo),
 	};
 
