@@ -6,8 +6,30 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CAP_MIN 4u
+
+int lock_range_from_guest(const struct fuse_file_lock *in, struct flock *out)
+{
+	if (in->type != F_RDLCK && in->type != F_WRLCK && in->type != F_UNLCK)
+		return -EINVAL;
+	if (in->start > in->end || in->end > INT64_MAX)
+		return -EINVAL;
+	*out = (struct flock){.l_type = (short)in->type, .l_whence = SEEK_SET};
+	out->l_start = (off_t)in->start;
+	out->l_len = in->end == INT64_MAX ? 0 : (off_t)(in->end - in->start + 1);
+	return 0;
+}
+
+struct lock_range lock_range_of(const struct flock *lock)
+{
+	return (struct lock_range){
+		.start = (uint64_t)lock->l_start,
+		.end = lock->l_len ? (uint64_t)(lock->l_start + lock->l_len - 1) : INT64_MAX,
+		.type = (uint32_t)lock->l_type,
+	};
+}
 
 void lock_ranges_fini(struct lock_ranges *r)
 {

@@ -7,14 +7,20 @@
 #ifndef MICROVM_FS_LOCK_RANGES_H
 #define MICROVM_FS_LOCK_RANGES_H
 
+#include <fcntl.h>
 #include <stdint.h>
 
 #include "base/err.h"
+#include "microvm/fs/proto.h"
 
 struct lock_range {
 	uint64_t start, end; /* the last byte; at most INT64_MAX */
 	uint32_t type;	     /* F_RDLCK, F_WRLCK; to set: F_UNLCK as well */
 };
+
+/* What the guest asks for as fcntl(2) has it; -EINVAL for what no kernel asks. */
+int lock_range_from_guest(const struct fuse_file_lock *in, struct flock *out) must_check;
+struct lock_range lock_range_of(const struct flock *lock);
 
 struct lock_ranges {
 	struct lock_range *ranges;

@@ -239,33 +239,12 @@ void locks_release_handle(struct fuse_session *s, struct handle *h)
 	}
 }
 
-static int lock_from_guest(const struct fuse_file_lock *in, struct flock *out)
-{
-	if (in->type != F_RDLCK && in->type != F_WRLCK && in->type != F_UNLCK)
-		return -EINVAL;
-	if (in->start > in->end || in->end > INT64_MAX)
-		return -EINVAL;
-	*out = (struct flock){.l_type = (short)in->type, .l_whence = SEEK_SET};
-	out->l_start = (off_t)in->start;
-	out->l_len = in->end == INT64_MAX ? 0 : (off_t)(in->end - in->start + 1);
-	return 0;
-}
-
-static struct lock_range range_of(const struct flock *lock)
-{
-	return (struct lock_range){
-		.start = (uint64_t)lock->l_start,
-		.end = lock->l_len ? (uint64_t)(lock->l_start + lock->l_len - 1) : INT64_MAX,
-		.type = (uint32_t)lock->l_type,
-	};
-}
-
 /* Lock held, so that the owner's ranges are in step with the kernel's. */
 static int owner_lock(struct locks *l, struct lock_owner *o, struct flock lock)
 {
 	struct lock_change change;
 
-	lock_ranges_plan(&o->ranges, range_of(&lock), &change);
+	lock_ranges_plan(&o->ranges, lock_range_of(&lock), &change);
 	/* An unlock within a range makes two of it. */
 	if (change.n_after > o->ranges.n) {
 		unsigned more = change.n_after - o->ranges.n;
@@ -485,7 +464,7 @@ static int set_lock(const struct op_call *c, bool wait)
 		return -ENOSYS;
 	if (!in)
 		return -EINVAL;
-	int ret = lock_from_guest(&in->lk, &lock);
+	int ret = lock_range_from_guest(&in->lk, &lock);
 	if (!ret)
 		ret = handle_use(&c->s->handles, in->fh, c->r->header.nodeid, false, &use);
 	if (ret)
@@ -539,7 +518,7 @@ int op_getlk(const struct op_call *c)
 		return -ENOSYS;
 	if (!in || in->lk_flags & FUSE_LK_FLOCK)
 		return -EINVAL;
-	int ret = lock_from_guest(&in->lk, &lock);
+	int ret = lock_range_from_guest(&in->lk, &lock);
 	if (!ret && lock.l_type == F_UNLCK)
 		ret = -EINVAL;
 	if (!ret)
@@ -554,8 +533,8 @@ int op_getlk(const struct op_call *c)
 		return ret;
 	out.lk.type = (uint32_t)lock.l_type;
 	if (lock.l_type != F_UNLCK) {
-		out.lk.start = range_of(&lock).start;
-		out.lk.end = range_of(&lock).end;
+		out.lk.start = lock_range_of(&lock).start;
+		out.lk.end = lock_range_of(&lock).end;
 		/* 0: of a process of the host, whose pid means nothing in the guest. */
 		pthread_mutex_lock(&c->s->locks->lock);
 		const struct lock_owner *holder = holder_of(c->s->locks, use.handle->node, &lock);
