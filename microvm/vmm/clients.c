@@ -15,6 +15,11 @@
 #include "microvm/vmm/control.h"
 #include "microvm/vmm/session.h"
 
+#if defined(__GNUC__) && !defined(__clang__)
+/* gcc 12's analyzer loses track of what a queue keeps, and calls it leaked. */
+#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+#endif
+
 #define ACCEPTS_PER_WAKEUP 8
 #define TICK_NS		   UINT64_C(10000000000)
 #define OOM_NS		   UINT64_C(1000000000) /* from one event to the next */
@@ -62,7 +67,6 @@ void client_close(struct client *client)
 		free(packet);
 	}
 	client_done(client);
-	client->last = NULL;
 	client->queued_bytes = 0;
 	client->subscribed = false;
 	if (client->exec) {
@@ -75,7 +79,7 @@ void client_close(struct client *client)
 
 static void enqueue(struct client *client, const char *text, size_t len_bytes)
 {
-	struct client_packet *packet = NULL;
+	struct client_packet *packet = NULL, **end = &client->first;
 
 	if (client->queued_bytes + len_bytes <= CLIENT_QUEUE_BYTES)
 		packet = malloc(sizeof(*packet) + len_bytes);
@@ -87,11 +91,9 @@ static void enqueue(struct client *client, const char *text, size_t len_bytes)
 	packet->next = NULL;
 	packet->len_bytes = len_bytes;
 	memcpy(packet->bytes, text, len_bytes);
-	if (client->last)
-		client->last->next = packet;
-	else
-		client->first = packet;
-	client->last = packet;
+	while (*end)
+		end = &(*end)->next;
+	*end = packet;
 	client->queued_bytes += len_bytes;
 	/* No more requests until it has taken this. */
 	want(client, EPOLLOUT);
@@ -113,7 +115,6 @@ static void send_queued(struct client *client)
 		client->queued_bytes -= packet->len_bytes;
 		free(packet);
 	}
-	client->last = NULL;
 	want(client, EPOLLIN);
 }
 

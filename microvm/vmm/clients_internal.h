@@ -27,8 +27,8 @@ struct client {
 	uint64_t seq;		 /* ... and the guest's answer that it needs, 0: none */
 	unsigned waited_ticks;
 	bool subscribed;
-	struct exec *exec; /* the process that this connection is for, NULL: none */
-	struct client_packet *first, *last; /* for a socket that is full */
+	struct exec *exec;	     /* the process that this connection is for, NULL: none */
+	struct client_packet *first; /* for a socket that is full */
 	size_t queued_bytes;
 };
 
