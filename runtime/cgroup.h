@@ -80,7 +80,7 @@ struct cgroup {
 	bool user_manager;  /* the unit is one of the user's systemd */
 	/*
 	 * A child can't move itself in (EACCES: systemd alone may): it must ignore the failure of
-	 * its writes, and be moved with cgroup_attach.
+	 * its writes, and be moved with cgroup_attach_trees.
 	 */
 	bool attach_late;
 	pid_t holder; /* systemd: keeps a scope that nobody is in yet; 0 */
@@ -114,12 +114,17 @@ int cgroup_create(struct cgroup *cg, const struct cgroup_spec *spec, struct err 
  */
 size_t cgroup_fds(const struct cgroup *cg, int fds[CGROUP_PLACES_MAX]);
 
+/* Moves a process; harmless when it is in already. */
+int cgroup_attach(const struct cgroup *cg, pid_t pid, struct err *e) must_check;
+
 /*
  * Moves n processes (0: none) and all below them; harmless when they are in already. Afterwards
  * none of them is outside, but memory that they have used stays with the cgroup that they used it
- * in. -ESRCH, or systemd's error, when one of the n is gone; one below them may end meanwhile.
+ * in. Looks at all processes of the host. -ESRCH, or systemd's error, when one of the n is gone;
+ * one below them may end meanwhile.
  */
-int cgroup_attach(const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e) must_check;
+int cgroup_attach_trees(
+	const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e) must_check;
 
 /* Closes the descriptors, and leaves the cgroup to the processes that are in it. */
 void cgroup_settle(struct cgroup *cg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Processes into a container's cgroup, from outside, with all that they have started. A child is
- * where its parent is when it is forked: with the parents in, the children that are still missing
- * are those from before, and whoever looks then finds them.
+ * Processes into a container's cgroup, from outside, alone or with all that they have started. A
+ * child is where its parent is when it is forked: with the parents in, the children that are still
+ * missing are those from before, and whoever looks then finds them.
  */
 #include <errno.h>
 #include <signal.h>
@@ -58,7 +58,12 @@ static int attach_children(const struct cgroup *cg, const pid_t *pids, size_t n,
 	return n > 0 ? ret : 0;
 }
 
-int cgroup_attach(const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e)
+int cgroup_attach(const struct cgroup *cg, pid_t pid, struct err *e)
+{
+	return attach(cg, &pid, 1, e);
+}
+
+int cgroup_attach_trees(const struct cgroup *cg, const pid_t *pids, size_t n, struct err *e)
 {
 	pid_t list[DESCENDANTS_MAX];
 	size_t known = 0, in;

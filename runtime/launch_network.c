@@ -417,7 +417,7 @@ int launch_network_watch(struct launch *l, struct err *e)
 			return pid;
 		net->watcher = pid;
 		/* What it has to do is in part the guest's doing. */
-		int ret = cgroup_attach(&l->cgroup, &pid, 1, e);
+		int ret = cgroup_attach(&l->cgroup, pid, e);
 		if (ret < 0)
 			return ret;
 	}

@@ -303,7 +303,7 @@ static int attach_late(struct launch *l, struct err *e)
 	int ret = 0;
 
 	if (l->cgroup.attach_late)
-		ret = cgroup_attach(
+		ret = cgroup_attach_trees(
 			&l->cgroup, programs, sizeof(programs) / sizeof(programs[0]), e);
 	cgroup_settle(&l->cgroup);
 	return ret;

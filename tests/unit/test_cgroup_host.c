@@ -139,10 +139,10 @@ static void test_life(void **state)
 
 	/* From another process: more moved in with their children, other limits, numbers. */
 	two = family();
-	assert_int_equal(cgroup_attach(&cg, (pid_t[]){one, 0, two}, 3, &e), 0);
+	assert_int_equal(cgroup_attach_trees(&cg, (pid_t[]){one, 0, two}, 3, &e), 0);
 	for (size_t i = 0; i < cg.n; i++)
 		assert_int_equal(cgroup_count_processes(cg.places[i].path), 1 + FAMILY);
-	assert_int_equal(cgroup_attach(&cg, &(pid_t){INT_MAX}, 1, &e), -ESRCH);
+	assert_int_equal(cgroup_attach_trees(&cg, &(pid_t){INT_MAX}, 1, &e), -ESRCH);
 	resources = parse("{\"memory\":{\"limit\":134217728},\"cpu\":{\"period\":50000}}");
 	assert_int_equal(cgroup_update(&cg, resources, OVERHEAD, 0, &e), 0);
 	assert_value(

@@ -128,7 +128,7 @@ static void test_paths_none(void **state)
 	plan(&cg, NULL);
 	assert_int_equal(cg.n, 0);
 	assert_int_equal(cgroup_fds(&cg, fds), 0);
-	assert_int_equal(cgroup_attach(&cg, &(pid_t){getpid()}, 1, &e), 0);
+	assert_int_equal(cgroup_attach(&cg, getpid(), &e), 0);
 	assert_int_equal(cgroup_remove(&cg, &e), 0);
 	cgroup_fini(&cg);
 }

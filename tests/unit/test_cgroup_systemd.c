@@ -216,12 +216,12 @@ static void life(bool rootless)
 	assert_string_equal(
 		output("systemctl --user show -p MemoryMax hv-one.scope"), "MemoryMax=167772160");
 	two = sleeper(-1);
-	assert_int_equal(cgroup_attach(&cg, &two, 1, &e), 0);
+	assert_int_equal(cgroup_attach(&cg, two, &e), 0);
 	assert_int_equal(cgroup_count_processes(cg.places[0].path), 2);
 	/* Where systemd alone may do it; programs have started others by then. */
 	cg.attach_late = true;
 	three = family();
-	assert_int_equal(cgroup_attach(&cg, (pid_t[]){two, 0, three}, 3, &e), 0);
+	assert_int_equal(cgroup_attach_trees(&cg, (pid_t[]){two, 0, three}, 3, &e), 0);
 	assert_int_equal(cgroup_count_processes(cg.places[0].path), 2 + FAMILY);
 	assert_int_equal(cgroup_remove(&cg, &e), 0);
 	waitpid(one, &status, 0);
