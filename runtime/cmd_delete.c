@@ -53,7 +53,11 @@ static int delete_container(
 	int ret = command_open_container(context, id, &c, e);
 	if (ret == 0)
 		ret = delete_open(context, &c, force, e);
-	return ret == -ENOENT && force ? 0 : ret;
+	if (ret != -ENOENT || !force)
+		return ret;
+	/* Perhaps another delete was killed in the middle of it. */
+	container_sweep(context->options.root);
+	return 0;
 }
 
 static int command_delete_run(struct context *context, int argc, char **argv)

@@ -21,6 +21,8 @@
 #define STATE_MAX_BYTES (1u << 20)
 #define STATE_MAX_DEPTH 16
 #define TEMPORARY	".tmp-" /* directories that are being made or removed: no id begins so */
+#define REMOVED		TEMPORARY "gone-"
+#define NAME_TRIES	16
 #define SWEEP_AGE_S	60
 #define SWEEP_MAX	256 /* leftovers looked at per run: the cost must not grow with the host */
 
@@ -169,7 +171,19 @@ static bool is_old(int dir)
 	return fstat(dir, &st) == 0 && time(NULL) - st.st_mtime > SWEEP_AGE_S;
 }
 
-/* What something killed has left of a directory under a temporary name. */
+/*
+ * Whether a directory under a temporary name is left by something killed; *lock is its lock then,
+ * or -1. One that is being made has no lock at first, one that is being removed none at last; who
+ * removes it with us is not harmed.
+ */
+static bool is_leftover(int dir, const char *name, int *lock)
+{
+	bool removed = strncmp(name, REMOVED, strlen(REMOVED)) == 0;
+
+	*lock = lock_file(dir, "lock", !removed && is_old(dir) ? O_CREAT : 0, false);
+	return *lock >= 0 || (removed && *lock == -ENOENT);
+}
+
 static void sweep(int root)
 {
 	int copy = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -186,13 +200,23 @@ static void sweep(int root)
 			continue;
 		seen++;
 		cleanup_close int fd = open_dir(root, entry->d_name);
-		if (fd < 0 || !is_old(fd))
-			continue;
-		cleanup_close int lock = lock_file(fd, "lock", O_CREAT, false);
-		if (lock >= 0)
+		cleanup_close int lock = -1;
+		if (fd >= 0 && is_leftover(fd, entry->d_name, &lock))
 			(void)!remove_tree(root, entry->d_name, fd);
 	}
 	closedir(dir);
+}
+
+void container_sweep(const char *root_path)
+{
+	char path[PATH_MAX];
+	struct err e;
+
+	if (container_root_path(root_path, path, &e) < 0)
+		return;
+	cleanup_close int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0)
+		sweep(root);
 }
 
 /* Takes the directory from its name, so that the name is free at once, and then away. */
@@ -201,7 +225,7 @@ static int take_away(int root, const char *name, int dir)
 	char temporary[64];
 	struct err e;
 
-	if (random_name(temporary, sizeof(temporary), TEMPORARY, &e) < 0)
+	if (random_name(temporary, sizeof(temporary), REMOVED, &e) < 0)
 		return -e.code;
 	if (renameat(root, name, root, temporary) < 0)
 		return -errno;
@@ -278,16 +302,24 @@ int container_new(struct container *c, const char *root_path, const char *id, st
 	if (c->root < 0)
 		return c->root;
 	sweep(c->root);
-	ret = random_name(name, sizeof(name), TEMPORARY, e);
-	if (ret < 0)
-		return ret;
-	ret = new_dir(c, name);
-	if (ret == 0) {
-		c->state = json_object();
-		return c->state ? 0 : err_sys(e, ENOMEM, "%s", id);
+	/* Somebody who sweeps may find it in the moment before its lock is taken, and take it. */
+	bool swept = true;
+	for (int tries = 0; swept && tries < NAME_TRIES; tries++) {
+		ret = random_name(name, sizeof(name), TEMPORARY, e);
+		if (ret < 0)
+			return ret;
+		ret = new_dir(c, name);
+		if (ret == 0) {
+			c->state = json_object();
+			return c->state ? 0 : err_sys(e, ENOMEM, "%s", id);
+		}
+		if (c->dir >= 0)
+			(void)!remove_tree(c->root, name, c->dir);
+		fd_closep(&c->run);
+		fd_closep(&c->lock);
+		fd_closep(&c->dir);
+		swept = ret == -EWOULDBLOCK || ret == -ENOENT;
 	}
-	if (c->dir >= 0)
-		(void)!remove_tree(c->root, name, c->dir);
 	if (ret == -EEXIST)
 		return err_set(e, EEXIST, "container with given ID already exists: %s", id);
 	return err_sys(e, -ret, "--root: %s/%s", root_path, id);
@@ -374,5 +406,6 @@ int container_remove_dir(struct container *c, struct err *e)
 {
 	int ret = take_away(c->root, c->id, c->dir);
 
+	sweep(c->root);
 	return ret < 0 && ret != -ENOENT ? err_sys(e, -ret, "%s: its directory", c->id) : 0;
 }

@@ -43,7 +43,7 @@ struct container {
 
 /* The state of a process that may have ended, and whose pid may have been given to another. */
 struct container_process {
-	pid_t pid;     /* 0: none */
+	pid_t pid; /* 0: none */
 	uint64_t start_ticks;
 };
 
@@ -92,6 +92,12 @@ int container_save(struct container *c, struct err *e) must_check;
 
 /* Removes the directory; c stays to be closed. Its processes and cgroup are the caller's. */
 int container_remove_dir(struct container *c, struct err *e) must_check;
+
+/*
+ * Removes what commands that were killed have left of directories; what is in use stays. root_path
+ * is --root, or NULL.
+ */
+void container_sweep(const char *root_path);
 
 void container_close(struct container *c);
 #define cleanup_container __attribute__((cleanup(container_close)))

@@ -8,11 +8,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,7 +55,8 @@ static int teardown(void **state)
 static void test_ids(void **state)
 {
 	static const char *const good[] = {"a", "hvrun-0a", "A_b.c+d-1", "..."};
-	static const char *const bad[] = {"", ".", "..", ".tmp-0", "a/b", "a b", "\x1b[2J", "a\n", "é"};
+	static const char *const bad[] = {
+		"", ".", "..", ".tmp-0", "a/b", "a b", "\x1b[2J", "a\n", "é"};
 	char longest[CONTAINER_ID_MAX_BYTES + 2], id[CONTAINER_ID_MAX_BYTES + 1];
 	struct err e;
 
@@ -109,7 +113,8 @@ static void test_dead_holder(void **state)
 		pid_t pid = fork();
 		if (pid == 0) {
 			if (container_new(&c, root, "dead", &e) < 0 ||
-				(keep && container_keep(&c, &e) < 0) || write(ready[1], "x", 1) != 1)
+				(keep && container_keep(&c, &e) < 0) ||
+				write(ready[1], "x", 1) != 1)
 				_exit(1);
 			pause();
 			_exit(0);
@@ -131,6 +136,60 @@ static void test_dead_holder(void **state)
 	assert_int_equal(container_lock(&c, &e), 0);
 	assert_int_equal(container_remove_dir(&c, &e), 0);
 	container_close(&c);
+}
+
+/* A directory below the root with these files; what holds `lock` where it is wanted, else -1. */
+static int put_dir(const char *name, const char *file, bool locked)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", root, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/%s/%s", root, name, file);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	if (locked) {
+		assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+		return fd;
+	}
+	close(fd);
+	return -1;
+}
+
+/* What was killed while it made or removed a directory; not what somebody still does. */
+static void test_sweep(void **state)
+{
+	struct container c;
+	struct err e;
+
+	(void)state;
+	for (int by_delete = 0; by_delete < 2; by_delete++) {
+		put_dir(".tmp-gone-1", "state.json", false);
+		put_dir(".tmp-gone-2", "lock", false);
+		put_dir(".tmp-3", "lock", false);
+		put_dir(".tmp-4", "other", false); /* its lock may come in a moment */
+		int removing = put_dir(".tmp-gone-5", "lock", true);
+		int making = put_dir(".tmp-6", "lock", true);
+		if (by_delete) {
+			container_sweep(root);
+		} else {
+			assert_int_equal(container_new(&c, root, "one", &e), 0);
+			assert_int_equal(container_remove_dir(&c, &e), 0);
+			container_close(&c);
+		}
+		assert_false(exists(".tmp-gone-1") || exists(".tmp-gone-2") || exists(".tmp-3"));
+		assert_true(exists(".tmp-4") && exists(".tmp-gone-5") && exists(".tmp-6"));
+		close(removing);
+		close(making);
+		container_sweep(root);
+		assert_true(exists(".tmp-4"));
+		assert_false(exists(".tmp-gone-5") || exists(".tmp-6"));
+		char path[PATH_MAX];
+		snprintf(path, sizeof(path), "%s/.tmp-4/other", root);
+		assert_int_equal(unlink(path), 0);
+		*strrchr(path, '/') = '\0';
+		assert_int_equal(rmdir(path), 0);
+	}
 }
 
 /* Many at once on one id: never two of them at a time. */
@@ -225,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_one_holder),
 		cmocka_unit_test(test_dead_holder),
+		cmocka_unit_test(test_sweep),
 		cmocka_unit_test(test_race),
 		cmocka_unit_test(test_deleted_meanwhile),
 		cmocka_unit_test(test_processes),
