@@ -96,6 +96,21 @@ static json_t *sync_now(struct net_place *p, int dir, bool tell)
 	return json_incref(change.network);
 }
 
+static void close_taps(struct net_tap taps[2])
+{
+	net_tap_close(&taps[0]);
+	net_tap_close(&taps[1]);
+}
+
+/* The namespace, and the directory with what the network has left in it. */
+static void leave(struct net_place *p, int dir, const char *path)
+{
+	net_place_leave(p);
+	unlinkat(dir, "network.json", 0);
+	unlinkat(dir, "network.lock", 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
 /* A look, and whether it finds anything. */
 static bool sync_finds(struct net_place *p, int dir)
 {
@@ -160,12 +175,8 @@ static void test_nothing_new(void **state)
 	assert_true(sync_finds(&p, dir));
 	assert_false(still_on_record(file));
 	network_fini(&net);
-	net_tap_close(&taps[0]);
-	net_tap_close(&taps[1]);
-	net_place_leave(&p);
-	unlinkat(dir, "network.json", 0);
-	unlinkat(dir, "network.lock", 0);
-	assert_int_equal(rmdir(path), 0);
+	close_taps(taps);
+	leave(&p, dir, path);
 }
 
 static size_t n_interfaces(const json_t *network)
@@ -248,13 +259,9 @@ static void test_sync(void **state)
 	assert_int_equal(net.devices[0].tap, taps[0].index);
 	assert_int_equal(network_part(&net, &p.rt), 0);
 	network_fini(&net);
-	net_tap_close(&taps[0]);
-	net_tap_close(&taps[1]);
+	close_taps(taps);
 	assert_null(strstr(net_place_run(&p, "tc qdisc show"), "ingress"));
-	net_place_leave(&p);
-	unlinkat(dir, "network.json", 0);
-	unlinkat(dir, "network.lock", 0);
-	assert_int_equal(rmdir(path), 0);
+	leave(&p, dir, path);
 }
 
 /* One that is another machine's is no reason to leave the others; when it is free, it comes. */
@@ -295,12 +302,8 @@ static void test_one_fails(void **state)
 	json_decref(todo);
 	network_fini(&net);
 	net_scan_fini(&found);
-	net_tap_close(&taps[0]);
-	net_tap_close(&taps[1]);
-	net_place_leave(&p);
-	unlinkat(dir, "network.json", 0);
-	unlinkat(dir, "network.lock", 0);
-	assert_int_equal(rmdir(path), 0);
+	close_taps(taps);
+	leave(&p, dir, path);
 }
 
 static void test_net_devices(void **state)
