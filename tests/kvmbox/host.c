@@ -365,7 +365,7 @@ static void host_relay(struct box *box, const struct config *cfg)
 			host_end(box, EXIT_TIMEOUT, "time is up%s",
 				box->up ? "" : ", and the box has not started");
 		if (host_still_left_ms(box, cfg) <= 0)
-			host_end(box, EXIT_TIMEOUT, "the box stands still: not a word from it in %d s",
+			host_end(box, EXIT_BOX, "the box stands still: not a word from it in %d s",
 				cfg->still_s);
 		if (host_still_left_ms(box, cfg) < left_ms)
 			left_ms = host_still_left_ms(box, cfg);

@@ -139,7 +139,7 @@ start_box()
 	[[ $output == *"kvmbox: time is up"* ]]
 }
 
-@test "a box whose processors stand still is given up with 124, and a busy one is not" {
+@test "a box whose processors stand still is given up with 125, and a busy one is not" {
 	local pids status=0
 
 	run "$HERE/run" --still 8 -- bash -c 'end=$((SECONDS + 20)); while ((SECONDS < end)); do :; done'
@@ -148,7 +148,7 @@ start_box()
 	mapfile -t pids < <(box_processes "$box_pid")
 	kill -STOP "${pids[@]}"
 	wait "$box_pid" || status=$?
-	[ "$status" -eq 124 ]
+	[ "$status" -eq 125 ]
 	all_gone "${pids[@]}"
 }
 
