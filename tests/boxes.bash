@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# For the runners of tests (tests/e2e/run, tests/compat/run): a file of tests in a kvmbox of its own.
+# For the runners of tests (tests/check, tests/e2e/run, tests/compat/run): a file of tests in a kvmbox of its own.
 # shellcheck shell=bash
 
 # A guest in the box has ended by a triple fault, which in the same place it does not do otherwise.
